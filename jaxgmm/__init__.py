@@ -1,0 +1,30 @@
+"""jaxgmm: Gaussian mixtures by expectation-maximisation on JAX, many at once.
+
+>>> import jaxgmm
+>>> result = jaxgmm.fit(0, x, n_components=16, n_init=256)
+>>> result.mixture.predict(x)
+"""
+
+from typing import Any
+
+from jaxgmm.drivers import EM
+from jaxgmm.fit import fit
+from jaxgmm.mixture import Mixture
+from jaxgmm.persistence import ModelFileError, load, save
+from jaxgmm.restarts import BlockInfo
+from jaxgmm.result import FitError, FitResult
+from jaxgmm.status import Status
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "EM", "BlockInfo", "FitError", "FitResult", "Gradient", "Mixture", "ModelFileError", "Status", "fit", "load", "save",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Gradient":  # optax is loaded only by those who climb by gradients
+        from jaxgmm.drivers.gradient import Gradient
+
+        return Gradient
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,16 @@
+"""How parameters move. `Gradient` is loaded when asked for: it needs optax, and most fits do not."""
+
+from typing import Any
+
+from jaxgmm.drivers.base import Driver, State
+from jaxgmm.drivers.em import EM
+
+__all__ = ["EM", "Driver", "Gradient", "State"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Gradient":
+        from jaxgmm.drivers.gradient import Gradient
+
+        return Gradient
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,67 @@
+"""How parameters move, said once: a driver is `init` and `step`.
+
+A driver is a pytree (its numbers are traced, so changing them does not recompile) and sees the data only through
+`e_step`. `init` and `step` treat one restart; the restarts are `jax.vmap`ped over them by `jaxgmm.restarts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import jax
+from jaxtyping import Array, Float, Int, Key
+
+from jaxgmm.mixture import Mixture
+from jaxgmm.rows import Rows
+from jaxgmm.statistics import SufficientStatistics
+
+EStep = Callable[[Mixture], SufficientStatistics]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class State:
+    """One restart between two steps.
+
+    Attributes:
+        mixture: where it stands.
+        log_likelihood: of the rows under `mixture`, nats; for mini-batches an estimate.
+        log_likelihood_error: what rounding dropped from it.
+        passes: how many times `e_step` has been asked for; see `Driver.share_of_rows`.
+        memory: what only the driver understands.
+    """
+
+    mixture: Mixture
+    log_likelihood: Float[Array, ""]
+    log_likelihood_error: Float[Array, ""]
+    passes: Float[Array, ""]
+    memory: Any
+
+
+class Driver(Protocol):
+    """How parameters move."""
+
+    name: ClassVar[str]
+
+    def rows(self, rows: Rows, key: Key[Array, ""], iteration: Int[Array, ""]) -> Rows:
+        """The rows that step number `iteration` reads."""
+        ...
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether steps see a sample of the rows, so that one step's gain says nothing about convergence."""
+        ...
+
+    def share_of_rows(self, n_rows: int) -> float:
+        """What part of all rows one pass reads."""
+        ...
+
+    def init(self, mixture: Mixture, e_step: EStep, ridge: Float[Array, " d"]) -> State:
+        """The state at a start."""
+        ...
+
+    def step(self, state: State, e_step: EStep, ridge: Float[Array, " d"]) -> State:
+        """The state after one step."""
+        ...

@@ -1,0 +1,150 @@
+"""Gradient ascent of the log-likelihood with any optax optimizer, over the same pass as EM."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, Key
+
+from jaxgmm import validation
+from jaxgmm.drivers.base import EStep, State
+from jaxgmm.drivers.objective import constrain, loss, ridge_price, unconstrain
+from jaxgmm.families import Family
+from jaxgmm.mixture import Mixture
+from jaxgmm.rows import Rows
+
+#: optimizers that go by a name, and the settings they start from
+_NAMED: dict[str, tuple[Callable[..., Any], dict[str, float]]] = {
+    "adam": (optax.adam, {"learning_rate": 0.05}),
+    "lbfgs": (optax.lbfgs, {}),
+    "sgd": (optax.sgd, {"learning_rate": 0.1}),
+}
+
+
+class _Memory(NamedTuple):
+    free: Any
+    optimizer: Any
+    loss: Float[Array, ""]
+    gradient: Any
+    total_weight: Float[Array, ""]
+
+
+@jax.tree_util.register_pytree_node_class
+class Gradient:
+    """Maximum likelihood by an optax optimizer, in free parameters (softmax weights, log-diagonal factors).
+
+    The loss is the negative mean log-likelihood per row, so learning rates do not depend on the number of rows.
+
+    Args:
+        optimizer: "adam", "lbfgs", "sgd"; or an optax factory such as `optax.adamw`, whose numeric `settings` may
+            then change without recompiling; or a ready `optax.GradientTransformation` (each new object compiles anew).
+        batch_size: rows drawn afresh, with replacement, for every step; all of them by default. Then one step's gain
+            is noise, so `tol` is compared with the gain per step on all rows, measured between blocks of steps.
+        settings: keyword arguments of the factory: numbers, or schedules.
+
+    Example:
+        >>> jaxgmm.fit(0, x, 3, driver=jaxgmm.Gradient(optax.adam, learning_rate=0.05))
+        >>> jaxgmm.fit(0, x, 3, driver=jaxgmm.Gradient("lbfgs"))
+
+    Raises:
+        ValueError, TypeError: not an optimizer, or settings without a factory.
+    """
+
+    name: ClassVar[str] = "gradient"
+
+    def __init__(self, optimizer: Any = "adam", *, batch_size: int | None = None, **settings: Any) -> None:
+        if isinstance(optimizer, str):
+            factory, defaults = _NAMED[validation.choice("optimizer", optimizer, _NAMED)]
+            optimizer, settings = factory, defaults | settings
+        elif isinstance(optimizer, optax.GradientTransformation):
+            if settings:
+                raise ValueError(
+                    f"settings {sorted(settings)} need an optax factory as optimizer (optax.adam, not optax.adam(...))"
+                )
+        elif not callable(optimizer):
+            raise TypeError(
+                f"optimizer must be a name, an optax factory or an optax.GradientTransformation, got {optimizer!r}"
+            )
+        if batch_size is not None:
+            batch_size = validation.integer("batch_size", batch_size, 1)
+        is_number = lambda v: isinstance(v, numbers.Real | np.ndarray | jax.Array) and not isinstance(v, bool)  # noqa: E731
+        self.optimizer = optimizer
+        self.batch_size = batch_size
+        self.numbers = {name: value for name, value in settings.items() if is_number(value)}
+        self.settings = tuple(sorted((name, v) for name, v in settings.items() if name not in self.numbers))
+        self._transformation()  # a wrong setting should fail here, where the user stands
+
+    def tree_flatten(self) -> tuple[tuple[dict[str, Any]], tuple[Any, ...]]:
+        return (self.numbers,), (self.optimizer, self.batch_size, self.settings)
+
+    @classmethod
+    def tree_unflatten(cls, static: tuple[Any, ...], leaves: tuple[dict[str, Any]]) -> Gradient:
+        driver = object.__new__(cls)
+        (driver.numbers,) = leaves
+        driver.optimizer, driver.batch_size, driver.settings = static
+        return driver
+
+    def _transformation(self) -> optax.GradientTransformationExtraArgs:
+        optimizer = self.optimizer
+        if not isinstance(optimizer, optax.GradientTransformation):
+            optimizer = optimizer(**self.numbers, **dict(self.settings))
+        return optax.with_extra_args_support(optimizer)
+
+    @property
+    def stochastic(self) -> bool:
+        return self.batch_size is not None
+
+    def share_of_rows(self, n_rows: int) -> float:
+        return 1.0 if self.batch_size is None else self.batch_size / n_rows
+
+    def rows(self, rows: Any, key: Key[Array, ""], iteration: Int[Array, ""]) -> Rows:
+        if self.batch_size is None:
+            return rows
+        index = jax.random.randint(jax.random.fold_in(key, iteration), (self.batch_size,), 0, rows.n_rows)
+        batch = rows.take(index)
+        # Weighed up to the whole, so that sums over the batch estimate sums over all rows.
+        ratio = rows.total_weight / jnp.maximum(batch.total_weight, jnp.finfo(batch.weights.dtype).tiny)
+        return replace(batch, weights=batch.weights * ratio, total_weight=rows.total_weight)
+
+    def init(self, mixture: Mixture, e_step: EStep, ridge: Float[Array, " d"]) -> State:
+        free = unconstrain(mixture)
+        none_yet = jnp.zeros((), mixture.weights.dtype)
+        return self._evaluated(type(mixture.components), free, self._transformation().init(free), none_yet, e_step, ridge)
+
+    def step(self, state: State, e_step: EStep, ridge: Float[Array, " d"]) -> State:
+        family = type(state.mixture.components)
+        memory: _Memory = state.memory
+        function = loss(family, e_step, ridge)
+        updates, optimizer = self._transformation().update(
+            memory.gradient, memory.optimizer, memory.free,
+            value=memory.loss, grad=memory.gradient, value_fn=lambda free: function(free)[0],
+        )  # fmt: skip
+        free = optax.apply_updates(memory.free, updates)
+        searched = optax.tree.get(optimizer, "num_linesearch_steps")
+        passes = state.passes if searched is None else state.passes + searched
+        gradient = optax.tree.get(optimizer, "grad")
+        if gradient is None or self.stochastic:
+            return self._evaluated(family, free, optimizer, passes, e_step, ridge)
+        # The line search has been where the step ends, and kept what it saw: no second pass.
+        value = optax.tree.get(optimizer, "value")
+        mixture = constrain(family, free)
+        log_p = (ridge_price(mixture, ridge) - value) * memory.total_weight
+        kept = _Memory(free, optimizer, value, gradient, memory.total_weight)
+        return State(mixture, log_p, jnp.zeros_like(log_p), passes, kept)
+
+    def _evaluated(
+        self, family: type[Family], free: Any, optimizer: Any, passes: Float[Array, ""], e_step: EStep,
+        ridge: Float[Array, " d"],
+    ) -> State:  # fmt: skip
+        """The state at `free`, by a pass of its own."""
+        function = jax.value_and_grad(loss(family, e_step, ridge), has_aux=True)
+        (value, (log_p, error, total_weight)), gradient = function(free)
+        kept = _Memory(free, optimizer, value, gradient, total_weight)
+        return State(constrain(family, free), log_p, error, passes + 1, kept)

@@ -1,0 +1,184 @@
+"""The E-step and the M-step: the readable heart.
+
+`e_step` visits the rows once and returns sufficient statistics; `m_step` turns them into the next mixture. Both are
+pure, and follow the dtype of their inputs.
+
+There are two roads from rows to the same statistics. `centred` whitens every row by every component, and holds at
+any tightness. `shared_feature` writes log p as a product with features φ(x) that all components *and all restarts*
+share: one wide matrix product for everything, several times faster, but its rounding error grows with
+`Family.conditioning`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from jaxgmm.families import Family
+from jaxgmm.mixture import Mixture, joint_log_prob, posterior
+from jaxgmm.rows import Rows, chunk_size
+from jaxgmm.statistics import SufficientStatistics
+
+HIGHEST = lax.Precision.HIGHEST
+
+
+class Kernel(NamedTuple):
+    """A road from rows to statistics: `prepare` once, `chunk` per chunk of rows, `finish` once."""
+
+    prepare: Callable[[Mixture], Any]
+    chunk: Callable[[Any, Float[Array, "d b"], Float[Array, " b"]], Any]
+    finish: Callable[[Mixture, Any], tuple[Float[Array, " k"], Float[Array, ""], Any]]
+    elements: Callable[[Family, int], int]
+
+
+class _Sums(NamedTuple):
+    log_likelihood: Float[Array, ""]
+    total_weight: Float[Array, ""]
+    rest: Any
+
+
+def _weighted(x: Float[Array, " b"], w: Float[Array, " b"]) -> Float[Array, ""]:
+    """Σ w x, where a row without weight has no say, whatever its value."""
+    return jnp.sum(jnp.where(w > 0, w * x, 0.0))
+
+
+# ---- centred ------------------------------------------------------------------------------------------------
+
+
+def _centred_chunk(mixture: Mixture, x: Float[Array, "d b"], w: Float[Array, " b"]) -> _Sums:
+    r, log_p = posterior(joint_log_prob(mixture, x), w)
+    return _Sums(_weighted(log_p, w), jnp.sum(w), (jnp.sum(r, axis=1), mixture.components.moments(x, r)))
+
+
+def _centred_finish(mixture: Mixture, rest: Any) -> tuple[Any, Any, Any]:
+    counts, moments = rest
+    return counts, jnp.zeros((), counts.dtype), moments
+
+
+# ---- shared features ----------------------------------------------------------------------------------------
+
+
+def _shared_prepare(mixture: Mixture) -> tuple[type[Family], Float[Array, "k f"]]:
+    natural = mixture.components.natural()
+    return type(mixture.components), natural.at[:, 0].add(jnp.log(mixture.weights))
+
+
+def _shared_chunk(prepared: Any, x: Float[Array, "d b"], w: Float[Array, " b"]) -> _Sums:
+    family, theta = prepared
+    phi = family.features(x)
+    r, log_p = posterior(jnp.einsum("kf,fb->kb", theta, phi, precision=HIGHEST), w)
+    sums = jnp.einsum("kb,fb->kf", r, phi, precision=HIGHEST)
+    common = jnp.einsum("gb,b->g", family.common_features(x), w, precision=HIGHEST)
+    return _Sums(_weighted(log_p, w), jnp.sum(w), (sums, common))
+
+
+def _shared_finish(mixture: Mixture, rest: Any) -> tuple[Any, Any, Any]:
+    sums, common = rest
+    components = mixture.components
+    shared = jnp.sum(components.common_natural() * common)
+    return sums[:, 0], shared, components.moments_from_features(sums, common)
+
+
+def _shared_elements(components: Family, batch: int) -> int:
+    probe = jax.ShapeDtypeStruct((components.n_features, 1), components.means.dtype)
+    return batch * components.n_components + jax.eval_shape(components.features, probe).shape[0]
+
+
+KERNELS: dict[str, Kernel] = {
+    "shared_feature": Kernel(_shared_prepare, _shared_chunk, _shared_finish, _shared_elements),
+    "centred": Kernel(
+        lambda mixture: mixture,
+        _centred_chunk,
+        _centred_finish,
+        lambda components, batch: 2 * batch * components.n_components * components.n_features,
+    ),
+}
+
+
+# ---- the two steps ------------------------------------------------------------------------------------------
+
+
+def pass_chunk(mixture: Mixture, rows: Rows, kernel: str) -> int:
+    """The chunk size for a pass of all of `mixture`'s restarts together."""
+    batch = mixture.weights.size // mixture.weights.shape[-1]
+    return chunk_size(KERNELS[kernel].elements(mixture.components, batch), rows.n_slots)
+
+
+def e_step(
+    mixture: Mixture, rows: Rows, *, kernel: str = "centred", chunk: int | None = None
+) -> SufficientStatistics:
+    """One pass: the statistics of all rows under `mixture`'s responsibilities.
+
+    Args:
+        mixture: one mixture, or restarts along leading axes; restarts share every read of the rows.
+        rows: where the rows are.
+        kernel: "centred" or "shared_feature".
+        chunk: rows at a time; chosen from the shapes by default.
+
+    Returns:
+        Statistics with the mixture's leading axes, about `mixture` itself.
+    """
+    chunk = pass_chunk(mixture, rows, kernel) if chunk is None else chunk
+    road = KERNELS[kernel]
+
+    def one(mixture: Mixture) -> SufficientStatistics:
+        prepared = road.prepare(mixture)
+        value, error = rows.total(lambda x, w, _: road.chunk(prepared, x, w), chunk)
+        counts, shared, moments = road.finish(mixture, jax.tree.map(jnp.add, value.rest, error.rest))
+        return SufficientStatistics(
+            log_likelihood=value.log_likelihood + shared,
+            log_likelihood_error=error.log_likelihood,
+            total_weight=value.total_weight + error.total_weight,
+            counts=counts,
+            moments=moments,
+        )
+
+    for _ in range(mixture.weights.ndim - 1):
+        one = jax.vmap(one)
+    return one(mixture)
+
+
+def m_step(mixture: Mixture, statistics: SufficientStatistics, ridge: Float[Array, " d"]) -> Mixture:
+    """The mixture that maximises Q given `statistics` about `mixture` (Dempster, Laird & Rubin 1977).
+
+    Args:
+        mixture: the mixture whose responsibilities made the statistics; unbatched (use `jax.vmap`).
+        statistics: what `e_step` returned for it.
+        ridge: added to each covariance's diagonal, (d,), in the rows' squared units.
+    """
+    weights = statistics.counts / jnp.sum(statistics.counts)
+    return Mixture(weights, mixture.components.maximize(statistics.counts, statistics.moments, ridge))
+
+
+def expected_log_likelihood(
+    mixture: Mixture, statistics: SufficientStatistics, other: Mixture, ridge: Float[Array, " d"]
+) -> Float[Array, ""]:
+    """Q(other; S(mixture)) = Σ_n Σ_k r_kn log π'_k p(x_n | other_k), less the ridge's price, in nats."""
+    counts = statistics.counts
+    weights = jnp.sum(jax.scipy.special.xlogy(counts, other.weights))
+    return weights + mixture.components.expected_log_prob(counts, statistics.moments, other.components, ridge)
+
+
+def statistics_of(
+    mixture: Mixture, rows: Rows, responsibilities: Callable[[Float[Array, "d b"], Int[Array, " b"]], Float[Array, "k b"]],
+    chunk: int,
+) -> SufficientStatistics:  # fmt: skip
+    """Statistics about `mixture` under *given* responsibilities: labels, guesses, nearest centres.
+
+    Args:
+        responsibilities: from a chunk's rows (d, b) and row numbers (b,) to r, (k, b).
+    """
+
+    def sums(x: Array, w: Array, index: Array) -> Any:
+        r = responsibilities(x, index) * w
+        return jnp.sum(w), jnp.sum(r, axis=1), mixture.components.moments(x, r)
+
+    total = partial(jax.tree.map, jnp.add)(*rows.total(sums, chunk))
+    unknown = jnp.full((), jnp.nan, total[1].dtype)
+    return SufficientStatistics(unknown, unknown, *total)

@@ -1,0 +1,135 @@
+"""The contract of a component family: what `em`, the drivers and the restarts need to know of a component."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Literal, Self
+
+from jaxtyping import Array, Bool, Float, Int, Key
+
+
+class Family(ABC):
+    """Parameters of K components of one kind: an immutable pytree of arrays.
+
+    Methods see one mixture's components, axes `k d`; leading axes are added with `jax.vmap`. Rows come as
+    `x` of shape (d, b): rows are the minor axis, so that sums over components vectorise.
+
+    To add a family, subclass, register in `jaxgmm.families.FAMILIES` and run `tests/test_families.py`.
+    """
+
+    name: ClassVar[str]
+    #: how rows may be rescaled without leaving the family: per feature, by one scalar, or not at all
+    rescaling: ClassVar[Literal["feature", "scalar", "none"]]
+
+    means: Float[Array, "k d"]
+
+    @property
+    def n_components(self) -> int:
+        return self.means.shape[-2]
+
+    @property
+    def n_features(self) -> int:
+        return self.means.shape[-1]
+
+    # ---- construction ------------------------------------------------------------------------------------
+
+    @classmethod
+    @abstractmethod
+    def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], variances: Float[Array, " d"]) -> Self:
+        """Components at `means` when nothing else is known but the data's `centre` and per-feature `variances`."""
+
+    @classmethod
+    @abstractmethod
+    def from_covariances(cls, means: Float[Array, "*r k d"], covariances: Float[Array, "..."] | None) -> Self:
+        """Components from the field's usual parameters, checked. Runs outside `jit`; leading axes batch.
+
+        Raises:
+            ValueError: naming `means` or `covariances`, what it got and what it wants.
+        """
+
+    @property
+    @abstractmethod
+    def covariances(self) -> Float[Array, "..."]:
+        """Covariances in scikit-learn's shape for the structure."""
+
+    # ---- the direct road: one density, one set of moments ------------------------------------------------
+
+    @abstractmethod
+    def log_prob(self, x: Float[Array, "d b"]) -> Float[Array, "k b"]:
+        """log p(x_n | component k), accurate however tight the component."""
+
+    @abstractmethod
+    def moments(self, x: Float[Array, "d b"], r: Float[Array, "k b"]) -> Any:
+        """Σ_n r_kn T(x_n), the sums that `expected_log_prob` and `maximize` read, about these components."""
+
+    # ---- the shared-feature road: everything linear in φ(x) ------------------------------------------------
+
+    @staticmethod
+    @abstractmethod
+    def features(x: Float[Array, "d b"]) -> Float[Array, "f b"]:
+        """φ(x), its first row 1: the part of log p that differs between components is linear in it."""
+
+    @abstractmethod
+    def natural(self) -> Float[Array, "k f"]:
+        """θ with log p(x | k) = θ_k · φ(x) + ψ · φ₀(x)."""
+
+    @staticmethod
+    def common_features(x: Float[Array, "d b"]) -> Float[Array, "g b"]:
+        """φ₀(x), what all components share; it cancels in responsibilities. None by default."""
+        return x[:0]
+
+    def common_natural(self) -> Float[Array, " g"]:
+        """ψ, the coefficients of φ₀."""
+        return self.means[0, :0]
+
+    @abstractmethod
+    def moments_from_features(self, sums: Float[Array, "k f"], common: Float[Array, " g"]) -> Any:
+        """`moments`, from Σ r φ per component and Σ w φ₀ over all rows."""
+
+    @abstractmethod
+    def conditioning(self) -> Float[Array, ""]:
+        """κ: the shared-feature road loses about ε·κ nats per row to cancellation."""
+
+    # ---- Q and its maximum ---------------------------------------------------------------------------------
+
+    @abstractmethod
+    def expected_log_prob(
+        self, counts: Float[Array, " k"], moments: Any, other: Self, ridge: Float[Array, " d"]
+    ) -> Float[Array, ""]:
+        """Σ_k Σ_n r_kn log p(x_n | other_k), less the ridge ½ Σ_k N_k tr(diag(ridge) Σ_k⁻¹), from moments about self."""
+
+    @abstractmethod
+    def maximize(self, counts: Float[Array, " k"], moments: Any, ridge: Float[Array, " d"]) -> Self:
+        """The `other` that maximises `expected_log_prob`: the M-step."""
+
+    @abstractmethod
+    def ridge_trace(self, ridge: Float[Array, " d"]) -> Float[Array, " k"]:
+        """tr(diag(ridge) Σ_k⁻¹): the ridge's price for each component."""
+
+    @abstractmethod
+    def degenerate(self) -> Bool[Array, ""]:
+        """Whether some component has collapsed below what the dtype can resolve."""
+
+    # ---- the rest -------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def sample(self, key: Key[Array, ""], labels: Int[Array, " n"]) -> Float[Array, "n d"]:
+        """One row from the component named by each label."""
+
+    @abstractmethod
+    def unconstrain(self) -> Any:
+        """A pytree of free real parameters; `constrain` undoes it."""
+
+    @classmethod
+    @abstractmethod
+    def constrain(cls, free: Any) -> Self:
+        """Components from free parameters: every value gives valid components."""
+
+    @abstractmethod
+    def affine(self, shift: Float[Array, " d"], scale: Float[Array, " d"]) -> Self:
+        """The components of scale·x + shift, scale > 0. Leading axes batch."""
+
+    @property
+    @abstractmethod
+    def n_parameters(self) -> int:
+        """Free parameters of all K components, weights apart."""

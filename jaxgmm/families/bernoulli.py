@@ -1,0 +1,113 @@
+"""Independent binary features: the family that keeps the contract honest about not being Gaussian."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from jaxgmm.families import triangular as tri
+from jaxgmm.families.base import Family
+from jaxgmm.families.gaussian import HIGHEST, means_2d, positive
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Bernoulli(Family):
+    """p(x | k) = Π_d μ_kd^x_d (1 − μ_kd)^(1 − x_d) for x_d in {0, 1}. (Bishop 2006, §9.3.3)
+
+    The ridge is λ pseudo-observations of each value per row of the component, which keeps μ inside (0, 1).
+    """
+
+    means: Float[Array, "k d"]
+
+    name: ClassVar[str] = "bernoulli"
+    rescaling: ClassVar = "none"
+
+    @classmethod
+    def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], variances: Float[Array, " d"]) -> Self:
+        # A seed row says 0 or 1; halfway towards the data's own rates it excludes nothing yet.
+        return cls(jnp.clip(0.5 * (means + centre), 0.01, 0.99))
+
+    @classmethod
+    def from_covariances(cls, means: Any, covariances: Any) -> Self:
+        means = means_2d(means)
+        if covariances is not None:
+            raise ValueError("covariances must be None for a Bernoulli mixture: they follow from the means")
+        if not np.all((means >= 0) & (means <= 1)):
+            raise ValueError(f"means must lie in [0, 1], got values from {np.min(means):g} to {np.max(means):g}")
+        return cls(jnp.asarray(means))
+
+    @property
+    def covariances(self) -> Float[Array, "*r k d"]:
+        return self.means * (1 - self.means)
+
+    def _log_odds(self) -> tuple[Float[Array, "k d"], Float[Array, "k d"]]:
+        """log μ and log(1 − μ), finite at 0 and 1 so that 0 · log 0 is 0."""
+        tiny = jnp.finfo(self.means.dtype).tiny
+        return jnp.log(jnp.maximum(self.means, tiny)), jnp.log(jnp.maximum(1 - self.means, tiny))
+
+    def log_prob(self, x: Float[Array, "d b"]) -> Float[Array, "k b"]:
+        on, off = self._log_odds()
+        dot = lambda a, b: jnp.einsum("kd,db->kb", a, b, precision=HIGHEST)  # noqa: E731
+        return dot(on, x) + dot(off, 1 - x)
+
+    def moments(self, x: Float[Array, "d b"], r: Float[Array, "k b"]) -> Float[Array, "k d"]:
+        """Σ_n r_kn x_n."""
+        return jnp.einsum("kb,db->kd", r, x, precision=HIGHEST)
+
+    @staticmethod
+    def features(x: Float[Array, "d b"]) -> Float[Array, "f b"]:
+        return tri.with_one(x)
+
+    def natural(self) -> Float[Array, "k f"]:
+        on, off = self._log_odds()
+        return jnp.concatenate([jnp.sum(off, axis=1, keepdims=True), on - off], axis=1)
+
+    def moments_from_features(self, sums: Float[Array, "k f"], common: Float[Array, " g"]) -> Float[Array, "k d"]:
+        return sums[:, 1:]
+
+    def conditioning(self) -> Float[Array, ""]:
+        # log p is linear in x to begin with: what is added up is no larger than the terms of the sum itself.
+        on, off = self._log_odds()
+        return jnp.max(jnp.sum(jnp.abs(on) + jnp.abs(off), axis=1))
+
+    def expected_log_prob(
+        self, counts: Float[Array, " k"], moments: Float[Array, "k d"], other: Self, ridge: Float[Array, " d"]
+    ) -> Float[Array, ""]:
+        on, off = other._log_odds()
+        data = jnp.sum(moments * on + (counts[:, None] - moments) * off)
+        return data - 0.5 * jnp.sum(counts * other.ridge_trace(ridge))
+
+    def maximize(self, counts: Float[Array, " k"], moments: Float[Array, "k d"], ridge: Float[Array, " d"]) -> Self:
+        return type(self)((moments / positive(counts)[:, None] + ridge) / (1 + 2 * ridge))
+
+    def ridge_trace(self, ridge: Float[Array, " d"]) -> Float[Array, " k"]:
+        on, off = self._log_odds()
+        return -2 * jnp.sum(ridge * (on + off), axis=1)
+
+    def degenerate(self) -> Bool[Array, ""]:
+        return ~jnp.all((self.means >= 0) & (self.means <= 1))
+
+    def sample(self, key: Key[Array, ""], labels: Int[Array, " n"]) -> Float[Array, "n d"]:
+        rates = self.means[labels]
+        return (jax.random.uniform(key, rates.shape, rates.dtype) < rates).astype(rates.dtype)
+
+    def unconstrain(self) -> dict[str, Array]:
+        on, off = self._log_odds()
+        return {"logits": on - off}
+
+    @classmethod
+    def constrain(cls, free: dict[str, Array]) -> Self:
+        return cls(jax.nn.sigmoid(free["logits"]))
+
+    def affine(self, shift: Float[Array, " d"], scale: Float[Array, " d"]) -> Self:
+        return self  # rows of a Bernoulli mixture are never rescaled
+
+    @property
+    def n_parameters(self) -> int:
+        return self.n_components * self.n_features

@@ -1,0 +1,113 @@
+"""Gaussians, each with its own covariance matrix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from jaxgmm.families import triangular as tri
+from jaxgmm.families.gaussian import (
+    HIGHEST, LOG_2PI, Gaussian, Moments, checked_covariances, checked_factor, means_2d, positive,
+)  # fmt: skip
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class FullGaussian(Gaussian):
+    """Σ_k = L_k L_kᵀ, `scale_tril` = L."""
+
+    means: Float[Array, "k d"]
+    scale_tril: Float[Array, "k d d"]
+
+    name: ClassVar[str] = "full"
+
+    @classmethod
+    def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], variances: Float[Array, " d"]) -> Self:
+        k, d = means.shape
+        return cls(means, jnp.broadcast_to(jnp.diag(jnp.sqrt(variances)), (k, d, d)))
+
+    @classmethod
+    def from_covariances(cls, means: Any, covariances: Any) -> Self:
+        means = means_2d(means)
+        covariances = checked_covariances(covariances, (*means.shape, means.shape[-1]), "(..., k, d, d)")
+        return cls(jnp.asarray(means), jnp.asarray(checked_factor(covariances)))
+
+    @property
+    def covariances(self) -> Float[Array, "*r k d d"]:
+        return tri.gram(self.scale_tril)
+
+    def whiten(self, z: Float[Array, "k d b"]) -> Float[Array, "k d b"]:
+        return jnp.einsum("kde,keb->kdb", tri.inverse(self.scale_tril), z, precision=HIGHEST)
+
+    def colour(self, y: Float[Array, "k d"]) -> Float[Array, "k d"]:
+        return jnp.einsum("kde,ke->kd", self.scale_tril, y, precision=HIGHEST)
+
+    def log_det(self) -> Float[Array, " k"]:
+        return tri.log_det(self.scale_tril)
+
+    def second_moment(self, y: Float[Array, "k d b"], r: Float[Array, "k b"]) -> Float[Array, "k d d"]:
+        return jnp.einsum("kdb,keb->kde", y * r[:, None, :], y, precision=HIGHEST)
+
+    def quadratic(self, counts: Float[Array, " k"], moments: Moments, other: Self) -> Float[Array, ""]:
+        inverse = tri.inverse(other.scale_tril)
+        a = jnp.einsum("kde,kef->kdf", inverse, self.scale_tril, precision=HIGHEST)
+        b = jnp.einsum("kde,ke->kd", inverse, self.means - other.means, precision=HIGHEST)
+        spread = jnp.einsum("kde,kef,kdf->", a, moments.second, a, precision=HIGHEST)
+        cross = jnp.einsum("kd,kde,ke->", b, a, moments.first, precision=HIGHEST)
+        return spread + 2 * cross + jnp.sum(counts * jnp.sum(b * b, axis=1))
+
+    def rescaled(
+        self, means: Float[Array, "k d"], counts: Float[Array, " k"], offset: Float[Array, "k d"],
+        second: Float[Array, "k d d"], ridge: Float[Array, " d"],
+    ) -> Self:  # fmt: skip
+        m = second / positive(counts)[:, None, None] - offset[:, :, None] * offset[:, None, :]
+        return type(self)(means, tri.update(self.scale_tril, m, ridge))
+
+    def smallest_scale(self) -> Float[Array, "k d"]:
+        return jnp.diagonal(self.scale_tril, axis1=-2, axis2=-1)
+
+    def spread(self) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
+        return tri.squared_norm(self.scale_tril), tri.squared_norm(tri.inverse(self.scale_tril))
+
+    def ridge_trace(self, ridge: Float[Array, " d"]) -> Float[Array, " k"]:
+        return tri.squared_norm(tri.inverse(self.scale_tril) * jnp.sqrt(ridge))
+
+    @staticmethod
+    def features(x: Float[Array, "d b"]) -> Float[Array, "f b"]:
+        return tri.pairs(tri.with_one(x))
+
+    def natural(self) -> Float[Array, "k f"]:
+        whitener = tri.augmented_whitener(self.means, tri.inverse(self.scale_tril))
+        form = -0.5 * jnp.einsum("kdi,kdj->kij", whitener[:, 1:], whitener[:, 1:], precision=HIGHEST)
+        form = form.at[:, 0, 0].add(-self.log_det() - 0.5 * self.n_features * LOG_2PI)
+        return tri.pair_coefficients(form)
+
+    def moments_from_features(self, sums: Float[Array, "k f"], common: Float[Array, " g"]) -> Moments:
+        whitener = tri.augmented_whitener(self.means, tri.inverse(self.scale_tril))
+        raw = tri.symmetric(sums, self.n_features + 1)
+        about = jnp.einsum("kab,kbc,kdc->kad", whitener, raw, whitener, precision=HIGHEST)
+        return Moments(about[:, 1:, 0], about[:, 1:, 1:])
+
+    def sample(self, key: Key[Array, ""], labels: Int[Array, " n"]) -> Float[Array, "n d"]:
+        noise = jax.random.normal(key, (labels.shape[0], self.n_features), self.means.dtype)
+        return self.means[labels] + jnp.einsum("nde,ne->nd", self.scale_tril[labels], noise, precision=HIGHEST)
+
+    def unconstrain(self) -> dict[str, Array]:
+        return {"means": self.means, "scale_tril": tri.log_diagonal(self.scale_tril)}
+
+    @classmethod
+    def constrain(cls, free: dict[str, Array]) -> Self:
+        return cls(free["means"], tri.exp_diagonal(free["scale_tril"]))
+
+    def affine(self, shift: Float[Array, " d"], scale: Float[Array, " d"]) -> Self:
+        return type(self)(self.means * scale + shift, self.scale_tril * scale[:, None])
+
+    @property
+    def n_parameters(self) -> int:
+        k, d = self.n_components, self.n_features
+        return int(k * d + k * np.arange(d + 1).sum())

@@ -1,0 +1,152 @@
+"""What all Gaussian families share; a structure of Σ = L Lᵀ adds only what L looks like.
+
+Everything is said in whitened coordinates y = L⁻¹(x − μ_k): moments are Σ r y and (a contraction of) Σ r y yᵀ, and
+the M-step multiplies L by a factor near the identity. No covariance is ever formed and factored again, which is
+what keeps tight components alive in float32.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar, NamedTuple, Self
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from jaxgmm.families.base import Family
+
+HIGHEST = lax.Precision.HIGHEST
+LOG_2PI = float(np.log(2 * np.pi))
+
+
+class Moments(NamedTuple):
+    """Σ r y (k, d) and the structure's contraction of Σ r y yᵀ, y whitened by the reference components."""
+
+    first: Float[Array, "k d"]
+    second: Float[Array, "..."]
+
+
+class Gaussian(Family):
+    """Base of the Gaussian structures. Subclasses hold `means` and their factor `scale_tril`/`scale`."""
+
+    rescaling: ClassVar = "feature"
+
+    @abstractmethod
+    def whiten(self, z: Float[Array, "k d b"]) -> Float[Array, "k d b"]:
+        """L_k⁻¹ z_k."""
+
+    @abstractmethod
+    def colour(self, y: Float[Array, "k d"]) -> Float[Array, "k d"]:
+        """L_k y_k."""
+
+    @abstractmethod
+    def log_det(self) -> Float[Array, " k"]:
+        """log det L_k, half the log-determinant of Σ_k."""
+
+    @abstractmethod
+    def second_moment(self, y: Float[Array, "k d b"], r: Float[Array, "k b"]) -> Float[Array, "..."]:
+        """The structure's contraction of Σ_n r_kn y_kn y_knᵀ."""
+
+    @abstractmethod
+    def quadratic(self, counts: Float[Array, " k"], moments: Moments, other: Self) -> Float[Array, ""]:
+        """Σ_k Σ_n r_kn |y'|² with y' whitened by `other`, from moments about self."""
+
+    @abstractmethod
+    def rescaled(
+        self, means: Float[Array, "k d"], counts: Float[Array, " k"], offset: Float[Array, "k d"],
+        second: Float[Array, "..."], ridge: Float[Array, " d"],
+    ) -> Self:  # fmt: skip
+        """New components at `means`, their factor L·chol(M): M the mean of (y − offset)(y − offset)ᵀ, plus the ridge."""
+
+    @abstractmethod
+    def smallest_scale(self) -> Float[Array, "..."]:
+        """The factor's diagonal, shaped to broadcast against (k, d)."""
+
+    @abstractmethod
+    def spread(self) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
+        """tr Σ_k, and an upper bound of λmax(Σ_k⁻¹)."""
+
+    def log_prob(self, x: Float[Array, "d b"]) -> Float[Array, "k b"]:
+        y = self.whiten(x - self.means[:, :, None])
+        normaliser = self.log_det() + 0.5 * self.n_features * LOG_2PI
+        return -0.5 * jnp.sum(y * y, axis=1) - normaliser[:, None]
+
+    def moments(self, x: Float[Array, "d b"], r: Float[Array, "k b"]) -> Moments:
+        y = self.whiten(x - self.means[:, :, None])
+        first = jnp.einsum("kdb,kb->kd", y, r, precision=HIGHEST)
+        return Moments(first, self.second_moment(y, r))
+
+    def expected_log_prob(
+        self, counts: Float[Array, " k"], moments: Moments, other: Self, ridge: Float[Array, " d"]
+    ) -> Float[Array, ""]:
+        normaliser = other.log_det() + 0.5 * self.n_features * LOG_2PI + 0.5 * other.ridge_trace(ridge)
+        return -0.5 * self.quadratic(counts, moments, other) - jnp.sum(counts * normaliser)
+
+    def maximize(self, counts: Float[Array, " k"], moments: Moments, ridge: Float[Array, " d"]) -> Self:
+        offset = moments.first / positive(counts)[:, None]
+        return self.rescaled(self.means + self.colour(offset), counts, offset, moments.second, ridge)
+
+    def conditioning(self) -> Float[Array, ""]:
+        trace, sharpest = self.spread()
+        return jnp.max((jnp.sum(self.means**2, axis=1) + trace) * sharpest)
+
+    def degenerate(self) -> Bool[Array, ""]:
+        # A width below the rounding of the mean beside it carries no information about the data.
+        floor = 4 * jnp.finfo(self.means.dtype).eps * jnp.maximum(1.0, jnp.abs(self.means))
+        return ~jnp.all(self.smallest_scale() > floor)
+
+
+def positive(counts: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Counts that can be divided by: an empty component's sums are zero, and zero it shall be."""
+    return jnp.maximum(counts, jnp.finfo(counts.dtype).tiny)
+
+
+def factor_scale(square: Float[Array, "..."]) -> Float[Array, "..."]:
+    """√ of a variance that rounding may have pushed below zero; NaN there would hide the collapse it signals."""
+    return jnp.sqrt(jnp.maximum(square, 0.0))
+
+
+def means_2d(means: Any) -> Any:
+    """`means` as a NumPy array of floats, shape (..., k, d)."""
+    means = np.asarray(means)
+    if means.ndim < 2 or 0 in means.shape:
+        raise ValueError(f"means must have shape (..., n_components, n_features), got {means.shape}")
+    return means
+
+
+def checked_covariances(covariances: Any, shape: tuple[int, ...], axes: str) -> Any:
+    """`covariances` as a NumPy array of the shape the structure wants."""
+    if covariances is None:
+        raise ValueError(f"covariances must be given, with shape {axes}; got None")
+    covariances = np.asarray(covariances)
+    if covariances.shape != shape:
+        raise ValueError(f"covariances must have shape {axes} = {shape}, got {covariances.shape}")
+    return covariances
+
+
+def checked_factor(covariances: Any) -> Any:
+    """Lower Cholesky factors of `covariances`, or an error that says which matrix is not positive definite."""
+    asymmetry = np.abs(covariances - np.swapaxes(covariances, -1, -2)).max(initial=0.0)
+    size = np.abs(covariances).max(initial=0.0)
+    if not asymmetry <= 100 * np.finfo(covariances.dtype).eps * size:
+        raise ValueError(f"covariances must be symmetric, got a difference of {asymmetry:g} across the diagonal")
+    # float64, so that what the caller's dtype can hold is not lost to the factorisation
+    try:
+        return np.linalg.cholesky(covariances.astype(np.float64)).astype(covariances.dtype)
+    except np.linalg.LinAlgError:
+        lowest = np.linalg.eigvalsh(covariances.astype(np.float64))[..., 0]
+        where = np.unravel_index(np.argmin(lowest), lowest.shape)
+        index = f"[{', '.join(map(str, where))}]" if where else ""
+        raise ValueError(
+            f"covariances{index} must be positive definite, got smallest eigenvalue {lowest[where]:g}"
+        ) from None
+
+
+def checked_scale(variances: Any) -> Any:
+    """Standard deviations of `variances`, or an error that says which is not positive."""
+    if not np.all(variances > 0):
+        where = tuple(int(i) for i in np.argwhere(~(variances > 0))[0])
+        raise ValueError(f"covariances must be positive, got {variances[where]:g} at {where}")
+    return np.sqrt(variances)

@@ -1,0 +1,86 @@
+"""Lower triangular factors and the quadratic features that go with them. Leading axes batch throughout."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.scipy.linalg import solve_triangular
+from jaxtyping import Array, Float
+
+HIGHEST = lax.Precision.HIGHEST
+
+
+def inverse(l: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:  # noqa: E741
+    """L⁻¹, once per pass: rows then need a product, never a triangular solve."""
+    eye = jnp.broadcast_to(jnp.eye(l.shape[-1], dtype=l.dtype), l.shape)
+    return solve_triangular(l, eye, lower=True)
+
+
+def gram(l: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:  # noqa: E741
+    """L Lᵀ."""
+    return jnp.einsum("...de,...fe->...df", l, l, precision=HIGHEST)
+
+
+def log_det(l: Float[Array, "*k d d"]) -> Float[Array, "*k"]:  # noqa: E741
+    """log det L."""
+    return jnp.sum(jnp.log(jnp.diagonal(l, axis1=-2, axis2=-1)), axis=-1)
+
+
+def squared_norm(a: Float[Array, "*k d d"]) -> Float[Array, "*k"]:
+    """‖A‖²_F = tr(A Aᵀ)."""
+    return jnp.sum(a * a, axis=(-2, -1))
+
+
+def update(
+    l: Float[Array, "*k d d"], m: Float[Array, "*k d d"], ridge: Float[Array, " d"]  # noqa: E741
+) -> Float[Array, "*k d d"]:
+    """The factor of L M Lᵀ + diag(ridge), as L·chol(M + L⁻¹ diag(ridge) L⁻ᵀ): M is near I, whatever the scale of L."""
+    whitened_ridge = gram(inverse(l) * jnp.sqrt(ridge))
+    return jnp.einsum("...de,...ef->...df", l, jnp.linalg.cholesky(m + whitened_ridge), precision=HIGHEST)
+
+
+def log_diagonal(l: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:  # noqa: E741
+    """A free lower triangle: the strict part of L, and the logarithm of its diagonal."""
+    eye = jnp.eye(l.shape[-1], dtype=bool)
+    return jnp.where(eye, jnp.log(jnp.where(eye, l, 1.0)), l)
+
+
+def exp_diagonal(free: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
+    """Undoes `log_diagonal`; what stands above the diagonal is ignored."""
+    eye = jnp.eye(free.shape[-1], dtype=bool)
+    return jnp.tril(jnp.where(eye, jnp.exp(jnp.where(eye, free, 0.0)), free))
+
+
+def with_one(x: Float[Array, "d b"]) -> Float[Array, "e b"]:
+    """[1, x]: the constant feature first."""
+    return jnp.concatenate([jnp.ones((1, x.shape[1]), x.dtype), x])
+
+
+def pairs(x: Float[Array, "d b"]) -> Float[Array, "f b"]:
+    """x_i x_j for i ≤ j, row by row of the upper triangle."""
+    # Indexing compiles to one fused loop; concatenated slices cost twice as much on CPU.
+    i, j = np.triu_indices(x.shape[0])
+    return x[i] * x[j]
+
+
+def pair_coefficients(form: Float[Array, "*k d d"]) -> Float[Array, "*k f"]:
+    """c with xᵀ A x = c · pairs(x), A symmetric."""
+    i, j = np.triu_indices(form.shape[-1])
+    return form[..., i, j] * np.where(i == j, 1, 2).astype(form.dtype)
+
+
+def symmetric(sums: Float[Array, "*k f"], d: int) -> Float[Array, "*k d d"]:
+    """The symmetric matrix whose upper triangle, row by row, is `sums`."""
+    i, j = np.triu_indices(d)
+    place = np.zeros((d, d), np.int32)
+    place[i, j] = place[j, i] = np.arange(len(i))
+    return sums[..., place]
+
+
+def augmented_whitener(means: Float[Array, "k d"], inverse: Float[Array, "k d d"]) -> Float[Array, "k e e"]:
+    """B with B [1, x] = [1, L⁻¹(x − μ)]: carries raw moments of [1, x] to whitened ones by congruence."""
+    k, d = means.shape
+    offset = -jnp.einsum("kde,ke->kd", inverse, means, precision=HIGHEST)
+    top = jnp.broadcast_to(jnp.eye(1, d + 1, dtype=means.dtype), (k, 1, d + 1))
+    return jnp.concatenate([top, jnp.concatenate([offset[:, :, None], inverse], axis=2)], axis=1)

@@ -1,0 +1,216 @@
+"""Where restarts start: batched over restarts, in the rows' own coordinates.
+
+Every method gives restart i a start that depends on its own key alone, so it is the same start in any batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from jaxgmm.em import m_step, statistics_of
+from jaxgmm.families import Family, SphericalGaussian
+from jaxgmm.mixture import Mixture
+from jaxgmm.rows import ArrayRows, chunk_size
+
+LLOYD_ROUNDS = 10
+
+# Seeds are picked from this many rows, or this many per component, whichever is more.
+_SEED_ROWS = 8192
+_SEED_ROWS_PER_COMPONENT = 256
+# Restarts seeded together, so that distances to candidates stay within some tens of MB.
+_SEED_ELEMENTS = 1 << 24
+
+
+def restart_keys(key: Key[Array, ""], n: int) -> Key[Array, " r"]:
+    """Restart i's key is fold_in(key, i)."""
+    return jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(n))
+
+
+def seed_rows(key: Key[Array, ""], rows: ArrayRows, n_components: int) -> ArrayRows:
+    """A sample of the rows that have weight, shared by all restarts; all of them when they are few."""
+    present = np.flatnonzero(np.asarray(rows.weights))
+    wanted = max(_SEED_ROWS, _SEED_ROWS_PER_COMPONENT * n_components)
+    if len(present) > wanted:
+        seed = np.asarray(jax.random.key_data(key)).ravel()
+        picked = np.random.default_rng(seed).choice(len(present), wanted, replace=False, shuffle=False)
+        present = present[np.sort(picked)]
+    return rows.take(jnp.asarray(present))
+
+
+# ---- centres ------------------------------------------------------------------------------------------------
+
+
+def _random_rows(key: Key[Array, ""], rows: ArrayRows, n_components: int) -> Float[Array, "k d"]:
+    """`n_components` rows, each with chance proportional to its weight, none twice (Gumbel top-k)."""
+    noise = jax.random.gumbel(key, (rows.n_slots,), jnp.float32)
+    _, index = jax.lax.top_k(jnp.log(rows.weights).astype(jnp.float32) + noise, n_components)
+    return rows.x[:, index].T
+
+
+def _distances(x: Float[Array, "d m"], centres: Float[Array, "t d"]) -> Float[Array, "t m"]:
+    # Differences, not |x|² − 2 x·c + |c|²: that cancels when clusters are tight.
+    return jnp.sum((x[None] - centres[:, :, None]) ** 2, axis=1)
+
+
+def _kmeans_plusplus(key: Key[Array, ""], rows: ArrayRows, n_components: int) -> Float[Array, "k d"]:
+    """Greedy k-means++: each seed the best of 2 + ⌊log k⌋ drawn by squared distance (Arthur & Vassilvitskii 2007)."""
+    x, w = rows.x, rows.weights
+    trials = 2 + int(np.log(n_components))
+
+    def draw(key: Key[Array, ""], mass: Float[Array, " m"], count: int) -> Int[Array, " t"]:
+        # Rows that all coincide leave no distance to draw by; any row will do then.
+        mass = jnp.where(jnp.sum(mass) > 0, mass, w)
+        ladder = jnp.cumsum(mass)
+        height = jax.random.uniform(key, (count,), jnp.float32).astype(x.dtype) * ladder[-1]
+        return jnp.minimum(jnp.searchsorted(ladder, height, side="right"), x.shape[1] - 1)
+
+    keys = jax.random.split(key, n_components)
+    first = x[:, draw(keys[0], w, 1)[0]]
+    centres = jnp.zeros((n_components, x.shape[0]), x.dtype).at[0].set(first)
+
+    def pick(i: Int[Array, ""], carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        centres, nearest = carry
+        candidates = x[:, draw(keys[i], w * nearest, trials)].T
+        closer = jnp.minimum(nearest, _distances(x, candidates))
+        best = jnp.argmin(jnp.sum(w * closer, axis=1))
+        return centres.at[i].set(candidates[best]), closer[best]
+
+    return jax.lax.fori_loop(1, n_components, pick, (centres, _distances(x, first[None])[0]))[0]
+
+
+@partial(jax.jit, static_argnames=("method", "n_components"))
+def _centres(keys: Key[Array, " r"], rows: ArrayRows, method: Callable[..., Any], n_components: int) -> Float[Array, "r k d"]:
+    together = max(1, _SEED_ELEMENTS // (4 * rows.x.size))
+    return jax.lax.map(lambda key: method(key, rows, n_components), keys, batch_size=together)
+
+
+@partial(jax.jit, static_argnames="family")
+def _from_centres(centres: Float[Array, "r k d"], rows: ArrayRows, family: type[Family]) -> Mixture:
+    """Uniform weights and the data's own per-feature variances about every centre."""
+    chunk = chunk_size(rows.n_features, rows.n_slots)
+    sums = lambda x, w, _: (jnp.sum(w), x @ w)  # noqa: E731
+    total, first = jax.tree.map(jnp.add, *rows.total(sums, chunk))
+    mean = first / total
+    square, error = rows.total(lambda x, w, _: (x - mean[:, None]) ** 2 @ w, chunk)
+    variances = (square + error) / total
+    # A constant feature has no width of its own; the ridge will set one.
+    variances = jnp.where(variances > 0, variances, 1.0)
+    components = jax.vmap(lambda c: family.from_means(c, mean, variances))(centres)
+    return Mixture(jnp.full(centres.shape[:2], 1 / centres.shape[1], centres.dtype), components)
+
+
+# ---- responsibilities ---------------------------------------------------------------------------------------
+
+
+def _fitted(
+    rows: ArrayRows, responsibilities: Callable[..., Any], family: type[Family], n_components: int,
+    ridge: Float[Array, " d"], chunk: int,
+) -> Mixture:  # fmt: skip
+    """One M-step from given responsibilities, by two passes: means first, then second moments about those means."""
+    zeros = jnp.zeros((n_components, rows.n_features), rows.x.dtype)
+    spread = jnp.ones(rows.n_features, rows.x.dtype)
+    components = family.from_means(zeros, zeros[0], spread)
+    for _ in range(2):
+        reference = Mixture(jnp.full(n_components, 1 / n_components, rows.x.dtype), components)
+        fitted = m_step(reference, statistics_of(reference, rows, responsibilities, chunk), ridge)
+        components = family.from_means(fitted.means, fitted.means[0], spread)
+    return fitted
+
+
+@partial(jax.jit, static_argnames=("family", "n_components"))
+def _from_responsibilities(
+    given: Array, rows: ArrayRows, family: type[Family], n_components: int, ridge: Float[Array, " d"]
+) -> Mixture:
+    """From labels (r, n) or responsibilities (r, n, k)."""
+    chunk = chunk_size(given.shape[0] * n_components * rows.n_features, rows.n_slots)
+
+    def one(given: Array) -> Mixture:
+        last = given.shape[0] - 1
+
+        def lookup(x: Array, index: Array) -> Array:
+            own = given[jnp.minimum(index, last)]
+            return own.T if own.ndim == 2 else jax.nn.one_hot(own, n_components, axis=0, dtype=x.dtype)
+
+        return _fitted(rows, lookup, family, n_components, ridge, chunk)
+
+    return jax.vmap(one)(given)
+
+
+@partial(jax.jit, static_argnames=("family", "n_components"))
+def _from_random_responsibilities(
+    keys: Key[Array, " r"], rows: ArrayRows, family: type[Family], n_components: int, ridge: Float[Array, " d"]
+) -> Mixture:
+    chunk = chunk_size(keys.shape[0] * n_components * rows.n_features, rows.n_slots)
+
+    def one(key: Key[Array, ""]) -> Mixture:
+        def shares(x: Array, index: Array) -> Array:
+            # By row number, so that neither chunks nor padding change what a row draws.
+            draws = jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(key, i), (n_components,), x.dtype))(index)
+            return (draws / jnp.sum(draws, axis=1, keepdims=True)).T
+
+        return _fitted(rows, shares, family, n_components, ridge, chunk)
+
+    return jax.vmap(one)(keys)
+
+
+@partial(jax.jit, static_argnames="family")
+def _from_kmeans(
+    centres: Float[Array, "r k d"], rows: ArrayRows, family: type[Family], ridge: Float[Array, " d"]
+) -> Mixture:
+    """Lloyd's rounds from `centres`, then one M-step from the nearest centres: hard EM with unit spheres."""
+    r, k, d = centres.shape
+    chunk = chunk_size(2 * r * k * d, rows.n_slots)
+    no_ridge = jnp.zeros_like(ridge)
+
+    def one(centres: Float[Array, "k d"]) -> Mixture:
+        def spheres(means: Float[Array, "k d"]) -> Mixture:
+            return Mixture(jnp.full(k, 1 / k, means.dtype), SphericalGaussian(means, jnp.ones((k, 1), means.dtype)))
+
+        def nearest(mixture: Mixture, x: Array, index: Array) -> Array:
+            return jax.nn.one_hot(jnp.argmax(mixture.components.log_prob(x), axis=0), k, axis=0, dtype=x.dtype)
+
+        def lloyd(_: Any, means: Float[Array, "k d"]) -> Float[Array, "k d"]:
+            mixture = spheres(means)
+            statistics = statistics_of(mixture, rows, partial(nearest, mixture), chunk)
+            return m_step(mixture, statistics, no_ridge).means
+
+        means = jax.lax.fori_loop(0, LLOYD_ROUNDS, lloyd, centres)
+        return _fitted(rows, partial(nearest, spheres(means)), family, k, ridge, chunk)
+
+    return jax.vmap(one)(centres)
+
+
+# ---- by name ------------------------------------------------------------------------------------------------
+
+_CENTRE_METHODS = {"k-means++": _kmeans_plusplus, "random_from_data": _random_rows, "kmeans": _kmeans_plusplus}
+METHODS = ("k-means++", "kmeans", "random_from_data", "random")
+
+
+def initialize(
+    key: Key[Array, ""], rows: ArrayRows, family: type[Family], n_components: int, n_init: int, method: str,
+    ridge: Float[Array, " d"],
+) -> Mixture:  # fmt: skip
+    """`n_init` starts by one of `METHODS`, in the rows' coordinates; leading axis r."""
+    # Keys of restarts are fold_in(key, 0, 1, …); the shared sample takes the last number there is.
+    keys = restart_keys(key, n_init)
+    if method == "random":
+        return _from_random_responsibilities(keys, rows, family, n_components, ridge)
+    seeds = seed_rows(jax.random.fold_in(key, np.uint32(0xFFFFFFFF)), rows, n_components)
+    centres = _centres(keys, seeds, _CENTRE_METHODS[method], n_components)
+    if method == "kmeans":
+        return _from_kmeans(centres, rows, family, ridge)
+    return _from_centres(centres, rows, family)
+
+
+def from_assignments(
+    given: Array, rows: ArrayRows, family: type[Family], n_components: int, ridge: Float[Array, " d"]
+) -> Mixture:
+    """Starts from labels (r, n) of integers, or responsibilities (r, n, k)."""
+    return _from_responsibilities(given, rows, family, n_components, ridge)

@@ -1,0 +1,299 @@
+"""Many starts at once: blocks of steps on the device, decisions between blocks on the host.
+
+A block is a `lax.while_loop` over steps of the whole batch, in which finished restarts are frozen. Between blocks
+the host reads log-likelihoods and statuses, drops the finished restarts from the batch, and chooses each restart's
+kernel anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from jaxgmm.drivers import Driver, State
+from jaxgmm.em import KERNELS, e_step, pass_chunk
+from jaxgmm.mixture import Mixture
+from jaxgmm.rows import Rows
+from jaxgmm.status import Status
+
+KERNEL_NAMES = tuple(KERNELS)
+
+_BLOCK_STEPS = 32
+# A block is cut short when its steps are long, so that the host hears from it about every second on two cores.
+_BLOCK_WORK = 1e11
+# Smaller batches compile anew: only worth it when a step is this much work.
+_COMPACTION_WORK = 1e9
+# The shared-feature kernel errs by about ε·κ nats per row; it is left above this, and returned to well below.
+_TOLERATED_LOSS = 1e-2
+_RETURN_BELOW = 0.25
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Controls:
+    """What steers the loop: traced, so that changing it does not recompile."""
+
+    tol: Float[Array, ""]
+    max_iter: Int[Array, ""]
+    ridge: Float[Array, " d"]
+    key: Key[Array, ""]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Pool:
+    """All restarts, leading axis r."""
+
+    state: State
+    status: Int[Array, " r"]
+    n_iter: Int[Array, " r"]
+    conditioning: Float[Array, " r"]
+
+
+@dataclass(frozen=True)
+class BlockInfo:
+    """What `on_block` hears after every block.
+
+    Attributes:
+        block: how many blocks are done.
+        n_iter: steps taken by the restarts still running.
+        max_iter: their limit.
+        n_restarts, n_active: restarts in all, and still running.
+        best: the highest mean log-likelihood so far among sound restarts, nats per row.
+        rows: restart-rows read so far: the sum over restarts of the rows they read.
+    """
+
+    block: int
+    n_iter: int
+    max_iter: int
+    n_restarts: int
+    n_active: int
+    best: float
+    rows: float
+
+
+@dataclass
+class Run:
+    """Where the restarts ended; arrays over r, log-likelihoods in float64."""
+
+    mixtures: Mixture
+    log_likelihood: Any
+    status: Any
+    n_iter: Any
+    passes: Any
+    kernel: Any
+    history: Any
+    blocks: list[BlockInfo] = field(default_factory=list)
+
+
+def _soundness(mixture: Mixture, log_likelihood: Float[Array, ""]) -> Int[Array, ""]:
+    """RUNNING where the mixture is sound, else what is wrong with it."""
+    weightless = jnp.min(mixture.weights) <= 10 * jnp.finfo(mixture.weights.dtype).eps
+    # Collapse leaves the means finite and the factors not; anything else that is not finite is another fault.
+    lost = ~jnp.all(jnp.isfinite(mixture.means)) | ~jnp.all(jnp.isfinite(mixture.weights))
+    collapsed = weightless | mixture.components.degenerate()
+    fault = jnp.where(collapsed, Status.DEGENERATE, Status.RUNNING)
+    infinite = ~jnp.isfinite(log_likelihood) & ~collapsed
+    return jnp.where(lost | infinite, Status.NON_FINITE, fault).astype(jnp.int32)
+
+
+def _stepper(rows: Rows, kernel: str, mixtures: Mixture) -> Callable[[Mixture], Any]:
+    return partial(e_step, rows=rows, kernel=kernel, chunk=pass_chunk(mixtures, rows, kernel))
+
+
+@partial(jax.jit, static_argnames="kernel")
+def _start(driver: Driver, starts: Mixture, rows: Rows, controls: Controls, kernel: str) -> Pool:
+    batch = driver.rows(rows, controls.key, jnp.zeros((), jnp.int32))
+    estep = _stepper(batch, kernel, starts)
+    state = jax.vmap(lambda mixture: driver.init(mixture, estep, controls.ridge))(starts)
+    status = jax.vmap(_soundness)(starts, state.log_likelihood)
+    status = jnp.where((status == Status.RUNNING) & (controls.max_iter <= 0), Status.MAX_ITER, status)
+    return Pool(state, status, jnp.zeros_like(status), _conditioning(starts))
+
+
+@jax.jit
+def _conditioning(mixtures: Mixture) -> Float[Array, " r"]:
+    return jax.vmap(lambda mixture: mixture.components.conditioning())(mixtures)
+
+
+@partial(jax.jit, static_argnames="kernel", donate_argnames="pool")
+def _block(
+    driver: Driver, pool: Pool, members: Int[Array, " b"], rows: Rows, controls: Controls, first: Int[Array, ""],
+    steps: Int[Array, ""], kernel: str,
+) -> tuple[Pool, Float[Array, "2 s b"]]:  # fmt: skip
+    """Up to `steps` steps of the restarts in `members`; numbers past the pool's end are empty places."""
+    n = pool.status.shape[0]
+    group = jax.tree.map(lambda leaf: leaf.at[members].get(mode="clip"), pool)
+    group_status = jnp.where(members < n, group.status, Status.MAX_ITER)
+    trace = jnp.full((2, _BLOCK_STEPS, members.shape[0]), jnp.nan, group.state.log_likelihood.dtype)
+
+    def step(carry: Any) -> Any:
+        i, state, status, n_iter, trace = carry
+        batch = driver.rows(rows, controls.key, first + i + 1)
+        estep = _stepper(batch, kernel, state.mixture)
+        new = jax.vmap(lambda s: driver.step(s, estep, controls.ridge))(state)
+        fault = jax.vmap(_soundness)(new.mixture, new.log_likelihood)
+        running = status == Status.RUNNING
+        accepted = running & (fault == Status.RUNNING)
+        gain = (new.log_likelihood - state.log_likelihood) + (new.log_likelihood_error - state.log_likelihood_error)
+        keep = lambda a, b: jnp.where(accepted.reshape(-1, *[1] * (a.ndim - 1)), a, b)  # noqa: E731
+        state = jax.tree.map(keep, new, state)
+        n_iter = n_iter + accepted
+        ended = jnp.where(n_iter >= controls.max_iter, Status.MAX_ITER, Status.RUNNING)
+        if not driver.stochastic:
+            ended = jnp.where(jnp.abs(gain) < controls.tol * rows.total_weight, Status.CONVERGED, ended)
+        status = jnp.where(running, jnp.where(accepted, ended, fault), status).astype(status.dtype)
+        values = jnp.stack([state.log_likelihood, state.log_likelihood_error])
+        trace = trace.at[:, i].set(jnp.where(accepted, values, jnp.nan))
+        return i + 1, state, status, n_iter, trace
+
+    start = (jnp.zeros((), jnp.int32), group.state, group_status, group.n_iter, trace)
+    busy = lambda carry: (carry[0] < steps) & jnp.any(carry[2] == Status.RUNNING)  # noqa: E731
+    _, state, status, n_iter, trace = jax.lax.while_loop(busy, step, start)
+    done = Pool(state, status, n_iter, _conditioning(state.mixture))
+    return jax.tree.map(lambda old, new: old.at[members].set(new, mode="drop"), pool, done), trace
+
+
+@partial(jax.jit, static_argnames="kernel")
+def _evaluate(mixtures: Mixture, rows: Rows, kernel: str) -> tuple[Array, Array]:
+    statistics = e_step(mixtures, rows, kernel=kernel)
+    return statistics.log_likelihood, statistics.log_likelihood_error
+
+
+def size_class(active: int, current: int, work_per_restart: float) -> int:
+    """Places for `active` restarts in a batch of `current`: half or fewer when that saves more than it compiles."""
+    size = current
+    while active <= size // 2 and work_per_restart * size >= _COMPACTION_WORK:
+        size = -(-size // 2)
+    return size
+
+
+def choose_kernels(kernel: str, conditioning: Any, current: Any, eps: float) -> Any:
+    """The kernel for every restart, as indices into `KERNEL_NAMES`; "auto" goes by ε·κ, with hysteresis."""
+    if kernel != "auto":
+        return np.full(len(conditioning), KERNEL_NAMES.index(kernel))
+    shared, centred = KERNEL_NAMES.index("shared_feature"), KERNEL_NAMES.index("centred")
+    loss = eps * np.asarray(conditioning, np.float64)
+    limit = np.where(current == centred, _RETURN_BELOW * _TOLERATED_LOSS, _TOLERATED_LOSS)
+    return np.where(loss <= limit, shared, centred)
+
+
+def run(
+    driver: Driver, starts: Mixture, rows: Rows, controls: Controls, *, kernel: str = "auto",
+    on_block: Callable[[BlockInfo], None] | None = None,
+) -> Run:  # fmt: skip
+    """Drives every restart in `starts` (leading axis r) to its end; all in the rows' coordinates."""
+    return _Loop(driver, starts, rows, controls, kernel, on_block).run()
+
+
+class _Loop:
+    """The host's side of a run."""
+
+    def __init__(
+        self, driver: Driver, starts: Mixture, rows: Rows, controls: Controls, kernel: str, on_block: Any
+    ) -> None:
+        self.driver, self.rows, self.controls, self.kernel, self.on_block = driver, rows, controls, kernel, on_block
+        self.n = starts.weights.shape[0]
+        self.eps = float(np.finfo(np.dtype(starts.weights.dtype)).eps)
+        self.total_weight = float(rows.total_weight)
+        self.max_iter = int(controls.max_iter)
+        per_row = KERNELS["shared_feature"].elements(starts.components, 1) - starts.n_components
+        self.work = 4.0 * rows.n_slots * per_row * starts.n_components
+        conditioning = _conditioning(starts)
+        self.kernels = choose_kernels(kernel, conditioning, np.full(self.n, -1), self.eps)
+        # One kernel for all starts: the sounder one where they differ.
+        self.pool = _start(driver, starts, rows, controls, kernel=KERNEL_NAMES[int(self.kernels.max())])
+        self.sizes = {name: self.n for name in KERNEL_NAMES}
+        self.values = [self._values(self.pool.state.log_likelihood, self.pool.state.log_likelihood_error)[None]]
+        self.status = np.array(self.pool.status)
+        self.first = 0
+        self.blocks: list[BlockInfo] = []
+
+    def _values(self, high: Any, low: Any) -> Any:
+        """Mean log-likelihoods in float64 from a compensated pair."""
+        return (np.asarray(high, np.float64) + np.asarray(low, np.float64)) / self.total_weight
+
+    def _groups(self, active: Any) -> Iterator[tuple[str, Any]]:
+        """Kernel and members of each batch to run, padded to a size class."""
+        for number, name in enumerate(KERNEL_NAMES):
+            members = active[self.kernels[active] == number]
+            if len(members):
+                grown = max(self.sizes[name], len(members))
+                self.sizes[name] = size_class(len(members), grown, self.work)
+                padding = np.full(self.sizes[name] - len(members), self.n)
+                yield name, np.concatenate([members, padding]).astype(np.int32)
+
+    def _one_block(self, active: Any) -> Any:
+        """Steps every running restart once round; returns mean log-likelihoods (s, r)."""
+        wanted = int(_BLOCK_WORK / (self.work * len(active))) + 1
+        steps = max(1, min(_BLOCK_STEPS, wanted, self.max_iter - self.first))
+        traces = np.full((steps, self.n), np.nan)
+        for name, members in self._groups(active):
+            self.pool, trace = _block(
+                self.driver, self.pool, members, self.rows, self.controls, np.int32(self.first), np.int32(steps),
+                kernel=name,
+            )  # fmt: skip
+            high, low = np.asarray(trace)
+            real = members < self.n
+            traces[:, members[real]] = self._values(high, low)[:steps][:, real]
+        self.first += steps
+        return traces
+
+    def _settle_stochastic(self, last: Any) -> Any:
+        """For drivers that see samples: the log-likelihood of all rows, and whether it still rises."""
+        name = KERNEL_NAMES[int(self.kernels.max())]
+        exact = self._values(*_evaluate(self.pool.state.mixture, self.rows, kernel=name))
+        steps = np.maximum(np.asarray(self.pool.n_iter) - self.settled_at, 1)
+        settled = (np.abs(exact - last) < float(self.controls.tol) * steps) & (self.status == Status.RUNNING)
+        self.settled_at = np.asarray(self.pool.n_iter)
+        if settled.any():
+            self.status = np.where(settled, Status.CONVERGED, self.status)
+            self.pool = Pool(self.pool.state, jnp.asarray(self.status), self.pool.n_iter, self.pool.conditioning)
+        return exact
+
+    def run(self) -> Run:
+        self.settled_at = np.zeros(self.n)
+        exact = self.values[0][0]
+        while len(active := np.flatnonzero(self.status == Status.RUNNING)):
+            self.values.append(self._one_block(active))
+            self.status = np.array(self.pool.status)
+            if self.driver.stochastic:
+                exact = self._settle_stochastic(exact)
+            self.kernels = choose_kernels(self.kernel, self.pool.conditioning, self.kernels, self.eps)
+            self._report()
+        state = self.pool.state
+        last = self._values(state.log_likelihood, state.log_likelihood_error)
+        return Run(
+            mixtures=state.mixture,
+            log_likelihood=(exact if self.driver.stochastic else last) * self.total_weight,
+            status=self.status,
+            n_iter=np.asarray(self.pool.n_iter),
+            passes=np.asarray(state.passes, np.float64),
+            kernel=np.array(KERNEL_NAMES)[self.kernels],
+            history=np.concatenate(self.values).T,
+            blocks=self.blocks,
+        )
+
+    def _report(self) -> None:
+        state = self.pool.state
+        means = self._values(state.log_likelihood, state.log_likelihood_error)
+        sound = np.isin(self.status, (Status.RUNNING, Status.CONVERGED, Status.MAX_ITER))
+        info = BlockInfo(
+            block=len(self.blocks) + 1,
+            n_iter=self.first,
+            max_iter=self.max_iter,
+            n_restarts=self.n,
+            n_active=int(np.sum(self.status == Status.RUNNING)),
+            best=float(np.max(means, where=sound, initial=-np.inf)),
+            rows=float(np.sum(np.asarray(state.passes, np.float64)) * self.rows.n_slots),
+        )
+        self.blocks.append(info)
+        if self.on_block is not None:
+            self.on_block(info)

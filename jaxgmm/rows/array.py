@@ -1,0 +1,86 @@
+"""Rows in one array on one device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from jaxgmm.rows.base import ChunkFunction, compensated_add
+
+#: rows are padded to a multiple of this, so that every chunk starts on a cache line
+_ALIGNMENT = 16
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class ArrayRows:
+    """Rows minor and padded with zero weights: x (d, m), weights (m,), m ≥ n."""
+
+    x: Float[Array, "d m"]
+    weights: Float[Array, " m"]
+    total_weight: Float[Array, ""]
+    n_rows: Int[Array, ""]
+
+    @classmethod
+    def from_array(cls, x: Float[Array, "n d"], sample_weight: Float[Array, " n"] | None = None) -> ArrayRows:
+        """Lays out `x` (n, d). Pure: works under `jit`, and takes rows as they come (see `fit.standardize`)."""
+        n = x.shape[0]
+        weights = jnp.ones(n, x.dtype) if sample_weight is None else jnp.asarray(sample_weight, x.dtype)
+        padding = -n % _ALIGNMENT
+        return cls(jnp.pad(x.T, ((0, 0), (0, padding))), jnp.pad(weights, (0, padding)), jnp.sum(weights), jnp.asarray(n))
+
+    @classmethod
+    def from_numpy(
+        cls, x: Any, sample_weight: Any, shift: Any, scale: Any, dtype: np.dtype, block: int = 1 << 16
+    ) -> ArrayRows:
+        """Lays out (x − shift)/scale, block by block in float64 so that an offset costs float32 rows nothing."""
+        n, d = x.shape
+        m = n + -n % _ALIGNMENT
+        laid = np.zeros((d, m), dtype)
+        for start in range(0, n, block):
+            rows = np.asarray(x[start : start + block], np.float64)
+            laid[:, start : start + len(rows)] = ((rows - shift) / scale).T
+        weights = np.zeros(m, dtype)
+        weights[:n] = 1 if sample_weight is None else sample_weight
+        total = np.asarray(n if sample_weight is None else np.sum(sample_weight, dtype=np.float64), dtype)
+        return cls(jnp.asarray(laid), jnp.asarray(weights), jnp.asarray(total), jnp.asarray(n, jnp.int32))
+
+    @property
+    def n_features(self) -> int:
+        return self.x.shape[0]
+
+    @property
+    def n_slots(self) -> int:
+        return self.x.shape[1]
+
+    def take(self, index: Int[Array, " b"]) -> ArrayRows:
+        """The rows at `index`, in that order, as rows of their own."""
+        weights = self.weights[index]
+        return ArrayRows(self.x[:, index], weights, jnp.sum(weights), jnp.asarray(index.shape[0]))
+
+    def total(self, function: ChunkFunction, chunk: int) -> tuple[Any, Any]:
+        """Σ over chunks of `function`, as (value, error); see `rows.base`."""
+        n_chunks = -(-self.n_slots // chunk)
+        zero = jax.tree.map(
+            lambda s: jnp.zeros(s.shape, s.dtype),
+            jax.eval_shape(function, self.x[:, :chunk], self.weights[:chunk], jnp.arange(chunk)),
+        )
+        if n_chunks == 1:
+            return function(self.x, self.weights, jnp.arange(self.n_slots)), zero
+
+        def step(carry: tuple[Any, Any], number: Int[Array, ""]) -> tuple[tuple[Any, Any], None]:
+            # The last chunk is moved back inside the array, and what it repeats is given no weight.
+            start = jnp.minimum(number * chunk, self.n_slots - chunk)
+            x = lax.dynamic_slice_in_dim(self.x, start, chunk, axis=1)
+            w = lax.dynamic_slice_in_dim(self.weights, start, chunk)
+            index = start + jnp.arange(chunk)
+            fresh = jnp.where(index >= number * chunk, w, 0)
+            return compensated_add(carry, function(x, fresh, index)), None
+
+        return lax.scan(step, (zero, zero), jnp.arange(n_chunks))[0]
