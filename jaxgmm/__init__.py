@@ -17,9 +17,8 @@ from jaxgmm.status import Status
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "EM", "BlockInfo", "FitError", "FitResult", "Gradient", "Mixture", "ModelFileError", "Status", "fit", "load", "save",
-]  # fmt: skip
+__all__ = ["EM", "BlockInfo", "FitError", "FitResult", "Gradient", "Mixture", "ModelFileError", "Status", "fit"]
+__all__ += ["load", "save"]
 
 
 def __getattr__(name: str) -> Any:

@@ -110,9 +110,7 @@ def pass_chunk(mixture: Mixture, rows: Rows, kernel: str) -> int:
     return chunk_size(KERNELS[kernel].elements(mixture.components, batch), rows.n_slots)
 
 
-def e_step(
-    mixture: Mixture, rows: Rows, *, kernel: str = "centred", chunk: int | None = None
-) -> SufficientStatistics:
+def e_step(mixture: Mixture, rows: Rows, *, kernel: str = "centred", chunk: int | None = None) -> SufficientStatistics:
     """One pass: the statistics of all rows under `mixture`'s responsibilities.
 
     Args:
@@ -165,10 +163,10 @@ def expected_log_likelihood(
     return weights + mixture.components.expected_log_prob(counts, statistics.moments, other.components, ridge)
 
 
-def statistics_of(
-    mixture: Mixture, rows: Rows, responsibilities: Callable[[Float[Array, "d b"], Int[Array, " b"]], Float[Array, "k b"]],
-    chunk: int,
-) -> SufficientStatistics:  # fmt: skip
+Assignment = Callable[[Float[Array, "d b"], Int[Array, " b"]], Float[Array, "k b"]]
+
+
+def statistics_of(mixture: Mixture, rows: Rows, responsibilities: Assignment, chunk: int) -> SufficientStatistics:
     """Statistics about `mixture` under *given* responsibilities: labels, guesses, nearest centres.
 
     Args:

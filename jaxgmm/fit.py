@@ -20,6 +20,7 @@ from jaxgmm.restarts import KERNEL_NAMES, BlockInfo, Controls, run
 from jaxgmm.result import FitResult, best_restart
 from jaxgmm.rows import ArrayRows
 
+
 def fit(
     key: Key[Array, ""] | int,
     x: Any,
@@ -184,8 +185,8 @@ def _checked_init(init: Any, n_init: int | None, family: type[Family], k: int, s
                 raise ValueError("init responsibilities must be at least 0 and sum to 1 over components")
         else:
             raise ValueError(
-                f"init must be one of {', '.join(map(repr, METHODS))}, a Mixture, integer labels ({n},) or (r, {n}), or "
-                f"responsibilities ({n}, {k}) or (r, {n}, {k}); got dtype {assigned.dtype}, shape {assigned.shape}"
+                f"init must be one of {', '.join(map(repr, METHODS))}, a Mixture, integer labels ({n},) or (r, {n}), "
+                f"or responsibilities ({n}, {k}) or (r, {n}, {k}); got dtype {assigned.dtype}, shape {assigned.shape}"
             )
         held = len(assigned)
     if n_init not in (None, held):

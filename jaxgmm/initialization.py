@@ -86,7 +86,9 @@ def _kmeans_plusplus(key: Key[Array, ""], rows: ArrayRows, n_components: int) ->
 
 
 @partial(jax.jit, static_argnames=("method", "n_components"))
-def _centres(keys: Key[Array, " r"], rows: ArrayRows, method: Callable[..., Any], n_components: int) -> Float[Array, "r k d"]:
+def _centres(
+    keys: Key[Array, " r"], rows: ArrayRows, method: Callable[..., Any], n_components: int
+) -> Float[Array, "r k d"]:
     together = max(1, _SEED_ELEMENTS // (4 * rows.x.size))
     return jax.lax.map(lambda key: method(key, rows, n_components), keys, batch_size=together)
 

@@ -91,12 +91,14 @@ class Mixture:
             ValueError: wrong shapes, weights off the simplex, covariances not positive definite.
         """
         family = FAMILIES[validation.choice("covariance_type", covariance_type, FAMILIES)]
-        arrays = [None if a is None else np.asarray(a) for a in (weights, means, covariances)]
+        arrays: list[Any] = [None if a is None else np.asarray(a) for a in (weights, means, covariances)]
         dtype = precision.compute_dtype(*arrays, dtype=dtype)
         for name, array in zip(("weights", "means", "covariances"), arrays, strict=True):
             if array is not None and not np.isfinite(array.astype(np.float64)).all():
                 raise ValueError(f"{name} must be finite, got {array[~np.isfinite(array)].flat[0]}")
-        pi, mu, sigma = (None if a is None else a.astype(dtype) for a in arrays)
+        pi: Any
+        mu: Any
+        pi, mu, sigma = (a if a is None else a.astype(dtype) for a in arrays)
         if pi.ndim < 1 or mu.shape[:-1] != pi.shape:
             raise ValueError(f"weights must have shape (..., k) = {mu.shape[:-1]} as means do, got {pi.shape}")
         if (pi < 0).any() or not np.allclose(pi.sum(-1), 1, atol=1e-3 if dtype == np.float32 else 1e-6):
@@ -113,7 +115,7 @@ class Mixture:
 
     @property
     def covariances(self) -> Any:
-        """Covariances in scikit-learn's shape for the type: full (k, d, d), tied (d, d), diag (k, d), spherical (k,)."""
+        """Covariances in scikit-learn's shape: full (k, d, d), tied (d, d), diag (k, d), spherical (k,)."""
         with precision.scope(self.dtype):
             covariances = self.components.covariances
         return covariances if isinstance(covariances, jax.core.Tracer) else np.asarray(covariances)

@@ -214,6 +214,7 @@ class _Loop:
         self.values = [self._values(self.pool.state.log_likelihood, self.pool.state.log_likelihood_error)[None]]
         self.status = np.array(self.pool.status)
         self.first = 0
+        self.settled_at = np.zeros(self.n)
         self.blocks: list[BlockInfo] = []
 
     def _values(self, high: Any, low: Any) -> Any:
@@ -259,7 +260,6 @@ class _Loop:
         return exact
 
     def run(self) -> Run:
-        self.settled_at = np.zeros(self.n)
         exact = self.values[0][0]
         while len(active := np.flatnonzero(self.status == Status.RUNNING)):
             self.values.append(self._one_block(active))

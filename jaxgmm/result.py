@@ -31,7 +31,8 @@ class FitResult:
         status: (r,), values of `Status`.
         kernel: (r,), the kernel each restart ended on.
         passes: (r,), how many times the rows were read, in whole data sets.
-        history: (r, longest + 1), mean log-likelihood per row at the start and after each step; NaN after a restart's end.
+        history: (r, longest + 1), mean log-likelihood per row at the start and after each step; NaN past
+            a restart's end.
         total_weight: the rows' number, or the sum of their weights.
         seconds: wall time of the restarts, compilation included.
     """

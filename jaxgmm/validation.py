@@ -39,7 +39,7 @@ def integer(name: str, value: Any, minimum: int) -> int:
 
 def real(name: str, value: Any, minimum: float = 0.0) -> float:
     """`value` as a finite float, at least `minimum`."""
-    if isinstance(value, bool | np.bool_ | str) or not np.isscalar(value) and np.ndim(value) != 0:
+    if isinstance(value, bool | np.bool_ | str) or (not np.isscalar(value) and np.ndim(value) != 0):
         raise TypeError(f"{name} must be a number, got {value!r} of type {type(value).__name__}")
     try:
         number = float(value)

@@ -40,6 +40,4 @@ class EM:
 
     def _at(self, mixture: Mixture, e_step: EStep, passes: Float[Array, ""]) -> State:
         statistics = e_step(mixture)
-        return State(
-            mixture, statistics.log_likelihood, statistics.log_likelihood_error, passes + 1, memory=statistics
-        )
+        return State(mixture, statistics.log_likelihood, statistics.log_likelihood_error, passes + 1, memory=statistics)

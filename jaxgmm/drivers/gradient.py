@@ -116,7 +116,9 @@ class Gradient:
     def init(self, mixture: Mixture, e_step: EStep, ridge: Float[Array, " d"]) -> State:
         free = unconstrain(mixture)
         none_yet = jnp.zeros((), mixture.weights.dtype)
-        return self._evaluated(type(mixture.components), free, self._transformation().init(free), none_yet, e_step, ridge)
+        return self._evaluated(
+            type(mixture.components), free, self._transformation().init(free), none_yet, e_step, ridge
+        )
 
     def step(self, state: State, e_step: EStep, ridge: Float[Array, " d"]) -> State:
         family = type(state.mixture.components)

@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Literal, Self
 
 from jaxtyping import Array, Bool, Float, Int, Key
 
+Rescaling = Literal["feature", "scalar", "none"]
+
 
 class Family(ABC):
     """Parameters of K components of one kind: an immutable pytree of arrays.
@@ -19,7 +21,7 @@ class Family(ABC):
 
     name: ClassVar[str]
     #: how rows may be rescaled without leaving the family: per feature, by one scalar, or not at all
-    rescaling: ClassVar[Literal["feature", "scalar", "none"]]
+    rescaling: ClassVar[Rescaling]
 
     means: Float[Array, "k d"]
 
@@ -96,7 +98,7 @@ class Family(ABC):
     def expected_log_prob(
         self, counts: Float[Array, " k"], moments: Any, other: Self, ridge: Float[Array, " d"]
     ) -> Float[Array, ""]:
-        """Σ_k Σ_n r_kn log p(x_n | other_k), less the ridge ½ Σ_k N_k tr(diag(ridge) Σ_k⁻¹), from moments about self."""
+        """Σ_k Σ_n r_kn log p(x_n | other_k), less ½ Σ_k N_k tr(diag(ridge) Σ_k⁻¹), from moments about self."""
 
     @abstractmethod
     def maximize(self, counts: Float[Array, " k"], moments: Any, ridge: Float[Array, " d"]) -> Self:

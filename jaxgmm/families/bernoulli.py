@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxgmm.families import triangular as tri
-from jaxgmm.families.base import Family
+from jaxgmm.families.base import Family, Rescaling
 from jaxgmm.families.gaussian import HIGHEST, means_2d, positive
 
 
@@ -26,7 +26,7 @@ class Bernoulli(Family):
     means: Float[Array, "k d"]
 
     name: ClassVar[str] = "bernoulli"
-    rescaling: ClassVar = "none"
+    rescaling: ClassVar[Rescaling] = "none"
 
     @classmethod
     def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], variances: Float[Array, " d"]) -> Self:

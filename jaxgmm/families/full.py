@@ -12,7 +12,14 @@ from jaxtyping import Array, Float, Int, Key
 
 from jaxgmm.families import triangular as tri
 from jaxgmm.families.gaussian import (
-    HIGHEST, LOG_2PI, Gaussian, Moments, checked_covariances, checked_factor, means_2d, positive,
+    HIGHEST,
+    LOG_2PI,
+    Gaussian,
+    Moments,
+    checked_covariances,
+    checked_factor,
+    means_2d,
+    positive,
 )  # fmt: skip
 
 

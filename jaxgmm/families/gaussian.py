@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from jaxgmm.families.base import Family
+from jaxgmm.families.base import Family, Rescaling
 
 HIGHEST = lax.Precision.HIGHEST
 LOG_2PI = float(np.log(2 * np.pi))
@@ -31,7 +31,7 @@ class Moments(NamedTuple):
 class Gaussian(Family):
     """Base of the Gaussian structures. Subclasses hold `means` and their factor `scale_tril`/`scale`."""
 
-    rescaling: ClassVar = "feature"
+    rescaling: ClassVar[Rescaling] = "feature"
 
     @abstractmethod
     def whiten(self, z: Float[Array, "k d b"]) -> Float[Array, "k d b"]:
@@ -58,7 +58,7 @@ class Gaussian(Family):
         self, means: Float[Array, "k d"], counts: Float[Array, " k"], offset: Float[Array, "k d"],
         second: Float[Array, "..."], ridge: Float[Array, " d"],
     ) -> Self:  # fmt: skip
-        """New components at `means`, their factor L·chol(M): M the mean of (y − offset)(y − offset)ᵀ, plus the ridge."""
+        """Components at `means` with factor L·chol(M): M the mean of (y − offset)(y − offset)ᵀ, plus the ridge."""
 
     @abstractmethod
     def smallest_scale(self) -> Float[Array, "..."]:

@@ -11,14 +11,24 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from jaxgmm.families import triangular as tri
+from jaxgmm.families.base import Rescaling
 from jaxgmm.families.gaussian import (
-    LOG_2PI, Gaussian, Moments, checked_covariances, checked_scale, factor_scale, means_2d, positive,
+    LOG_2PI,
+    Gaussian,
+    Moments,
+    checked_covariances,
+    checked_scale,
+    factor_scale,
+    means_2d,
+    positive,
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
 class ScaledGaussian(Gaussian):
     """Σ_k diagonal: `scale` holds standard deviations, (k, d), or (k, 1) where one serves all features."""
 
+    means: Float[Array, "k d"]
     scale: Float[Array, "k s"]
 
     @abstractmethod
@@ -57,7 +67,7 @@ class ScaledGaussian(Gaussian):
         second: Float[Array, "k s"], ridge: Float[Array, " d"],
     ) -> Self:  # fmt: skip
         m = second / positive(counts)[:, None] - self.contract(offset**2)
-        return self.replace(means, self.scale * factor_scale(m + self.contract(ridge / self.scale**2)))
+        return type(self)(means, self.scale * factor_scale(m + self.contract(ridge / self.scale**2)))
 
     def smallest_scale(self) -> Float[Array, "k s"]:
         return self.scale
@@ -86,9 +96,6 @@ class ScaledGaussian(Gaussian):
     def constrain(cls, free: dict[str, Array]) -> Self:
         return cls(free["means"], jnp.exp(free["scale"]))
 
-    def replace(self, means: Float[Array, "k d"], scale: Float[Array, "k s"]) -> Self:
-        return type(self)(means, scale)
-
     def natural(self) -> Float[Array, "k f"]:
         precision = self.scale**-2
         normaliser = self.log_det() + 0.5 * self.n_features * LOG_2PI
@@ -104,9 +111,6 @@ class ScaledGaussian(Gaussian):
 @dataclass(frozen=True)
 class DiagGaussian(ScaledGaussian):
     """Σ_k = diag(σ_k²), `scale` = σ, (k, d)."""
-
-    means: Float[Array, "k d"]
-    scale: Float[Array, "k d"]
 
     name: ClassVar[str] = "diag"
 
@@ -142,11 +146,8 @@ class DiagGaussian(ScaledGaussian):
 class SphericalGaussian(ScaledGaussian):
     """Σ_k = σ_k² I, `scale` = σ, (k, 1). The second moment is the mean over features, Σ r |y|²/d."""
 
-    means: Float[Array, "k d"]
-    scale: Float[Array, "k 1"]
-
     name: ClassVar[str] = "spherical"
-    rescaling: ClassVar = "scalar"
+    rescaling: ClassVar[Rescaling] = "scalar"
 
     @classmethod
     def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], variances: Float[Array, " d"]) -> Self:

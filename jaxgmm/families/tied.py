@@ -11,7 +11,13 @@ from jaxtyping import Array, Float, Int, Key
 
 from jaxgmm.families import triangular as tri
 from jaxgmm.families.gaussian import (
-    HIGHEST, LOG_2PI, Gaussian, Moments, checked_covariances, checked_factor, means_2d,
+    HIGHEST,
+    LOG_2PI,
+    Gaussian,
+    Moments,
+    checked_covariances,
+    checked_factor,
+    means_2d,
 )  # fmt: skip
 
 

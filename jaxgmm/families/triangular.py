@@ -11,20 +11,20 @@ from jaxtyping import Array, Float
 HIGHEST = lax.Precision.HIGHEST
 
 
-def inverse(l: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:  # noqa: E741
+def inverse(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
     """L⁻¹, once per pass: rows then need a product, never a triangular solve."""
-    eye = jnp.broadcast_to(jnp.eye(l.shape[-1], dtype=l.dtype), l.shape)
-    return solve_triangular(l, eye, lower=True)
+    eye = jnp.broadcast_to(jnp.eye(factor.shape[-1], dtype=factor.dtype), factor.shape)
+    return solve_triangular(factor, eye, lower=True)
 
 
-def gram(l: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:  # noqa: E741
+def gram(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
     """L Lᵀ."""
-    return jnp.einsum("...de,...fe->...df", l, l, precision=HIGHEST)
+    return jnp.einsum("...de,...fe->...df", factor, factor, precision=HIGHEST)
 
 
-def log_det(l: Float[Array, "*k d d"]) -> Float[Array, "*k"]:  # noqa: E741
+def log_det(factor: Float[Array, "*k d d"]) -> Float[Array, "*k"]:
     """log det L."""
-    return jnp.sum(jnp.log(jnp.diagonal(l, axis1=-2, axis2=-1)), axis=-1)
+    return jnp.sum(jnp.log(jnp.diagonal(factor, axis1=-2, axis2=-1)), axis=-1)
 
 
 def squared_norm(a: Float[Array, "*k d d"]) -> Float[Array, "*k"]:
@@ -33,17 +33,19 @@ def squared_norm(a: Float[Array, "*k d d"]) -> Float[Array, "*k"]:
 
 
 def update(
-    l: Float[Array, "*k d d"], m: Float[Array, "*k d d"], ridge: Float[Array, " d"]  # noqa: E741
+    factor: Float[Array, "*k d d"],
+    m: Float[Array, "*k d d"],
+    ridge: Float[Array, " d"],
 ) -> Float[Array, "*k d d"]:
     """The factor of L M Lᵀ + diag(ridge), as L·chol(M + L⁻¹ diag(ridge) L⁻ᵀ): M is near I, whatever the scale of L."""
-    whitened_ridge = gram(inverse(l) * jnp.sqrt(ridge))
-    return jnp.einsum("...de,...ef->...df", l, jnp.linalg.cholesky(m + whitened_ridge), precision=HIGHEST)
+    whitened_ridge = gram(inverse(factor) * jnp.sqrt(ridge))
+    return jnp.einsum("...de,...ef->...df", factor, jnp.linalg.cholesky(m + whitened_ridge), precision=HIGHEST)
 
 
-def log_diagonal(l: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:  # noqa: E741
+def log_diagonal(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
     """A free lower triangle: the strict part of L, and the logarithm of its diagonal."""
-    eye = jnp.eye(l.shape[-1], dtype=bool)
-    return jnp.where(eye, jnp.log(jnp.where(eye, l, 1.0)), l)
+    eye = jnp.eye(factor.shape[-1], dtype=bool)
+    return jnp.where(eye, jnp.log(jnp.where(eye, factor, 1.0)), factor)
 
 
 def exp_diagonal(free: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:

@@ -33,7 +33,9 @@ class ArrayRows:
         n = x.shape[0]
         weights = jnp.ones(n, x.dtype) if sample_weight is None else jnp.asarray(sample_weight, x.dtype)
         padding = -n % _ALIGNMENT
-        return cls(jnp.pad(x.T, ((0, 0), (0, padding))), jnp.pad(weights, (0, padding)), jnp.sum(weights), jnp.asarray(n))
+        return cls(
+            jnp.pad(x.T, ((0, 0), (0, padding))), jnp.pad(weights, (0, padding)), jnp.sum(weights), jnp.asarray(n)
+        )
 
     @classmethod
     def from_numpy(

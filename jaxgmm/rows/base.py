@@ -28,7 +28,8 @@ _CHUNK_ROWS = (128, 8192)
 class Rows(Protocol):
     """A place for rows."""
 
-    total_weight: Float[Array, ""]
+    @property
+    def total_weight(self) -> Float[Array, ""]: ...
 
     @property
     def n_features(self) -> int: ...
@@ -54,15 +55,12 @@ def chunk_size(elements_per_row: int, n_slots: int) -> int:
 def two_sum(a: Any, b: Any) -> tuple[Any, Any]:
     """a + b and its rounding error, leaf by leaf. (Knuth, TAOCP 2, §4.2.2)"""
 
-    def leaf(x: Array, y: Array) -> tuple[Array, Array]:
-        s = x + y
-        back = s - x
-        return s, (x - (s - back)) + (y - back)
+    def dropped(x: Array, y: Array, total: Array) -> Array:
+        back = total - x
+        return (x - (total - back)) + (y - back)
 
-    left, structure = jax.tree.flatten(a)
-    pairs = [leaf(x, y) for x, y in zip(left, structure.flatten_up_to(b), strict=True)]
-    sums, errors = zip(*pairs, strict=True)
-    return structure.unflatten(sums), structure.unflatten(errors)
+    total = jax.tree.map(jnp.add, a, b)
+    return total, jax.tree.map(dropped, a, b, total)
 
 
 def compensated_add(total: tuple[Any, Any], term: Any) -> tuple[Any, Any]:

@@ -15,7 +15,7 @@ _BLOCK_ELEMENTS = 1 << 22
 
 
 def blocks(x: Any, elements_per_row: int) -> Iterator[tuple[int, int, Any]]:
-    """(start, stop, block) over the rows of `x`, every block of one size but the last, which is padded with its last row.
+    """(start, stop, block) over the rows of `x`; the last block is padded to the size of the others by its last row.
 
     The size is a power of two that depends on shapes alone, so that few programs are compiled.
     """
@@ -39,7 +39,12 @@ def _apply(function: Callable[..., Any], batch_axes: int, parameters: Any, block
 
 
 def rowwise(
-    function: Callable[[Any, Any], Any], parameters: Any, x: Any, dtype: np.dtype, elements_per_row: int, batch_axes: int
+    function: Callable[[Any, Any], Any],
+    parameters: Any,
+    x: Any,
+    dtype: np.dtype,
+    elements_per_row: int,
+    batch_axes: int,
 ) -> Iterator[tuple[int, int, Any]]:
     """`function(parameters, block)` over blocks (d, b) of `x` (n, d); yields (start, stop, results with rows last)."""
     for start, stop, block in blocks(x, elements_per_row):
