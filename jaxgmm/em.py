@@ -21,6 +21,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jaxgmm.families import Family
+from jaxgmm.families.base import Root
 from jaxgmm.mixture import Mixture, joint_log_prob, posterior
 from jaxgmm.rows import Rows, chunk_size
 from jaxgmm.statistics import SufficientStatistics
@@ -142,20 +143,20 @@ def e_step(mixture: Mixture, rows: Rows, *, kernel: str = "centred", chunk: int 
     return one(mixture)
 
 
-def m_step(mixture: Mixture, statistics: SufficientStatistics, ridge: Float[Array, " d"]) -> Mixture:
+def m_step(mixture: Mixture, statistics: SufficientStatistics, ridge: Root) -> Mixture:
     """The mixture that maximises Q given `statistics` about `mixture` (Dempster, Laird & Rubin 1977).
 
     Args:
         mixture: the mixture whose responsibilities made the statistics; unbatched (use `jax.vmap`).
         statistics: what `e_step` returned for it.
-        ridge: added to each covariance's diagonal, (d,), in the rows' squared units.
+        ridge: a root of what is added to each covariance: (d,), or lower triangular (d, d) for full and tied.
     """
     weights = statistics.counts / jnp.sum(statistics.counts)
     return Mixture(weights, mixture.components.maximize(statistics.counts, statistics.moments, ridge))
 
 
 def expected_log_likelihood(
-    mixture: Mixture, statistics: SufficientStatistics, other: Mixture, ridge: Float[Array, " d"]
+    mixture: Mixture, statistics: SufficientStatistics, other: Mixture, ridge: Root
 ) -> Float[Array, ""]:
     """Q(other; S(mixture)) = Σ_n Σ_k r_kn log π'_k p(x_n | other_k), less the ridge's price, in nats."""
     counts = statistics.counts

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from jaxgmm import precision, validation
+from jaxgmm.coordinates import coordinates
 from jaxgmm.drivers import EM, Driver
 from jaxgmm.families import FAMILIES, Family
 from jaxgmm.initialization import METHODS, from_assignments, initialize
@@ -88,22 +89,23 @@ def fit(
 
     begun = time.perf_counter()
     with precision.scope(dtype):
-        shift, scale = standardization(family, x, sample_weight)
-        rows = ArrayRows.from_numpy(x, sample_weight, shift, scale, dtype)
-        ridge = jnp.asarray(reg_covar / scale**2, dtype)
+        frame = coordinates(family, x, sample_weight)
+        rows = ArrayRows.from_numpy(x, sample_weight, frame.rows, dtype)
+        ridge = jnp.asarray(frame.ridge(reg_covar), dtype)
         if isinstance(init, Mixture):
-            starts = _mapped(init if init.batch_shape else batched(init), -shift / scale, 1 / scale, dtype)
+            starts = frame.from_data(init if init.batch_shape else batched(init), dtype)
         elif assigned is not None:
             starts = from_assignments(jnp.asarray(assigned), rows, family, n_components, ridge)
         else:
-            starts = initialize(key, rows, family, n_components, n_init or 1, init, ridge)
+            centre, spread = jnp.asarray(frame.centre, dtype), jnp.asarray(frame.spread, dtype)
+            starts = initialize(key, rows, family, n_components, n_init or 1, init, ridge, centre, spread)
         controls = Controls(jnp.asarray(tol, dtype), jnp.asarray(max_iter, jnp.int32), ridge, key)
         ended = run(driver, starts, rows, controls, kernel=kernel, on_block=on_block)
-        mixtures = _mapped(ended.mixtures, shift, scale, dtype)
+        mixtures = frame.to_data(ended.mixtures, dtype)
         total_weight = float(rows.total_weight)
 
-    # Densities per unit of the data, not of the standardized rows.
-    volume = float(np.sum(np.log(scale)))
+    # Densities per unit of the data, not of the coordinates.
+    volume = frame.log_volume()
     log_likelihood = ended.log_likelihood - total_weight * volume
     best = best_restart(log_likelihood, ended.status)
     return FitResult(
@@ -119,34 +121,6 @@ def fit(
         total_weight=total_weight,
         seconds=time.perf_counter() - begun,
     )
-
-
-def standardization(family: type[Family], x: Any, sample_weight: Any) -> tuple[Any, Any]:
-    """Shift and scale, (d,) in float64, that bring rows to mean 0 and variance 1 as far as the family allows."""
-    d = x.shape[1]
-    if family.rescaling == "none":
-        return np.zeros(d), np.ones(d)
-    block = 1 << 16
-    parts = [slice(start, start + block) for start in range(0, len(x), block)]
-    w = np.ones(len(x)) if sample_weight is None else np.asarray(sample_weight, np.float64)
-    rows = lambda part: np.asarray(x[part], np.float64)[w[part] > 0]  # noqa: E731
-    share = w / w.sum()
-    mean = sum(share[part][w[part] > 0] @ rows(part) for part in parts)
-    # Squares are taken of deviations no larger than 1: they neither overflow nor vanish.
-    reach = np.max([np.max(np.abs(rows(part) - mean), axis=0, initial=0.0) for part in parts], axis=0)
-    unit = np.where(reach > 0, reach, 1.0)
-    square = sum(share[part][w[part] > 0] @ ((rows(part) - mean) / unit) ** 2 for part in parts)
-    scale = np.sqrt(square) * unit
-    if family.rescaling == "scalar":
-        scale = np.full(d, np.max(scale) * np.sqrt(np.mean((scale / max(np.max(scale), 1e-300)) ** 2)))
-    return mean, np.where(scale > 0, scale, 1.0)
-
-
-def _mapped(mixture: Mixture, shift: Any, scale: Any, dtype: np.dtype) -> Mixture:
-    """The mixture of scale·x + shift, worked out in float64."""
-    wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), mixture)
-    moved = Mixture(wide.weights, wide.components.affine(shift, scale))
-    return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), moved)
 
 
 def batched(mixture: Mixture) -> Mixture:

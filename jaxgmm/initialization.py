@@ -6,16 +6,19 @@ Every method gives restart i a start that depends on its own key alone, so it is
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, Int, Key
 
 from jaxgmm.em import m_step, statistics_of
-from jaxgmm.families import Family, SphericalGaussian
+from jaxgmm.families import Family, TiedGaussian
+from jaxgmm.families.base import Root
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import ArrayRows, chunk_size
 
@@ -47,20 +50,20 @@ def seed_rows(key: Key[Array, ""], rows: ArrayRows, n_components: int) -> ArrayR
 # ---- centres ------------------------------------------------------------------------------------------------
 
 
-def _random_rows(key: Key[Array, ""], rows: ArrayRows, n_components: int) -> Float[Array, "k d"]:
-    """`n_components` rows, each with chance proportional to its weight, none twice (Gumbel top-k)."""
+def _random_rows(key: Key[Array, ""], rows: ArrayRows, n_components: int) -> Int[Array, " k"]:
+    """Rows' numbers: each row with chance proportional to its weight, none twice (Gumbel top-k)."""
     noise = jax.random.gumbel(key, (rows.n_slots,), jnp.float32)
-    _, index = jax.lax.top_k(jnp.log(rows.weights).astype(jnp.float32) + noise, n_components)
-    return rows.x[:, index].T
+    return jax.lax.top_k(jnp.log(rows.weights).astype(jnp.float32) + noise, n_components)[1]
 
 
-def _distances(x: Float[Array, "d m"], centres: Float[Array, "t d"]) -> Float[Array, "t m"]:
+def _distances(x: Float[Array, "d m"], index: Int[Array, " t"]) -> Float[Array, "t m"]:
+    """Squared distances of all rows from those at `index`."""
     # Differences, not |x|² − 2 x·c + |c|²: that cancels when clusters are tight.
-    return jnp.sum((x[None] - centres[:, :, None]) ** 2, axis=1)
+    return jnp.sum((x[None] - x[:, index].T[:, :, None]) ** 2, axis=1)
 
 
-def _kmeans_plusplus(key: Key[Array, ""], rows: ArrayRows, n_components: int) -> Float[Array, "k d"]:
-    """Greedy k-means++: each seed the best of 2 + ⌊log k⌋ drawn by squared distance (Arthur & Vassilvitskii 2007)."""
+def _kmeans_plusplus(key: Key[Array, ""], rows: ArrayRows, n_components: int) -> Int[Array, " k"]:
+    """Rows' numbers by greedy k-means++: each seed the best of 2 + ⌊log k⌋ draws (Arthur & Vassilvitskii 2007)."""
     x, w = rows.x, rows.weights
     trials = 2 + int(np.log(n_components))
 
@@ -72,39 +75,35 @@ def _kmeans_plusplus(key: Key[Array, ""], rows: ArrayRows, n_components: int) ->
         return jnp.minimum(jnp.searchsorted(ladder, height, side="right"), x.shape[1] - 1)
 
     keys = jax.random.split(key, n_components)
-    first = x[:, draw(keys[0], w, 1)[0]]
-    centres = jnp.zeros((n_components, x.shape[0]), x.dtype).at[0].set(first)
+    first = draw(keys[0], w, 1)
 
     def pick(i: Int[Array, ""], carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        centres, nearest = carry
-        candidates = x[:, draw(keys[i], w * nearest, trials)].T
+        seeds, nearest = carry
+        candidates = draw(keys[i], w * nearest, trials)
         closer = jnp.minimum(nearest, _distances(x, candidates))
         best = jnp.argmin(jnp.sum(w * closer, axis=1))
-        return centres.at[i].set(candidates[best]), closer[best]
+        return seeds.at[i].set(candidates[best]), closer[best]
 
-    return jax.lax.fori_loop(1, n_components, pick, (centres, _distances(x, first[None])[0]))[0]
+    seeds = jnp.zeros(n_components, first.dtype).at[0].set(first[0])
+    return jax.lax.fori_loop(1, n_components, pick, (seeds, _distances(x, first)[0]))[0]
 
 
 @partial(jax.jit, static_argnames=("method", "n_components"))
 def _centres(
-    keys: Key[Array, " r"], rows: ArrayRows, method: Callable[..., Any], n_components: int
+    keys: Key[Array, " r"], rows: ArrayRows, spread: Root, method: Callable[..., Any], n_components: int
 ) -> Float[Array, "r k d"]:
+    # Features count alike in distances, however they correlate: that is what `spread` undoes.
+    apart = solve_triangular(spread, rows.x, lower=True) if spread.ndim == 2 else rows.x / spread[:, None]
+    alike = replace(rows, x=apart)
     together = max(1, _SEED_ELEMENTS // (4 * rows.x.size))
-    return jax.lax.map(lambda key: method(key, rows, n_components), keys, batch_size=together)
+    seeds = jax.lax.map(lambda key: method(key, alike, n_components), keys, batch_size=together)
+    return rows.x.T[seeds]
 
 
 @partial(jax.jit, static_argnames="family")
-def _from_centres(centres: Float[Array, "r k d"], rows: ArrayRows, family: type[Family]) -> Mixture:
-    """Uniform weights and the data's own per-feature variances about every centre."""
-    chunk = chunk_size(rows.n_features, rows.n_slots)
-    sums = lambda x, w, _: (jnp.sum(w), x @ w)  # noqa: E731
-    total, first = jax.tree.map(jnp.add, *rows.total(sums, chunk))
-    mean = first / total
-    square, error = rows.total(lambda x, w, _: (x - mean[:, None]) ** 2 @ w, chunk)
-    variances = (square + error) / total
-    # A constant feature has no width of its own; the ridge will set one.
-    variances = jnp.where(variances > 0, variances, 1.0)
-    components = jax.vmap(lambda c: family.from_means(c, mean, variances))(centres)
+def _from_centres(centres: Float[Array, "r k d"], family: type[Family], centre: Array, spread: Root) -> Mixture:
+    """Uniform weights, and the data's own per-feature variances about every centre."""
+    components = jax.vmap(lambda means: family.from_means(means, centre, spread))(centres)
     return Mixture(jnp.full(centres.shape[:2], 1 / centres.shape[1], centres.dtype), components)
 
 
@@ -113,7 +112,7 @@ def _from_centres(centres: Float[Array, "r k d"], rows: ArrayRows, family: type[
 
 def _fitted(
     rows: ArrayRows, responsibilities: Callable[..., Any], family: type[Family], n_components: int,
-    ridge: Float[Array, " d"], chunk: int,
+    ridge: Root, chunk: int,
 ) -> Mixture:  # fmt: skip
     """One M-step from given responsibilities, by two passes: means first, then second moments about those means."""
     zeros = jnp.zeros((n_components, rows.n_features), rows.x.dtype)
@@ -128,7 +127,7 @@ def _fitted(
 
 @partial(jax.jit, static_argnames=("family", "n_components"))
 def _from_responsibilities(
-    given: Array, rows: ArrayRows, family: type[Family], n_components: int, ridge: Float[Array, " d"]
+    given: Array, rows: ArrayRows, family: type[Family], n_components: int, ridge: Root
 ) -> Mixture:
     """From labels (r, n) or responsibilities (r, n, k)."""
     chunk = chunk_size(given.shape[0] * n_components * rows.n_features, rows.n_slots)
@@ -147,7 +146,7 @@ def _from_responsibilities(
 
 @partial(jax.jit, static_argnames=("family", "n_components"))
 def _from_random_responsibilities(
-    keys: Key[Array, " r"], rows: ArrayRows, family: type[Family], n_components: int, ridge: Float[Array, " d"]
+    keys: Key[Array, " r"], rows: ArrayRows, family: type[Family], n_components: int, ridge: Root
 ) -> Mixture:
     chunk = chunk_size(keys.shape[0] * n_components * rows.n_features, rows.n_slots)
 
@@ -164,16 +163,16 @@ def _from_random_responsibilities(
 
 @partial(jax.jit, static_argnames="family")
 def _from_kmeans(
-    centres: Float[Array, "r k d"], rows: ArrayRows, family: type[Family], ridge: Float[Array, " d"]
+    centres: Float[Array, "r k d"], rows: ArrayRows, family: type[Family], ridge: Root, spread: Root
 ) -> Mixture:
-    """Lloyd's rounds from `centres`, then one M-step from the nearest centres: hard EM with unit spheres."""
+    """Lloyd's rounds from `centres`, then one M-step from the nearest centres: hard EM with one fixed spread."""
     r, k, d = centres.shape
     chunk = chunk_size(2 * r * k * d, rows.n_slots)
-    no_ridge = jnp.zeros_like(ridge)
+    no_ridge = jnp.zeros(d, ridge.dtype)
 
     def one(centres: Float[Array, "k d"]) -> Mixture:
         def spheres(means: Float[Array, "k d"]) -> Mixture:
-            return Mixture(jnp.full(k, 1 / k, means.dtype), SphericalGaussian(means, jnp.ones((k, 1), means.dtype)))
+            return Mixture(jnp.full(k, 1 / k, means.dtype), TiedGaussian.from_means(means, means[0], spread))
 
         def nearest(mixture: Mixture, x: Array, index: Array) -> Array:
             return jax.nn.one_hot(jnp.argmax(mixture.components.log_prob(x), axis=0), k, axis=0, dtype=x.dtype)
@@ -197,7 +196,7 @@ METHODS = ("k-means++", "kmeans", "random_from_data", "random")
 
 def initialize(
     key: Key[Array, ""], rows: ArrayRows, family: type[Family], n_components: int, n_init: int, method: str,
-    ridge: Float[Array, " d"],
+    ridge: Root, centre: Float[Array, " d"], spread: Root,
 ) -> Mixture:  # fmt: skip
     """`n_init` starts by one of `METHODS`, in the rows' coordinates; leading axis r."""
     # Keys of restarts are fold_in(key, 0, 1, …); the shared sample takes the last number there is.
@@ -205,14 +204,12 @@ def initialize(
     if method == "random":
         return _from_random_responsibilities(keys, rows, family, n_components, ridge)
     seeds = seed_rows(jax.random.fold_in(key, np.uint32(0xFFFFFFFF)), rows, n_components)
-    centres = _centres(keys, seeds, _CENTRE_METHODS[method], n_components)
+    centres = _centres(keys, seeds, spread, _CENTRE_METHODS[method], n_components)
     if method == "kmeans":
-        return _from_kmeans(centres, rows, family, ridge)
-    return _from_centres(centres, rows, family)
+        return _from_kmeans(centres, rows, family, ridge, spread)
+    return _from_centres(centres, family, centre, spread)
 
 
-def from_assignments(
-    given: Array, rows: ArrayRows, family: type[Family], n_components: int, ridge: Float[Array, " d"]
-) -> Mixture:
+def from_assignments(given: Array, rows: ArrayRows, family: type[Family], n_components: int, ridge: Root) -> Mixture:
     """Starts from labels (r, n) of integers, or responsibilities (r, n, k)."""
     return _from_responsibilities(given, rows, family, n_components, ridge)

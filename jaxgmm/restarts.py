@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from jaxgmm.drivers import Driver, State
 from jaxgmm.em import KERNELS, e_step, pass_chunk
+from jaxgmm.families.base import Root
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import Rows
 from jaxgmm.status import Status
@@ -31,7 +32,7 @@ _BLOCK_WORK = 1e11
 # Smaller batches compile anew: only worth it when a step is this much work.
 _COMPACTION_WORK = 1e9
 # The shared-feature kernel errs by about ε·κ nats per row; it is left above this, and returned to well below.
-_TOLERATED_LOSS = 1e-2
+_TOLERATED_LOSS = 1e-3
 _RETURN_BELOW = 0.25
 
 
@@ -42,7 +43,7 @@ class Controls:
 
     tol: Float[Array, ""]
     max_iter: Int[Array, ""]
-    ridge: Float[Array, " d"]
+    ridge: Root
     key: Key[Array, ""]
 
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol
 import jax
 from jaxtyping import Array, Float, Int, Key
 
+from jaxgmm.families.base import Root
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import Rows
 from jaxgmm.statistics import SufficientStatistics
@@ -58,10 +59,10 @@ class Driver(Protocol):
         """What part of all rows one pass reads."""
         ...
 
-    def init(self, mixture: Mixture, e_step: EStep, ridge: Float[Array, " d"]) -> State:
+    def init(self, mixture: Mixture, e_step: EStep, ridge: Root) -> State:
         """The state at a start."""
         ...
 
-    def step(self, state: State, e_step: EStep, ridge: Float[Array, " d"]) -> State:
+    def step(self, state: State, e_step: EStep, ridge: Root) -> State:
         """The state after one step."""
         ...

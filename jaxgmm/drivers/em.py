@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from jaxgmm.drivers.base import EStep, State
 from jaxgmm.em import m_step
+from jaxgmm.families.base import Root
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import Rows
 
@@ -32,10 +33,10 @@ class EM:
     def rows(self, rows: Rows, key: Key[Array, ""], iteration: Int[Array, ""]) -> Rows:
         return rows
 
-    def init(self, mixture: Mixture, e_step: EStep, ridge: Float[Array, " d"]) -> State:
+    def init(self, mixture: Mixture, e_step: EStep, ridge: Root) -> State:
         return self._at(mixture, e_step, jnp.zeros((), mixture.weights.dtype))
 
-    def step(self, state: State, e_step: EStep, ridge: Float[Array, " d"]) -> State:
+    def step(self, state: State, e_step: EStep, ridge: Root) -> State:
         return self._at(m_step(state.mixture, state.memory, ridge), e_step, state.passes)
 
     def _at(self, mixture: Mixture, e_step: EStep, passes: Float[Array, ""]) -> State:

@@ -17,6 +17,7 @@ from jaxgmm import validation
 from jaxgmm.drivers.base import EStep, State
 from jaxgmm.drivers.objective import constrain, loss, ridge_price, unconstrain
 from jaxgmm.families import Family
+from jaxgmm.families.base import Root
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import Rows
 
@@ -40,7 +41,8 @@ class _Memory(NamedTuple):
 class Gradient:
     """Maximum likelihood by an optax optimizer, in free parameters (softmax weights, log-diagonal factors).
 
-    The loss is the negative mean log-likelihood per row, so learning rates do not depend on the number of rows.
+    The loss is the negative mean log-likelihood per row, so learning rates do not depend on the number of rows. The
+    ridge enters so that the fixed points are those of EM.
 
     Args:
         optimizer: "adam", "lbfgs", "sgd"; or an optax factory such as `optax.adamw`, whose numeric `settings` may
@@ -113,40 +115,38 @@ class Gradient:
         ratio = rows.total_weight / jnp.maximum(batch.total_weight, jnp.finfo(batch.weights.dtype).tiny)
         return replace(batch, weights=batch.weights * ratio, total_weight=rows.total_weight)
 
-    def init(self, mixture: Mixture, e_step: EStep, ridge: Float[Array, " d"]) -> State:
+    def init(self, mixture: Mixture, e_step: EStep, ridge: Root) -> State:
         free = unconstrain(mixture)
         none_yet = jnp.zeros((), mixture.weights.dtype)
-        return self._evaluated(
-            type(mixture.components), free, self._transformation().init(free), none_yet, e_step, ridge
-        )
+        return _evaluated(type(mixture.components), free, self._transformation().init(free), none_yet, e_step)
 
-    def step(self, state: State, e_step: EStep, ridge: Float[Array, " d"]) -> State:
+    def step(self, state: State, e_step: EStep, ridge: Root) -> State:
         family = type(state.mixture.components)
         memory: _Memory = state.memory
-        function = loss(family, e_step, ridge)
+        likelihood, price = loss(family, e_step), ridge_price(family, state.mixture.weights, ridge)
+        priced = jax.value_and_grad(price)
+        cost, slope = priced(memory.free)
+        gradient = jax.tree.map(jnp.add, memory.gradient, slope)
         updates, optimizer = self._transformation().update(
-            memory.gradient, memory.optimizer, memory.free,
-            value=memory.loss, grad=memory.gradient, value_fn=lambda free: function(free)[0],
+            gradient, memory.optimizer, memory.free,
+            value=memory.loss + cost, grad=gradient, value_fn=lambda free: likelihood(free)[0] + price(free),
         )  # fmt: skip
         free = optax.apply_updates(memory.free, updates)
         searched = optax.tree.get(optimizer, "num_linesearch_steps")
         passes = state.passes if searched is None else state.passes + searched
-        gradient = optax.tree.get(optimizer, "grad")
-        if gradient is None or self.stochastic:
-            return self._evaluated(family, free, optimizer, passes, e_step, ridge)
+        found = optax.tree.get(optimizer, "grad")
+        if found is None or self.stochastic:
+            return _evaluated(family, free, optimizer, passes, e_step)
         # The line search has been where the step ends, and kept what it saw: no second pass.
-        value = optax.tree.get(optimizer, "value")
-        mixture = constrain(family, free)
-        log_p = (ridge_price(mixture, ridge) - value) * memory.total_weight
-        kept = _Memory(free, optimizer, value, gradient, memory.total_weight)
-        return State(mixture, log_p, jnp.zeros_like(log_p), passes, kept)
+        cost, slope = priced(free)
+        value = optax.tree.get(optimizer, "value") - cost
+        log_p = -value * memory.total_weight
+        kept = _Memory(free, optimizer, value, jax.tree.map(jnp.subtract, found, slope), memory.total_weight)
+        return State(constrain(family, free), log_p, jnp.zeros_like(log_p), passes, kept)
 
-    def _evaluated(
-        self, family: type[Family], free: Any, optimizer: Any, passes: Float[Array, ""], e_step: EStep,
-        ridge: Float[Array, " d"],
-    ) -> State:  # fmt: skip
-        """The state at `free`, by a pass of its own."""
-        function = jax.value_and_grad(loss(family, e_step, ridge), has_aux=True)
-        (value, (log_p, error, total_weight)), gradient = function(free)
-        kept = _Memory(free, optimizer, value, gradient, total_weight)
-        return State(constrain(family, free), log_p, error, passes + 1, kept)
+
+def _evaluated(family: type[Family], free: Any, optimizer: Any, passes: Float[Array, ""], e_step: EStep) -> State:
+    """The state at `free`, by a pass of its own."""
+    (value, (log_p, error, total_weight)), gradient = jax.value_and_grad(loss(family, e_step), has_aux=True)(free)
+    kept = _Memory(free, optimizer, value, gradient, total_weight)
+    return State(constrain(family, free), log_p, error, passes + 1, kept)

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from jaxgmm.drivers.base import EStep
 from jaxgmm.em import expected_log_likelihood
 from jaxgmm.families import Family
+from jaxgmm.families.base import Root
 from jaxgmm.mixture import Mixture
 from jaxgmm.statistics import SufficientStatistics
 
@@ -56,21 +57,24 @@ def log_likelihood(e_step: EStep) -> Callable[[Mixture], tuple[Array, Array, Arr
     return value
 
 
-def ridge_price(mixture: Mixture, ridge: Float[Array, " d"]) -> Float[Array, ""]:
-    """½ Σ_k π_k tr(diag(ridge) Σ_k⁻¹), per row: what EM's ridge costs with N_k = N π_k, as at any optimum."""
-    return 0.5 * jnp.sum(mixture.weights * mixture.components.ridge_trace(ridge))
-
-
-def loss(
-    family: type[Family], e_step: EStep, ridge: Float[Array, " d"]
-) -> Callable[[dict[str, Any]], tuple[Float[Array, ""], tuple[Array, Array, Array]]]:
-    """The ridge's price less the mean log-likelihood, of free parameters; beside it what `log_likelihood` returns."""
+def loss(family: type[Family], e_step: EStep) -> Callable[[dict[str, Any]], tuple[Array, tuple[Array, Array, Array]]]:
+    """−(mean log-likelihood) of free parameters; beside it what `log_likelihood` returns."""
     value = log_likelihood(e_step)
 
     def function(free: dict[str, Any]) -> tuple[Array, tuple[Array, Array, Array]]:
-        mixture = constrain(family, free)
-        log_p, error, total_weight = value(mixture)
+        log_p, error, total_weight = value(constrain(family, free))
         total_weight = jax.lax.stop_gradient(total_weight)
-        return ridge_price(mixture, ridge) - log_p / total_weight, (log_p, error, total_weight)
+        return -log_p / total_weight, (log_p, error, total_weight)
 
     return function
+
+
+def ridge_price(
+    family: type[Family], shares: Float[Array, " k"], ridge: Root
+) -> Callable[[dict[str, Any]], Float[Array, ""]]:
+    """½ Σ_k s_k tr(diag(ridge) Σ_k⁻¹) per row, of free parameters.
+
+    EM's ridge costs this with s_k = N_k / N. Taken at the weights a step sets out from, and held there for the step,
+    it leaves gradients with EM's own fixed points, and a line search with a function that its gradient belongs to.
+    """
+    return lambda free: 0.5 * jnp.sum(shares * constrain(family, free).components.ridge_trace(ridge))

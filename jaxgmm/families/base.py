@@ -7,20 +7,23 @@ from typing import Any, ClassVar, Literal, Self
 
 from jaxtyping import Array, Bool, Float, Int, Key
 
-Rescaling = Literal["feature", "scalar", "none"]
+Rescaling = Literal["linear", "feature", "scalar", "none"]
+
+Root = Float[Array, "d d"] | Float[Array, " d"]
 
 
 class Family(ABC):
     """Parameters of K components of one kind: an immutable pytree of arrays.
 
     Methods see one mixture's components, axes `k d`; leading axes are added with `jax.vmap`. Rows come as
-    `x` of shape (d, b): rows are the minor axis, so that sums over components vectorise.
+    `x` of shape (d, b): rows are the minor axis, so that sums over components vectorise. A `root` is a factor R of a
+    covariance R Rᵀ: lower triangular (d, d), or (d,) for a diagonal; structures without a matrix take only the latter.
 
     To add a family, subclass, register in `jaxgmm.families.FAMILIES` and run `tests/test_families.py`.
     """
 
     name: ClassVar[str]
-    #: how rows may be rescaled without leaving the family: per feature, by one scalar, or not at all
+    #: how rows may be mapped without leaving the family: by any matrix, per feature, by one scalar, or not at all
     rescaling: ClassVar[Rescaling]
 
     means: Float[Array, "k d"]
@@ -37,8 +40,8 @@ class Family(ABC):
 
     @classmethod
     @abstractmethod
-    def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], variances: Float[Array, " d"]) -> Self:
-        """Components at `means` when nothing else is known but the data's `centre` and per-feature `variances`."""
+    def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], root: Root) -> Self:
+        """Components at `means` when nothing else is known but the data's `centre`, and `root` of their spread."""
 
     @classmethod
     @abstractmethod
@@ -95,18 +98,16 @@ class Family(ABC):
     # ---- Q and its maximum ---------------------------------------------------------------------------------
 
     @abstractmethod
-    def expected_log_prob(
-        self, counts: Float[Array, " k"], moments: Any, other: Self, ridge: Float[Array, " d"]
-    ) -> Float[Array, ""]:
-        """Σ_k Σ_n r_kn log p(x_n | other_k), less ½ Σ_k N_k tr(diag(ridge) Σ_k⁻¹), from moments about self."""
+    def expected_log_prob(self, counts: Float[Array, " k"], moments: Any, other: Self, ridge: Root) -> Float[Array, ""]:
+        """Σ_k Σ_n r_kn log p(x_n | other_k), less ½ Σ_k N_k tr(R Rᵀ Σ_k⁻¹) for R = `ridge`, from moments about self."""
 
     @abstractmethod
-    def maximize(self, counts: Float[Array, " k"], moments: Any, ridge: Float[Array, " d"]) -> Self:
+    def maximize(self, counts: Float[Array, " k"], moments: Any, ridge: Root) -> Self:
         """The `other` that maximises `expected_log_prob`: the M-step."""
 
     @abstractmethod
-    def ridge_trace(self, ridge: Float[Array, " d"]) -> Float[Array, " k"]:
-        """tr(diag(ridge) Σ_k⁻¹): the ridge's price for each component."""
+    def ridge_trace(self, ridge: Root) -> Float[Array, " k"]:
+        """tr(R Rᵀ Σ_k⁻¹) for R = `ridge`: its price for each component."""
 
     @abstractmethod
     def degenerate(self) -> Bool[Array, ""]:
@@ -128,8 +129,8 @@ class Family(ABC):
         """Components from free parameters: every value gives valid components."""
 
     @abstractmethod
-    def affine(self, shift: Float[Array, " d"], scale: Float[Array, " d"]) -> Self:
-        """The components of scale·x + shift, scale > 0. Leading axes batch."""
+    def affine(self, shift: Float[Array, " d"], root: Root) -> Self:
+        """The components of R x + shift, R = `root` with positive diagonal. Leading axes batch; NumPy stays NumPy."""
 
     @property
     @abstractmethod

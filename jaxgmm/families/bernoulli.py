@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxgmm.families import triangular as tri
-from jaxgmm.families.base import Family, Rescaling
+from jaxgmm.families.base import Family, Rescaling, Root
 from jaxgmm.families.gaussian import HIGHEST, means_2d, positive
 
 
@@ -29,7 +29,7 @@ class Bernoulli(Family):
     rescaling: ClassVar[Rescaling] = "none"
 
     @classmethod
-    def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], variances: Float[Array, " d"]) -> Self:
+    def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], root: Root) -> Self:
         # A seed row says 0 or 1; halfway towards the data's own rates it excludes nothing yet.
         return cls(jnp.clip(0.5 * (means + centre), 0.01, 0.99))
 
@@ -77,18 +77,18 @@ class Bernoulli(Family):
         return jnp.max(jnp.sum(jnp.abs(on) + jnp.abs(off), axis=1))
 
     def expected_log_prob(
-        self, counts: Float[Array, " k"], moments: Float[Array, "k d"], other: Self, ridge: Float[Array, " d"]
+        self, counts: Float[Array, " k"], moments: Float[Array, "k d"], other: Self, ridge: Root
     ) -> Float[Array, ""]:
         on, off = other._log_odds()
         data = jnp.sum(moments * on + (counts[:, None] - moments) * off)
         return data - 0.5 * jnp.sum(counts * other.ridge_trace(ridge))
 
-    def maximize(self, counts: Float[Array, " k"], moments: Float[Array, "k d"], ridge: Float[Array, " d"]) -> Self:
-        return type(self)((moments / positive(counts)[:, None] + ridge) / (1 + 2 * ridge))
+    def maximize(self, counts: Float[Array, " k"], moments: Float[Array, "k d"], ridge: Root) -> Self:
+        return type(self)((moments / positive(counts)[:, None] + ridge**2) / (1 + 2 * ridge**2))
 
-    def ridge_trace(self, ridge: Float[Array, " d"]) -> Float[Array, " k"]:
+    def ridge_trace(self, ridge: Root) -> Float[Array, " k"]:
         on, off = self._log_odds()
-        return -2 * jnp.sum(ridge * (on + off), axis=1)
+        return -2 * jnp.sum(ridge**2 * (on + off), axis=1)
 
     def degenerate(self) -> Bool[Array, ""]:
         return ~jnp.all((self.means >= 0) & (self.means <= 1))
@@ -105,7 +105,7 @@ class Bernoulli(Family):
     def constrain(cls, free: dict[str, Array]) -> Self:
         return cls(jax.nn.sigmoid(free["logits"]))
 
-    def affine(self, shift: Float[Array, " d"], scale: Float[Array, " d"]) -> Self:
+    def affine(self, shift: Float[Array, " d"], root: Root) -> Self:
         return self  # rows of a Bernoulli mixture are never rescaled
 
     @property

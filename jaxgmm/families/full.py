@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from jaxgmm.families import triangular as tri
+from jaxgmm.families.base import Rescaling, Root
 from jaxgmm.families.gaussian import (
     HIGHEST,
     LOG_2PI,
@@ -32,11 +33,12 @@ class FullGaussian(Gaussian):
     scale_tril: Float[Array, "k d d"]
 
     name: ClassVar[str] = "full"
+    rescaling: ClassVar[Rescaling] = "linear"
 
     @classmethod
-    def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], variances: Float[Array, " d"]) -> Self:
+    def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], root: Root) -> Self:
         k, d = means.shape
-        return cls(means, jnp.broadcast_to(jnp.diag(jnp.sqrt(variances)), (k, d, d)))
+        return cls(means, jnp.broadcast_to(tri.matrix(root), (k, d, d)))
 
     @classmethod
     def from_covariances(cls, means: Any, covariances: Any) -> Self:
@@ -70,7 +72,7 @@ class FullGaussian(Gaussian):
 
     def rescaled(
         self, means: Float[Array, "k d"], counts: Float[Array, " k"], offset: Float[Array, "k d"],
-        second: Float[Array, "k d d"], ridge: Float[Array, " d"],
+        second: Float[Array, "k d d"], ridge: Root,
     ) -> Self:  # fmt: skip
         m = second / positive(counts)[:, None, None] - offset[:, :, None] * offset[:, None, :]
         return type(self)(means, tri.update(self.scale_tril, m, ridge))
@@ -81,8 +83,8 @@ class FullGaussian(Gaussian):
     def spread(self) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
         return tri.squared_norm(self.scale_tril), tri.squared_norm(tri.inverse(self.scale_tril))
 
-    def ridge_trace(self, ridge: Float[Array, " d"]) -> Float[Array, " k"]:
-        return tri.squared_norm(tri.inverse(self.scale_tril) * jnp.sqrt(ridge))
+    def ridge_trace(self, ridge: Root) -> Float[Array, " k"]:
+        return tri.squared_norm(tri.whitened(self.scale_tril, ridge))
 
     @staticmethod
     def features(x: Float[Array, "d b"]) -> Float[Array, "f b"]:
@@ -111,8 +113,8 @@ class FullGaussian(Gaussian):
     def constrain(cls, free: dict[str, Array]) -> Self:
         return cls(free["means"], tri.exp_diagonal(free["scale_tril"]))
 
-    def affine(self, shift: Float[Array, " d"], scale: Float[Array, " d"]) -> Self:
-        return type(self)(self.means * scale + shift, self.scale_tril * scale[:, None])
+    def affine(self, shift: Float[Array, " d"], root: Root) -> Self:
+        return type(self)(tri.apply(root, self.means) + shift, tri.apply_left(root, self.scale_tril))
 
     @property
     def n_parameters(self) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from jaxgmm.families.base import Family, Rescaling
+from jaxgmm.families.base import Family, Rescaling, Root
 
 HIGHEST = lax.Precision.HIGHEST
 LOG_2PI = float(np.log(2 * np.pi))
@@ -56,7 +56,7 @@ class Gaussian(Family):
     @abstractmethod
     def rescaled(
         self, means: Float[Array, "k d"], counts: Float[Array, " k"], offset: Float[Array, "k d"],
-        second: Float[Array, "..."], ridge: Float[Array, " d"],
+        second: Float[Array, "..."], ridge: Root,
     ) -> Self:  # fmt: skip
         """Components at `means` with factor L·chol(M): M the mean of (y − offset)(y − offset)ᵀ, plus the ridge."""
 
@@ -79,12 +79,12 @@ class Gaussian(Family):
         return Moments(first, self.second_moment(y, r))
 
     def expected_log_prob(
-        self, counts: Float[Array, " k"], moments: Moments, other: Self, ridge: Float[Array, " d"]
+        self, counts: Float[Array, " k"], moments: Moments, other: Self, ridge: Root
     ) -> Float[Array, ""]:
         normaliser = other.log_det() + 0.5 * self.n_features * LOG_2PI + 0.5 * other.ridge_trace(ridge)
         return -0.5 * self.quadratic(counts, moments, other) - jnp.sum(counts * normaliser)
 
-    def maximize(self, counts: Float[Array, " k"], moments: Moments, ridge: Float[Array, " d"]) -> Self:
+    def maximize(self, counts: Float[Array, " k"], moments: Moments, ridge: Root) -> Self:
         offset = moments.first / positive(counts)[:, None]
         return self.rescaled(self.means + self.colour(offset), counts, offset, moments.second, ridge)
 

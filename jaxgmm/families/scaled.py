@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from jaxgmm.families import triangular as tri
-from jaxgmm.families.base import Rescaling
+from jaxgmm.families.base import Rescaling, Root
 from jaxgmm.families.gaussian import (
     LOG_2PI,
     Gaussian,
@@ -64,10 +64,10 @@ class ScaledGaussian(Gaussian):
 
     def rescaled(
         self, means: Float[Array, "k d"], counts: Float[Array, " k"], offset: Float[Array, "k d"],
-        second: Float[Array, "k s"], ridge: Float[Array, " d"],
+        second: Float[Array, "k s"], ridge: Root,
     ) -> Self:  # fmt: skip
         m = second / positive(counts)[:, None] - self.contract(offset**2)
-        return type(self)(means, self.scale * factor_scale(m + self.contract(ridge / self.scale**2)))
+        return type(self)(means, self.scale * factor_scale(m + self.contract((ridge / self.scale) ** 2)))
 
     def smallest_scale(self) -> Float[Array, "k s"]:
         return self.scale
@@ -75,8 +75,8 @@ class ScaledGaussian(Gaussian):
     def spread(self) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
         return self.multiplicity * jnp.sum(self.scale**2, axis=1), jnp.max(self.scale**-2, axis=1)
 
-    def ridge_trace(self, ridge: Float[Array, " d"]) -> Float[Array, " k"]:
-        return jnp.sum(ridge / self.scale**2, axis=1)
+    def ridge_trace(self, ridge: Root) -> Float[Array, " k"]:
+        return jnp.sum((ridge / self.scale) ** 2, axis=1)
 
     def moments_from_features(self, sums: Float[Array, "k f"], common: Float[Array, " g"]) -> Moments:
         d = self.n_features
@@ -115,8 +115,8 @@ class DiagGaussian(ScaledGaussian):
     name: ClassVar[str] = "diag"
 
     @classmethod
-    def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], variances: Float[Array, " d"]) -> Self:
-        return cls(means, jnp.broadcast_to(jnp.sqrt(variances), means.shape))
+    def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], root: Root) -> Self:
+        return cls(means, jnp.broadcast_to(root, means.shape))
 
     @classmethod
     def from_covariances(cls, means: Any, covariances: Any) -> Self:
@@ -137,8 +137,8 @@ class DiagGaussian(ScaledGaussian):
     def features(x: Float[Array, "d b"]) -> Float[Array, "f b"]:
         return jnp.concatenate([tri.with_one(x), x * x])
 
-    def affine(self, shift: Float[Array, " d"], scale: Float[Array, " d"]) -> Self:
-        return type(self)(self.means * scale + shift, self.scale * scale)
+    def affine(self, shift: Float[Array, " d"], root: Root) -> Self:
+        return type(self)(self.means * root + shift, self.scale * root)
 
 
 @jax.tree_util.register_dataclass
@@ -150,8 +150,8 @@ class SphericalGaussian(ScaledGaussian):
     rescaling: ClassVar[Rescaling] = "scalar"
 
     @classmethod
-    def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], variances: Float[Array, " d"]) -> Self:
-        return cls(means, jnp.broadcast_to(jnp.sqrt(jnp.mean(variances)), (means.shape[0], 1)))
+    def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], root: Root) -> Self:
+        return cls(means, jnp.broadcast_to(jnp.sqrt(jnp.mean(root**2)), (means.shape[0], 1)))
 
     @classmethod
     def from_covariances(cls, means: Any, covariances: Any) -> Self:
@@ -170,6 +170,6 @@ class SphericalGaussian(ScaledGaussian):
     def features(x: Float[Array, "d b"]) -> Float[Array, "f b"]:
         return jnp.concatenate([tri.with_one(x), jnp.sum(x * x, axis=0, keepdims=True)])
 
-    def affine(self, shift: Float[Array, " d"], scale: Float[Array, " d"]) -> Self:
+    def affine(self, shift: Float[Array, " d"], root: Root) -> Self:
         # One scalar by contract (`rescaling`), so any feature's serves.
-        return type(self)(self.means * scale + shift, self.scale * scale[:1])
+        return type(self)(self.means * root + shift, self.scale * root[:1])

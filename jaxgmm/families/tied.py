@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from jaxgmm.families import triangular as tri
+from jaxgmm.families.base import Rescaling, Root
 from jaxgmm.families.gaussian import (
     HIGHEST,
     LOG_2PI,
@@ -30,10 +31,11 @@ class TiedGaussian(Gaussian):
     scale_tril: Float[Array, "d d"]
 
     name: ClassVar[str] = "tied"
+    rescaling: ClassVar[Rescaling] = "linear"
 
     @classmethod
-    def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], variances: Float[Array, " d"]) -> Self:
-        return cls(means, jnp.diag(jnp.sqrt(variances)))
+    def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], root: Root) -> Self:
+        return cls(means, tri.matrix(root))
 
     @classmethod
     def from_covariances(cls, means: Any, covariances: Any) -> Self:
@@ -68,7 +70,7 @@ class TiedGaussian(Gaussian):
 
     def rescaled(
         self, means: Float[Array, "k d"], counts: Float[Array, " k"], offset: Float[Array, "k d"],
-        second: Float[Array, "d d"], ridge: Float[Array, " d"],
+        second: Float[Array, "d d"], ridge: Root,
     ) -> Self:  # fmt: skip
         between = jnp.einsum("k,kd,ke->de", counts, offset, offset, precision=HIGHEST)
         return type(self)(means, tri.update(self.scale_tril, (second - between) / jnp.sum(counts), ridge))
@@ -79,8 +81,8 @@ class TiedGaussian(Gaussian):
     def spread(self) -> tuple[Float[Array, ""], Float[Array, ""]]:
         return tri.squared_norm(self.scale_tril), tri.squared_norm(tri.inverse(self.scale_tril))
 
-    def ridge_trace(self, ridge: Float[Array, " d"]) -> Float[Array, " k"]:
-        trace = tri.squared_norm(tri.inverse(self.scale_tril) * jnp.sqrt(ridge))
+    def ridge_trace(self, ridge: Root) -> Float[Array, " k"]:
+        trace = tri.squared_norm(tri.whitened(self.scale_tril, ridge))
         return jnp.broadcast_to(trace, (self.n_components,))
 
     @staticmethod
@@ -123,8 +125,8 @@ class TiedGaussian(Gaussian):
     def constrain(cls, free: dict[str, Array]) -> Self:
         return cls(free["means"], tri.exp_diagonal(free["scale_tril"]))
 
-    def affine(self, shift: Float[Array, " d"], scale: Float[Array, " d"]) -> Self:
-        return type(self)(self.means * scale + shift, self.scale_tril * scale[:, None])
+    def affine(self, shift: Float[Array, " d"], root: Root) -> Self:
+        return type(self)(tri.apply(root, self.means) + shift, tri.apply_left(root, self.scale_tril))
 
     @property
     def n_parameters(self) -> int:

@@ -8,6 +8,8 @@ from jax import lax
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
+from jaxgmm.families.base import Root
+
 HIGHEST = lax.Precision.HIGHEST
 
 
@@ -17,9 +19,29 @@ def inverse(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
     return solve_triangular(factor, eye, lower=True)
 
 
+def matrix(root: Root) -> Float[Array, "d d"]:
+    """A root as a lower triangular matrix."""
+    return jnp.diag(root) if root.ndim == 1 else root
+
+
+def apply(root: Root, x: Float[Array, "*k d"]) -> Float[Array, "*k d"]:
+    """R x. Works on NumPy arrays too."""
+    return x * root if root.ndim == 1 else x @ root.T
+
+
+def apply_left(root: Root, factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
+    """R L. Works on NumPy arrays too."""
+    return factor * root[:, None] if root.ndim == 1 else root @ factor
+
+
 def gram(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
     """L Lᵀ."""
     return jnp.einsum("...de,...fe->...df", factor, factor, precision=HIGHEST)
+
+
+def whitened(factor: Float[Array, "*k d d"], root: Root) -> Float[Array, "*k d d"]:
+    """L⁻¹ R."""
+    return jnp.matmul(inverse(factor), matrix(root), precision=HIGHEST)
 
 
 def log_det(factor: Float[Array, "*k d d"]) -> Float[Array, "*k"]:
@@ -35,10 +57,10 @@ def squared_norm(a: Float[Array, "*k d d"]) -> Float[Array, "*k"]:
 def update(
     factor: Float[Array, "*k d d"],
     m: Float[Array, "*k d d"],
-    ridge: Float[Array, " d"],
+    ridge: Root,
 ) -> Float[Array, "*k d d"]:
-    """The factor of L M Lᵀ + diag(ridge), as L·chol(M + L⁻¹ diag(ridge) L⁻ᵀ): M is near I, whatever the scale of L."""
-    whitened_ridge = gram(inverse(factor) * jnp.sqrt(ridge))
+    """The factor of L M Lᵀ + R Rᵀ, as L·chol(M + L⁻¹ R Rᵀ L⁻ᵀ): M is near I, whatever the scale of L."""
+    whitened_ridge = gram(whitened(factor, ridge))
     return jnp.einsum("...de,...ef->...df", factor, jnp.linalg.cholesky(m + whitened_ridge), precision=HIGHEST)
 
 

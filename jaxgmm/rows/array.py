@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,7 @@ class ArrayRows:
 
     @classmethod
     def from_array(cls, x: Float[Array, "n d"], sample_weight: Float[Array, " n"] | None = None) -> ArrayRows:
-        """Lays out `x` (n, d). Pure: works under `jit`, and takes rows as they come (see `fit.standardize`)."""
+        """Lays out `x` (n, d). Pure: works under `jit`, and takes rows as they come (see `coordinates`)."""
         n = x.shape[0]
         weights = jnp.ones(n, x.dtype) if sample_weight is None else jnp.asarray(sample_weight, x.dtype)
         padding = -n % _ALIGNMENT
@@ -39,15 +40,15 @@ class ArrayRows:
 
     @classmethod
     def from_numpy(
-        cls, x: Any, sample_weight: Any, shift: Any, scale: Any, dtype: np.dtype, block: int = 1 << 16
+        cls, x: Any, sample_weight: Any, transform: Callable[[Any], Any], dtype: np.dtype, block: int = 1 << 16
     ) -> ArrayRows:
-        """Lays out (x − shift)/scale, block by block in float64 so that an offset costs float32 rows nothing."""
+        """Lays out `transform` of rows (b, d), which gives (d, b) in float64, block by block."""
         n, d = x.shape
         m = n + -n % _ALIGNMENT
         laid = np.zeros((d, m), dtype)
         for start in range(0, n, block):
-            rows = np.asarray(x[start : start + block], np.float64)
-            laid[:, start : start + len(rows)] = ((rows - shift) / scale).T
+            rows = transform(x[start : start + block])
+            laid[:, start : start + rows.shape[1]] = rows
         weights = np.zeros(m, dtype)
         weights[:n] = 1 if sample_weight is None else sample_weight
         total = np.asarray(n if sample_weight is None else np.sum(sample_weight, dtype=np.float64), dtype)

@@ -1,0 +1,33 @@
+"""Data that every test may use: real rows from installed packages, and the Old Faithful eruptions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris, load_wine
+
+DATA = Path(__file__).parent / "data"
+
+
+def load_rows(name: str) -> np.ndarray:
+    if name == "faithful":
+        return np.loadtxt(DATA / "faithful.csv", delimiter=",", skiprows=1)
+    return {"iris": load_iris, "wine": load_wine}[name]().data
+
+
+@pytest.fixture(scope="session")
+def faithful() -> np.ndarray:
+    return load_rows("faithful")
+
+
+@pytest.fixture(scope="session")
+def iris() -> np.ndarray:
+    return load_rows("iris")
+
+
+@pytest.fixture(scope="session")
+def reference_values() -> dict:
+    return json.loads((DATA / "reference_loglik.json").read_text())
