@@ -8,7 +8,7 @@ kernel anew.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -127,38 +127,48 @@ def _conditioning(mixtures: Mixture) -> Float[Array, " r"]:
 @partial(jax.jit, static_argnames="kernel", donate_argnames="pool")
 def _block(
     driver: Driver, pool: Pool, members: Int[Array, " b"], rows: Rows, controls: Controls, first: Int[Array, ""],
-    steps: Int[Array, ""], kernel: str,
+    steps: Int[Array, ""], limit: Float[Array, ""], kernel: str,
 ) -> tuple[Pool, Float[Array, "2 s b"]]:  # fmt: skip
-    """Up to `steps` steps of the restarts in `members`; numbers past the pool's end are empty places."""
+    """Up to `steps` steps of the restarts in `members`; numbers past the pool's end are empty places.
+
+    A step to a mixture conditioned worse than `limit` is not taken: the kernel could not be trusted there. Its restart
+    waits where it was, with the offending conditioning on record, for a block with the other kernel.
+    """
     n = pool.status.shape[0]
     group = jax.tree.map(lambda leaf: leaf.at[members].get(mode="clip"), pool)
     group_status = jnp.where(members < n, group.status, Status.MAX_ITER)
     trace = jnp.full((2, _BLOCK_STEPS, members.shape[0]), jnp.nan, group.state.log_likelihood.dtype)
 
+    def moving(now: Pool) -> Array:
+        return (now.status == Status.RUNNING) & ~(now.conditioning > limit)
+
     def step(carry: Any) -> Any:
-        i, state, status, n_iter, trace = carry
+        i, now, trace = carry
+        state = now.state
         batch = driver.rows(rows, controls.key, first + i + 1)
         estep = _stepper(batch, kernel, state.mixture)
         new = jax.vmap(lambda s: driver.step(s, estep, controls.ridge))(state)
         fault = jax.vmap(_soundness)(new.mixture, new.log_likelihood)
-        running = status == Status.RUNNING
-        accepted = running & (fault == Status.RUNNING)
+        conditioning = _conditioning(new.mixture)
+        running = moving(now)
+        accepted = running & (fault == Status.RUNNING) & ~(conditioning > limit)
+        faulty = running & (fault != Status.RUNNING)
         gain = (new.log_likelihood - state.log_likelihood) + (new.log_likelihood_error - state.log_likelihood_error)
         keep = lambda a, b: jnp.where(accepted.reshape(-1, *[1] * (a.ndim - 1)), a, b)  # noqa: E731
         state = jax.tree.map(keep, new, state)
-        n_iter = n_iter + accepted
+        n_iter = now.n_iter + accepted
         ended = jnp.where(n_iter >= controls.max_iter, Status.MAX_ITER, Status.RUNNING)
         if not driver.stochastic:
             ended = jnp.where(jnp.abs(gain) < controls.tol * rows.total_weight, Status.CONVERGED, ended)
-        status = jnp.where(running, jnp.where(accepted, ended, fault), status).astype(status.dtype)
+        status = jnp.where(accepted, ended, jnp.where(faulty, fault, now.status)).astype(now.status.dtype)
+        conditioning = jnp.where(running & ~faulty, conditioning, now.conditioning)
         values = jnp.stack([state.log_likelihood, state.log_likelihood_error])
         trace = trace.at[:, i].set(jnp.where(accepted, values, jnp.nan))
-        return i + 1, state, status, n_iter, trace
+        return i + 1, Pool(state, status, n_iter, conditioning), trace
 
-    start = (jnp.zeros((), jnp.int32), group.state, group_status, group.n_iter, trace)
-    busy = lambda carry: (carry[0] < steps) & jnp.any(carry[2] == Status.RUNNING)  # noqa: E731
-    _, state, status, n_iter, trace = jax.lax.while_loop(busy, step, start)
-    done = Pool(state, status, n_iter, _conditioning(state.mixture))
+    start = (jnp.zeros((), jnp.int32), replace(group, status=group_status), trace)
+    busy = lambda carry: (carry[0] < steps) & jnp.any(moving(carry[1]))  # noqa: E731
+    _, done, trace = jax.lax.while_loop(busy, step, start)
     return jax.tree.map(lambda old, new: old.at[members].set(new, mode="drop"), pool, done), trace
 
 
@@ -176,14 +186,18 @@ def size_class(active: int, current: int, work_per_restart: float) -> int:
     return size
 
 
-def choose_kernels(kernel: str, conditioning: Any, current: Any, eps: float) -> Any:
-    """The kernel for every restart, as indices into `KERNEL_NAMES`; "auto" goes by ε·κ, with hysteresis."""
+def trusted_conditioning(dtype: Any) -> float:
+    """The κ up to which the shared-feature kernel is trusted in `dtype`."""
+    return _TOLERATED_LOSS / float(np.finfo(dtype).eps)
+
+
+def choose_kernels(kernel: str, conditioning: Any, current: Any, limit: float) -> Any:
+    """The kernel for every restart, as indices into `KERNEL_NAMES`; "auto" goes by κ, with hysteresis."""
     if kernel != "auto":
         return np.full(len(conditioning), KERNEL_NAMES.index(kernel))
     shared, centred = KERNEL_NAMES.index("shared_feature"), KERNEL_NAMES.index("centred")
-    loss = eps * np.asarray(conditioning, np.float64)
-    limit = np.where(current == centred, _RETURN_BELOW * _TOLERATED_LOSS, _TOLERATED_LOSS)
-    return np.where(loss <= limit, shared, centred)
+    bound = np.where(current == centred, _RETURN_BELOW * limit, limit)
+    return np.where(np.asarray(conditioning, np.float64) > bound, centred, shared)
 
 
 def run(
@@ -202,21 +216,30 @@ class _Loop:
     ) -> None:
         self.driver, self.rows, self.controls, self.kernel, self.on_block = driver, rows, controls, kernel, on_block
         self.n = starts.weights.shape[0]
-        self.eps = float(np.finfo(np.dtype(starts.weights.dtype)).eps)
+        self.limit = trusted_conditioning(np.dtype(starts.weights.dtype))
         self.total_weight = float(rows.total_weight)
         self.max_iter = int(controls.max_iter)
         per_row = KERNELS["shared_feature"].elements(starts.components, 1) - starts.n_components
         self.work = 4.0 * rows.n_slots * per_row * starts.n_components
-        conditioning = _conditioning(starts)
-        self.kernels = choose_kernels(kernel, conditioning, np.full(self.n, -1), self.eps)
-        # One kernel for all starts: the sounder one where they differ.
-        self.pool = _start(driver, starts, rows, controls, kernel=KERNEL_NAMES[int(self.kernels.max())])
+        self.kernels = choose_kernels(kernel, _conditioning(starts), np.full(self.n, -1), self.limit)
+        self.pool = self._started(starts)
         self.sizes = {name: self.n for name in KERNEL_NAMES}
         self.values = [self._values(self.pool.state.log_likelihood, self.pool.state.log_likelihood_error)[None]]
         self.status = np.array(self.pool.status)
         self.first = 0
         self.settled_at = np.zeros(self.n)
         self.blocks: list[BlockInfo] = []
+
+    def _started(self, starts: Mixture) -> Pool:
+        """The pool after the first pass, every restart by its own kernel."""
+        pools = [
+            _start(self.driver, starts, self.rows, self.controls, kernel=KERNEL_NAMES[number])
+            for number in np.unique(self.kernels)
+        ]
+        if len(pools) == 1:
+            return pools[0]
+        second = jnp.asarray(self.kernels == np.max(self.kernels))
+        return jax.tree.map(lambda a, b: jnp.where(second.reshape(-1, *[1] * (a.ndim - 1)), b, a), *pools)
 
     def _values(self, high: Any, low: Any) -> Any:
         """Mean log-likelihoods in float64 from a compensated pair."""
@@ -235,12 +258,17 @@ class _Loop:
     def _one_block(self, active: Any) -> Any:
         """Steps every running restart once round; returns mean log-likelihoods (s, r)."""
         wanted = int(_BLOCK_WORK / (self.work * len(active))) + 1
-        steps = max(1, min(_BLOCK_STEPS, wanted, self.max_iter - self.first))
+        left = self.max_iter - int(np.min(np.asarray(self.pool.n_iter)[active]))
+        steps = max(1, min(_BLOCK_STEPS, wanted, left))
         traces = np.full((steps, self.n), np.nan)
+        dtype = self.pool.conditioning.dtype
+        watched = self.kernel == "auto"
+        limit = {name: np.asarray(np.inf, dtype) for name in KERNEL_NAMES}
+        limit["shared_feature"] = np.asarray(self.limit if watched else np.inf, dtype)
         for name, members in self._groups(active):
             self.pool, trace = _block(
                 self.driver, self.pool, members, self.rows, self.controls, np.int32(self.first), np.int32(steps),
-                kernel=name,
+                limit[name], kernel=name,
             )  # fmt: skip
             high, low = np.asarray(trace)
             real = members < self.n
@@ -257,7 +285,7 @@ class _Loop:
         self.settled_at = np.asarray(self.pool.n_iter)
         if settled.any():
             self.status = np.where(settled, Status.CONVERGED, self.status)
-            self.pool = Pool(self.pool.state, jnp.asarray(self.status), self.pool.n_iter, self.pool.conditioning)
+            self.pool = replace(self.pool, status=jnp.asarray(self.status))
         return exact
 
     def run(self) -> Run:
@@ -267,7 +295,7 @@ class _Loop:
             self.status = np.array(self.pool.status)
             if self.driver.stochastic:
                 exact = self._settle_stochastic(exact)
-            self.kernels = choose_kernels(self.kernel, self.pool.conditioning, self.kernels, self.eps)
+            self.kernels = choose_kernels(self.kernel, self.pool.conditioning, self.kernels, self.limit)
             self._report()
         state = self.pool.state
         last = self._values(state.log_likelihood, state.log_likelihood_error)
@@ -278,9 +306,15 @@ class _Loop:
             n_iter=np.asarray(self.pool.n_iter),
             passes=np.asarray(state.passes, np.float64),
             kernel=np.array(KERNEL_NAMES)[self.kernels],
-            history=np.concatenate(self.values).T,
+            history=self._history(),
             blocks=self.blocks,
         )
+
+    def _history(self) -> Any:
+        """Values in the order of each restart's own steps, (r, longest + 1): restarts that waited leave no gaps."""
+        values = np.concatenate(self.values).T
+        order = np.argsort(np.isnan(values), axis=1, kind="stable")
+        return np.take_along_axis(values, order, axis=1)[:, : int(np.max(self.pool.n_iter)) + 1]
 
     def _report(self) -> None:
         state = self.pool.state
@@ -288,7 +322,7 @@ class _Loop:
         sound = np.isin(self.status, (Status.RUNNING, Status.CONVERGED, Status.MAX_ITER))
         info = BlockInfo(
             block=len(self.blocks) + 1,
-            n_iter=self.first,
+            n_iter=int(np.max(self.pool.n_iter)),
             max_iter=self.max_iter,
             n_restarts=self.n,
             n_active=int(np.sum(self.status == Status.RUNNING)),

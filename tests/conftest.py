@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris, load_wine
@@ -16,6 +17,13 @@ def load_rows(name: str) -> np.ndarray:
     if name == "faithful":
         return np.loadtxt(DATA / "faithful.csv", delimiter=",", skiprows=1)
     return {"iris": load_iris, "wine": load_wine}[name]().data
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_compiled_programs():
+    """Hundreds of shapes are compiled here; kept, they would fill the memory of a small machine."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,201 @@
+"""Many starts at once: alone or together, dropped or frozen, sound or broken."""
+
+from __future__ import annotations
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from create import NAMES, data, scope
+
+import jaxgmm
+from jaxgmm import FitError, Mixture, Status
+from jaxgmm import restarts as module
+from jaxgmm.restarts import KERNEL_NAMES, Controls, choose_kernels, run, size_class
+from jaxgmm.result import best_restart
+from jaxgmm.rows import ArrayRows
+
+
+@pytest.mark.parametrize("init", ["k-means++", "kmeans", "random_from_data", "random"])
+def test_restart_i_alone_is_restart_i_in_a_batch(init, iris):
+    few = jaxgmm.fit(9, iris, 3, n_init=2, init=init, max_iter=12, tol=0)
+    many = jaxgmm.fit(9, iris, 3, n_init=7, init=init, max_iter=12, tol=0)
+    chex.assert_trees_all_close(many.mixtures[:2], few.mixtures, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_of_starts_is_a_loop_over_them(name):
+    rng = np.random.default_rng(2)
+    x = data(name, rng, n=200)
+    options = {"covariance_type": name, "tol": 1e-6, "max_iter": 60}
+    starts = jaxgmm.fit(1, x, 2, n_init=4, max_iter=0, covariance_type=name).mixtures
+    together = jaxgmm.fit(0, x, 2, init=starts, **options)
+    for i in range(4):
+        alone = jaxgmm.fit(0, x, 2, init=starts[i], **options)
+        assert alone.n_iter[0] == together.n_iter[i]
+        assert alone.status[0] == together.status[i]
+        chex.assert_trees_all_close(together.mixtures[i], alone.mixture, rtol=1e-7, atol=1e-9)
+
+
+def test_compaction_changes_nothing_but_the_batch(iris, monkeypatch):
+    """Dropping finished restarts between blocks, against carrying all of them to the end."""
+    options = {"n_init": 24, "tol": 1e-7, "max_iter": 400}
+    carried = jaxgmm.fit(3, iris, 3, **options)
+    sizes, original = [], module._block
+
+    def spy(driver, pool, members, *rest, **kernel):
+        sizes.append(len(members))
+        return original(driver, pool, members, *rest, **kernel)
+
+    monkeypatch.setattr(module, "_COMPACTION_WORK", 0.0)
+    monkeypatch.setattr(module, "_block", spy)
+    dropped = jaxgmm.fit(3, iris, 3, **options)
+    assert min(sizes) < 24
+    assert len(set(sizes)) <= 5  # few shapes, few programs
+    np.testing.assert_array_equal(dropped.status, carried.status)
+    np.testing.assert_allclose(dropped.log_likelihood, carried.log_likelihood, rtol=1e-9)
+    np.testing.assert_array_equal(dropped.n_iter, carried.n_iter)
+
+
+def test_size_classes_halve_only_when_it_pays():
+    assert size_class(40, 128, 1e12) == 64
+    assert size_class(64, 128, 1e12) == 64
+    assert size_class(65, 128, 1e12) == 128
+    assert size_class(1, 128, 1e12) == 1
+    assert size_class(1, 128, 1.0) == 128
+
+
+def test_exactly_max_iter_iterations_when_tol_is_zero(iris):
+    for iterations in (0, 1, 31, 32, 33, 70):
+        result = jaxgmm.fit(0, iris, 2, n_init=3, tol=0, max_iter=iterations)
+        assert (result.n_iter == iterations).all()
+        assert (result.status == Status.MAX_ITER).all()
+        assert result.history.shape == (3, iterations + 1)
+        assert np.isfinite(result.history).all()
+
+
+def test_a_broken_restart_never_hurts_its_neighbours(iris):
+    starts = jaxgmm.fit(0, iris, 3, n_init=3, max_iter=1).mixtures
+    means = starts.means.copy()
+    means[1] = np.nan
+    broken = Mixture(starts.weights, type(starts.components)(means, starts.components.scale_tril))
+    mixed = jaxgmm.fit(0, iris, 3, init=broken)
+    sound = jaxgmm.fit(0, iris, 3, init=starts)
+    assert mixed.status[1] == Status.NON_FINITE
+    assert mixed.best != 1
+    for i in (0, 2):
+        np.testing.assert_array_equal(mixed.mixtures[i].means, sound.mixtures[i].means)
+        assert mixed.log_likelihood[i] == sound.log_likelihood[i]
+
+
+def test_all_broken_is_one_error_with_counts(iris):
+    starts = jaxgmm.fit(0, iris, 3, n_init=2, max_iter=1).mixtures
+    broken = jax.tree.map(lambda leaf: leaf * np.nan, starts)
+    with pytest.raises(FitError, match=r"no restart stayed finite: 2 NON_FINITE\..*float64"):
+        jaxgmm.fit(0, iris, 3, init=broken)
+
+
+def test_collapse_has_a_status_and_keeps_the_last_sound_mixture(faithful):
+    """Without a ridge a component put on a single far row collapses; with one it does not."""
+    x = np.concatenate([faithful, [[50.0, 500.0]]])
+    start = Mixture.create([0.5, 0.5], [[3.5, 70.0], [50.0, 500.0]], np.stack([np.diag([1.0, 180.0])] * 2))
+    good = jaxgmm.fit(1, x, 2, init="kmeans", max_iter=0).mixture
+    both = jax.tree.map(lambda a, b: np.stack([a, b]), start, good)
+    with pytest.warns(RuntimeWarning, match="every restart is degenerate"):
+        collapsed = jaxgmm.fit(0, x, 2, init=start, reg_covar=0)
+    assert collapsed.status[0] == Status.DEGENERATE
+    assert np.isfinite(collapsed.mixture.score_samples(x)).all()
+    del both
+    ridged = jaxgmm.fit(0, x, 2, init=start, reg_covar=1e-3)
+    assert ridged.status[0] == Status.CONVERGED
+
+
+def test_the_best_is_the_best_of_the_sound():
+    values = np.array([3.0, 9.0, 5.0, np.nan])
+    status = np.array([Status.CONVERGED, Status.DEGENERATE, Status.MAX_ITER, Status.NON_FINITE])
+    assert best_restart(values, status) == 2
+    with pytest.warns(RuntimeWarning, match="degenerate"):
+        assert best_restart(values[1:2], status[1:2]) == 0
+
+
+def test_kernels_are_chosen_by_conditioning_with_hysteresis():
+    limit, names = 1e4, np.array(KERNEL_NAMES)
+    start = np.full(3, -1)
+    picked = choose_kernels("auto", [1e2, 5e3, 1e6], start, limit)
+    assert names[picked].tolist() == ["shared_feature", "shared_feature", "centred"]
+    # from centred one returns only well below the limit
+    kept = choose_kernels("auto", [1e2, 5e3, 1e6], np.full(3, KERNEL_NAMES.index("centred")), limit)
+    assert names[kept].tolist() == ["shared_feature", "centred", "centred"]
+    assert names[choose_kernels("centred", [1.0, 1.0, 1.0], start, limit)].tolist() == ["centred"] * 3
+
+
+@pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
+def test_tight_clusters_move_to_the_centred_kernel_and_stay_right(kind):
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(4, 3))
+    x = (centres[rng.integers(0, 4, 4000)] + 1e-3 * rng.normal(size=(4000, 3))).astype(np.float32)
+    options = {"covariance_type": kind, "n_init": 4, "reg_covar": 0.0, "tol": 1e-6}
+    result = jaxgmm.fit(0, x, 4, **options)
+    assert result.kernel[result.best] == "centred"
+    exact = jaxgmm.fit(0, x, 4, dtype="float64", **options)
+    assert result.mixture.score(x.astype(float)) == pytest.approx(exact.score, abs=2e-4)
+    loose = jaxgmm.fit(0, rng.normal(size=(500, 3)).astype(np.float32), 2, covariance_type=kind, max_iter=5)
+    assert loose.kernel[0] == "shared_feature"
+
+
+def test_blocks_are_reported(iris):
+    heard = []
+    result = jaxgmm.fit(0, iris, 3, n_init=5, tol=1e-6, on_block=heard.append)
+    assert [info.block for info in heard] == list(range(1, len(heard) + 1))
+    assert heard[-1].n_active == 0
+    assert heard[0].n_restarts == 5
+    assert [info.n_active for info in heard] == sorted((info.n_active for info in heard), reverse=True)
+    assert heard[-1].rows >= result.passes.sum() * 150
+
+
+def test_new_values_do_not_compile_again(iris):
+    """Data, key, tol, ridge, max_iter: all traced."""
+    rng = np.random.default_rng(0)
+
+    def once(seed, tol, ridge, iterations):
+        x = iris + rng.normal(size=iris.shape)
+        jaxgmm.fit(seed, x, 3, n_init=4, tol=tol, reg_covar=ridge, max_iter=iterations, kernel="shared_feature")
+
+    once(0, 1e-3, 1e-6, 50)
+    before = (module._block._cache_size(), module._start._cache_size())
+    once(1, 1e-5, 1e-3, 70)
+    once(2, 0.0, 0.0, 33)
+    assert (module._block._cache_size(), module._start._cache_size()) == before
+
+
+def test_learning_rates_do_not_compile_again(iris):
+    start = jaxgmm.fit(0, iris, 2, max_iter=1).mixture
+
+    def once(rate):
+        driver = jaxgmm.Gradient("adam", learning_rate=rate)
+        return jaxgmm.fit(0, iris, 2, init=start, driver=driver, max_iter=20, tol=0, kernel="shared_feature")
+
+    first = once(0.01)
+    before = module._block._cache_size()
+    second = once(0.02)
+    assert module._block._cache_size() == before
+    assert second.score != first.score
+
+
+def test_the_same_key_gives_the_same_bits(iris):
+    one, two = (jaxgmm.fit(11, iris, 3, n_init=6) for _ in range(2))
+    chex.assert_trees_all_equal(one.mixtures, two.mixtures)
+    np.testing.assert_array_equal(one.log_likelihood, two.log_likelihood)
+
+
+def test_run_needs_no_fit(iris):
+    """The loop on rows as they are, by hand."""
+    with scope():
+        rows = ArrayRows.from_array(jnp.asarray(iris))
+        starts = jax.tree.map(jnp.asarray, jaxgmm.fit(0, iris, 2, n_init=3, max_iter=0).mixtures)
+        controls = Controls(jnp.asarray(1e-6), jnp.asarray(300), jnp.full(4, 1e-3), jax.random.key(0))
+        ended = run(jaxgmm.EM(), starts, rows, controls)
+    assert (ended.status == Status.CONVERGED).all()
+    want = jaxgmm.fit(0, iris, 2, n_init=3, reg_covar=1e-6, tol=1e-6, max_iter=300)
+    np.testing.assert_allclose(ended.log_likelihood, want.log_likelihood, rtol=1e-6)
