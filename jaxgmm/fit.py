@@ -100,24 +100,21 @@ def fit(
             centre, spread = jnp.asarray(frame.centre, dtype), jnp.asarray(frame.spread, dtype)
             starts = initialize(key, rows, family, n_components, n_init or 1, init, ridge, centre, spread)
         controls = Controls(jnp.asarray(tol, dtype), jnp.asarray(max_iter, jnp.int32), ridge, key)
-        ended = run(driver, starts, rows, controls, kernel=kernel, on_block=on_block)
+        ended = run(driver, starts, rows, controls, kernel=kernel, on_block=on_block, log_volume=frame.log_volume())
         mixtures = frame.to_data(ended.mixtures, dtype)
         total_weight = float(rows.total_weight)
 
-    # Densities per unit of the data, not of the coordinates.
-    volume = frame.log_volume()
-    log_likelihood = ended.log_likelihood - total_weight * volume
-    best = best_restart(log_likelihood, ended.status)
+    best = best_restart(ended.log_likelihood, ended.status)
     return FitResult(
         mixture=mixtures[best],
         mixtures=mixtures,
         best=best,
-        log_likelihood=log_likelihood,
+        log_likelihood=ended.log_likelihood,
         n_iter=ended.n_iter,
         status=ended.status,
         kernel=ended.kernel,
-        passes=ended.passes * driver.share_of_rows(len(x)),
-        history=ended.history - volume,
+        passes=ended.passes,
+        history=ended.history,
         total_weight=total_weight,
         seconds=time.perf_counter() - begun,
     )

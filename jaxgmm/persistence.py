@@ -67,6 +67,9 @@ def load(path: str | os.PathLike[str]) -> Mixture:
 
 def write_whole(path: Path, content: bytes) -> None:
     """`content` beside `path` first, then renamed over it: a crash leaves the old file or the new one."""
+    if path.exists() and not path.is_file():  # a device or a pipe is written to, never replaced
+        path.write_bytes(content)
+        return
     handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -202,18 +202,23 @@ def choose_kernels(kernel: str, conditioning: Any, current: Any, limit: float) -
 
 def run(
     driver: Driver, starts: Mixture, rows: Rows, controls: Controls, *, kernel: str = "auto",
-    on_block: Callable[[BlockInfo], None] | None = None,
+    on_block: Callable[[BlockInfo], None] | None = None, log_volume: float = 0.0,
 ) -> Run:  # fmt: skip
-    """Drives every restart in `starts` (leading axis r) to its end; all in the rows' coordinates."""
-    return _Loop(driver, starts, rows, controls, kernel, on_block).run()
+    """Drives every restart in `starts` (leading axis r) to its end, all in the rows' coordinates.
+
+    What is reported and returned is per unit of the data: mean log-densities less `log_volume`.
+    """
+    return _Loop(driver, starts, rows, controls, kernel, on_block, log_volume).run()
 
 
 class _Loop:
     """The host's side of a run."""
 
     def __init__(
-        self, driver: Driver, starts: Mixture, rows: Rows, controls: Controls, kernel: str, on_block: Any
-    ) -> None:
+        self, driver: Driver, starts: Mixture, rows: Rows, controls: Controls, kernel: str, on_block: Any,
+        log_volume: float,
+    ) -> None:  # fmt: skip
+        self.log_volume = log_volume
         self.driver, self.rows, self.controls, self.kernel, self.on_block = driver, rows, controls, kernel, on_block
         self.n = starts.weights.shape[0]
         self.limit = trusted_conditioning(np.dtype(starts.weights.dtype))
@@ -243,7 +248,7 @@ class _Loop:
 
     def _values(self, high: Any, low: Any) -> Any:
         """Mean log-likelihoods in float64 from a compensated pair."""
-        return (np.asarray(high, np.float64) + np.asarray(low, np.float64)) / self.total_weight
+        return (np.asarray(high, np.float64) + np.asarray(low, np.float64)) / self.total_weight - self.log_volume
 
     def _groups(self, active: Any) -> Iterator[tuple[str, Any]]:
         """Kernel and members of each batch to run, padded to a size class."""
@@ -304,11 +309,16 @@ class _Loop:
             log_likelihood=(exact if self.driver.stochastic else last) * self.total_weight,
             status=self.status,
             n_iter=np.asarray(self.pool.n_iter),
-            passes=np.asarray(state.passes, np.float64),
+            passes=self._passes(),
             kernel=np.array(KERNEL_NAMES)[self.kernels],
             history=self._history(),
             blocks=self.blocks,
         )
+
+    def _passes(self) -> Any:
+        """How often each restart has read the rows, in whole data sets."""
+        share = self.driver.share_of_rows(int(self.rows.n_rows))
+        return np.asarray(self.pool.state.passes, np.float64) * share
 
     def _history(self) -> Any:
         """Values in the order of each restart's own steps, (r, longest + 1): restarts that waited leave no gaps."""
@@ -327,7 +337,7 @@ class _Loop:
             n_restarts=self.n,
             n_active=int(np.sum(self.status == Status.RUNNING)),
             best=float(np.max(means, where=sound, initial=-np.inf)),
-            rows=float(np.sum(np.asarray(state.passes, np.float64)) * self.rows.n_slots),
+            rows=float(np.sum(self._passes()) * int(self.rows.n_rows)),
         )
         self.blocks.append(info)
         if self.on_block is not None:

@@ -52,3 +52,13 @@ def rows(x: np.ndarray, w: np.ndarray | None = None, dtype: str = "float64") -> 
 
 def scope(dtype: str = "float64"):
     return precision.scope(np.dtype(dtype))
+
+
+def free(m: Mixture) -> dict:
+    """Absolute free parameters of a mixture."""
+    return {"logits": jnp.log(m.weights), "components": m.components.unconstrain()}
+
+
+def constrained(name: str, parameters: dict) -> Mixture:
+    """Undoes `free`."""
+    return Mixture(jax.nn.softmax(parameters["logits"]), FAMILIES[name].constrain(parameters["components"]))

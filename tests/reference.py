@@ -29,7 +29,13 @@ def log_prob(kind: str, means: np.ndarray, covariances: np.ndarray, x: np.ndarra
 
 
 def em_iteration(
-    kind: str, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray, x: np.ndarray, w: np.ndarray, ridge: float
+    kind: str,
+    weights: np.ndarray,
+    means: np.ndarray,
+    covariances: np.ndarray,
+    x: np.ndarray,
+    w: np.ndarray,
+    ridge: float,
 ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
     """Log-likelihood at the parameters, and the parameters after one EM iteration (Bishop 2006, §9.2.2, §9.3.3)."""
     k, d = means.shape

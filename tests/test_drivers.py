@@ -22,7 +22,10 @@ DRIVERS = {
     "sgd with momentum, on a schedule": Gradient(
         optax.sgd, learning_rate=optax.cosine_decay_schedule(0.1, 100), momentum=0.5
     ),
-    "a ready transformation": Gradient(optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(0.02, weight_decay=0.0))),
+    "lbfgs with a short memory": Gradient(optax.lbfgs, memory_size=3),
+    "a ready transformation": Gradient(
+        optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(0.02, weight_decay=0.0))
+    ),
     "backtracking": Gradient(
         optax.chain(optax.sgd(1.0), optax.scale_by_backtracking_linesearch(max_backtracking_steps=15, store_grad=True))
     ),

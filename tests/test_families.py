@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from create import DTYPES, NAMES, data, mixture, parameters, rows, scope
+from create import DTYPES, NAMES, constrained, data, free, mixture, parameters, rows, scope
 from reference import em_iteration, log_prob
 
 from jaxgmm import Mixture
-from jaxgmm.drivers.objective import constrain, unconstrain
+from jaxgmm.drivers.objective import about, origin
 from jaxgmm.em import KERNELS, e_step, expected_log_likelihood, m_step
 from jaxgmm.families import FAMILIES
 
@@ -69,15 +69,15 @@ def test_q_is_stationary_at_its_maximum_and_lower_elsewhere(name, ridge, rng):
         statistics, r = e_step(m, rows(x)), jnp.sqrt(jnp.full(4, ridge))
         best = m_step(m, statistics, r)
 
-        def q(free):
-            return expected_log_likelihood(m, statistics, constrain(FAMILIES[name], free), r)
+        def q(parameters):
+            return expected_log_likelihood(m, statistics, constrained(name, parameters), r)
 
-        free = unconstrain(best)
-        chex.assert_trees_all_close(jax.grad(q)(free), jax.tree.map(jnp.zeros_like, free), atol=1e-8)
+        at = free(best)
+        chex.assert_trees_all_close(jax.grad(q)(at), jax.tree.map(jnp.zeros_like, at), atol=1e-8)
         for seed in range(5):
             keys = iter(jax.random.split(jax.random.key(seed), 16))
-            near = jax.tree.map(lambda a: a + 0.1 * jax.random.normal(next(keys), a.shape), free)  # noqa: B023
-            assert q(near) < q(free)
+            near = jax.tree.map(lambda a: a + 0.1 * jax.random.normal(next(keys), a.shape), at)  # noqa: B023
+            assert q(near) < q(at)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -120,7 +120,7 @@ def test_ridge_price_is_what_q_charges(name, rng):
 def test_free_parameters_round_trip(name, dtype, rng):
     m = mixture(name, rng, dtype=dtype)
     with scope(dtype):
-        back = constrain(FAMILIES[name], unconstrain(m))
+        back = constrained(name, free(m))
         chex.assert_trees_all_close(back, m, rtol=1e-5 if dtype == "float32" else 1e-12, atol=1e-6)
         chex.assert_trees_all_equal_dtypes(back, jax.tree.map(jnp.asarray, m))
 
@@ -129,8 +129,8 @@ def test_free_parameters_round_trip(name, dtype, rng):
 def test_any_free_parameters_are_a_mixture(name, rng):
     m = mixture(name, rng)
     with scope():
-        wild = jax.tree.map(lambda a: 5 * jnp.asarray(rng.normal(size=a.shape)), unconstrain(m))
-        made = jax.tree.map(np.asarray, constrain(FAMILIES[name], wild))
+        wild = jax.tree.map(lambda a: 5 * jnp.asarray(rng.normal(size=a.shape)), free(m))
+        made = jax.tree.map(np.asarray, constrained(name, wild))
     assert made.weights.sum() == pytest.approx(1)
     assert np.isfinite(made.score_samples(data(name, rng))).all()
     assert not bool(made.components.degenerate())
@@ -147,6 +147,22 @@ def test_vmap_is_a_loop(name, dtype, rng):
             apart = [e_step(m, rows(x, dtype=dtype), kernel=kernel) for m in singles]
             stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *apart)
             chex.assert_trees_all_close(together, stacked, rtol=TOLERANCE[dtype], atol=10 * TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_free_parameters_about_an_anchor_start_at_it_and_mean_the_same_everywhere(name, rng):
+    m, x = mixture(name, rng), data(name, rng)
+    with scope():
+        chex.assert_trees_all_close(about(m, origin(m)), m, rtol=1e-12, atol=1e-12)
+        step = jax.tree.map(lambda a: 0.3 * jnp.asarray(rng.normal(size=a.shape)), origin(m))
+        moved = jax.tree.map(np.asarray, about(m, step))
+        assert not np.allclose(moved.means, m.means)
+        if m.components.rescaling == "none":
+            return
+        shift, scale = np.arange(4.0), np.full(4, 3.0)
+        elsewhere = Mixture(m.weights, m.components.affine(shift, scale))
+        there = jax.tree.map(np.asarray, about(elsewhere, step))
+    np.testing.assert_allclose(there.score_samples(x * scale + shift), moved.score_samples(x) - np.log(scale).sum())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -169,8 +185,7 @@ def test_samples_have_the_mixtures_moments(name, rng):
 @pytest.mark.parametrize("name", NAMES)
 def test_n_parameters_counts_what_is_free(name, rng):
     m = mixture(name, rng)
-    free = jax.tree.leaves(unconstrain(m)["components"])
-    size = sum(leaf.size for leaf in free)
+    size = sum(leaf.size for leaf in jax.tree.leaves(m.components.unconstrain()))
     above = {"full": 3 * 6, "tied": 6}.get(name, 0)  # what stands above the diagonal is not free
     assert m.n_parameters == size - above + 3 - 1
 

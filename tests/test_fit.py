@@ -83,7 +83,9 @@ def test_mclusts_optima_are_reached(rows, k, kind, reference_values):
 
 
 def test_every_reference_value_is_tested(reference_values):
-    held = {(r, int(k), kind) for r, v in reference_values.items() for k, kinds in v["loglik"].items() for kind in kinds}
+    held = {
+        (r, int(k), kind) for r, v in reference_values.items() for k, kinds in v["loglik"].items() for kind in kinds
+    }
     assert held == set(REFERENCES)
 
 

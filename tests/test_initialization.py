@@ -127,7 +127,11 @@ def test_large_data_is_seeded_on_a_sample(monkeypatch):
 
     seen = []
     original = initialization._centres
-    monkeypatch.setattr(initialization, "_centres", lambda keys, rows, *rest: seen.append(rows.x.shape[1]) or original(keys, rows, *rest))
+    monkeypatch.setattr(
+        initialization,
+        "_centres",
+        lambda keys, rows, *rest: seen.append(rows.x.shape[1]) or original(keys, rows, *rest),
+    )
     x = np.random.default_rng(0).normal(size=(50_000, 2)).astype(np.float32)
     m = start(x, 3, "k-means++", n_init=2).mixtures
     assert seen == [8192]

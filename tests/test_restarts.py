@@ -151,7 +151,9 @@ def test_blocks_are_reported(iris):
     assert heard[-1].n_active == 0
     assert heard[0].n_restarts == 5
     assert [info.n_active for info in heard] == sorted((info.n_active for info in heard), reverse=True)
-    assert heard[-1].rows >= result.passes.sum() * 150
+    assert heard[-1].rows == result.passes.sum() * 150
+    assert heard[-1].best == pytest.approx(result.score)
+    assert heard[-1].n_iter == result.n_iter.max()
 
 
 def test_new_values_do_not_compile_again(iris):

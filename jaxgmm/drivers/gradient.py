@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
@@ -15,8 +14,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from jaxgmm import validation
 from jaxgmm.drivers.base import EStep, State
-from jaxgmm.drivers.objective import constrain, loss, ridge_price, unconstrain
-from jaxgmm.families import Family
+from jaxgmm.drivers.objective import Free, about, loss, origin, ridge_price
 from jaxgmm.families.base import Root
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import Rows
@@ -30,7 +28,8 @@ _NAMED: dict[str, tuple[Callable[..., Any], dict[str, float]]] = {
 
 
 class _Memory(NamedTuple):
-    free: Any
+    anchor: Mixture
+    free: Free
     optimizer: Any
     loss: Float[Array, ""]
     gradient: Any
@@ -41,8 +40,9 @@ class _Memory(NamedTuple):
 class Gradient:
     """Maximum likelihood by an optax optimizer, in free parameters (softmax weights, log-diagonal factors).
 
-    The loss is the negative mean log-likelihood per row, so learning rates do not depend on the number of rows. The
-    ridge enters so that the fixed points are those of EM.
+    Free parameters are relative to the start: a step in a mean is in standard deviations of its component. The loss
+    is the negative mean log-likelihood per row, so learning rates do not depend on the number of rows. The ridge
+    enters so that the fixed points are those of EM.
 
     Args:
         optimizer: "adam", "lbfgs", "sgd"; or an optax factory such as `optax.adamw`, whose numeric `settings` may
@@ -76,7 +76,8 @@ class Gradient:
             )
         if batch_size is not None:
             batch_size = validation.integer("batch_size", batch_size, 1)
-        is_number = lambda v: isinstance(v, numbers.Real | np.ndarray | jax.Array) and not isinstance(v, bool)  # noqa: E731
+        # Whole numbers are sizes and switches to a factory; only what varies continuously is traced.
+        is_number = lambda v: isinstance(v, float | np.floating | np.ndarray | jax.Array)  # noqa: E731
         self.optimizer = optimizer
         self.batch_size = batch_size
         self.numbers = {name: value for name, value in settings.items() if is_number(value)}
@@ -116,14 +117,14 @@ class Gradient:
         return replace(batch, weights=batch.weights * ratio, total_weight=rows.total_weight)
 
     def init(self, mixture: Mixture, e_step: EStep, ridge: Root) -> State:
-        free = unconstrain(mixture)
+        free = origin(mixture)
         none_yet = jnp.zeros((), mixture.weights.dtype)
-        return _evaluated(type(mixture.components), free, self._transformation().init(free), none_yet, e_step)
+        return _evaluated(mixture, free, self._transformation().init(free), none_yet, e_step)
 
     def step(self, state: State, e_step: EStep, ridge: Root) -> State:
-        family = type(state.mixture.components)
         memory: _Memory = state.memory
-        likelihood, price = loss(family, e_step), ridge_price(family, state.mixture.weights, ridge)
+        likelihood = loss(memory.anchor, e_step)
+        price = ridge_price(memory.anchor, state.mixture.weights, ridge)
         priced = jax.value_and_grad(price)
         cost, slope = priced(memory.free)
         gradient = jax.tree.map(jnp.add, memory.gradient, slope)
@@ -136,17 +137,19 @@ class Gradient:
         passes = state.passes if searched is None else state.passes + searched
         found = optax.tree.get(optimizer, "grad")
         if found is None or self.stochastic:
-            return _evaluated(family, free, optimizer, passes, e_step)
+            return _evaluated(memory.anchor, free, optimizer, passes, e_step)
         # The line search has been where the step ends, and kept what it saw: no second pass.
         cost, slope = priced(free)
         value = optax.tree.get(optimizer, "value") - cost
         log_p = -value * memory.total_weight
-        kept = _Memory(free, optimizer, value, jax.tree.map(jnp.subtract, found, slope), memory.total_weight)
-        return State(constrain(family, free), log_p, jnp.zeros_like(log_p), passes, kept)
+        kept = memory._replace(
+            free=free, optimizer=optimizer, loss=value, gradient=jax.tree.map(jnp.subtract, found, slope)
+        )
+        return State(about(memory.anchor, free), log_p, jnp.zeros_like(log_p), passes, kept)
 
 
-def _evaluated(family: type[Family], free: Any, optimizer: Any, passes: Float[Array, ""], e_step: EStep) -> State:
+def _evaluated(anchor: Mixture, free: Free, optimizer: Any, passes: Float[Array, ""], e_step: EStep) -> State:
     """The state at `free`, by a pass of its own."""
-    (value, (log_p, error, total_weight)), gradient = jax.value_and_grad(loss(family, e_step), has_aux=True)(free)
-    kept = _Memory(free, optimizer, value, gradient, total_weight)
-    return State(constrain(family, free), log_p, error, passes + 1, kept)
+    (value, (log_p, error, total_weight)), gradient = jax.value_and_grad(loss(anchor, e_step), has_aux=True)(free)
+    kept = _Memory(anchor, free, optimizer, value, gradient, total_weight)
+    return State(about(anchor, free), log_p, error, passes + 1, kept)

@@ -15,21 +15,25 @@ from jaxtyping import Array, Float
 
 from jaxgmm.drivers.base import EStep
 from jaxgmm.em import expected_log_likelihood
-from jaxgmm.families import Family
 from jaxgmm.families.base import Root
 from jaxgmm.mixture import Mixture
 from jaxgmm.statistics import SufficientStatistics
 
-
-def unconstrain(mixture: Mixture) -> dict[str, Any]:
-    """Free parameters: logits of the weights, and the components' own."""
-    tiny = jnp.finfo(mixture.weights.dtype).tiny
-    return {"logits": jnp.log(jnp.maximum(mixture.weights, tiny)), "components": mixture.components.unconstrain()}
+Free = dict[str, Any]
 
 
-def constrain(family: type[Family], free: dict[str, Any]) -> Mixture:
-    """Undoes `unconstrain`."""
-    return Mixture(jax.nn.softmax(free["logits"]), family.constrain(free["components"]))
+def origin(anchor: Mixture) -> Free:
+    """The free parameters of `anchor` about itself: zeros. (Softmax weights, log-diagonal factors.)"""
+    free = {"logits": anchor.weights, "components": anchor.components.unconstrain()}
+    return jax.tree.map(jnp.zeros_like, free)
+
+
+def about(anchor: Mixture, free: Free) -> Mixture:
+    """The mixture that `free` describes relative to `anchor`: means in its standard deviations, factors in its own."""
+    components = anchor.components
+    tiny = jnp.finfo(anchor.weights.dtype).tiny
+    weights = jax.nn.softmax(jnp.log(jnp.maximum(anchor.weights, tiny)) + free["logits"])
+    return Mixture(weights, components.compose(components.constrain(free["components"])))
 
 
 def log_likelihood(e_step: EStep) -> Callable[[Mixture], tuple[Array, Array, Array]]:
@@ -57,24 +61,22 @@ def log_likelihood(e_step: EStep) -> Callable[[Mixture], tuple[Array, Array, Arr
     return value
 
 
-def loss(family: type[Family], e_step: EStep) -> Callable[[dict[str, Any]], tuple[Array, tuple[Array, Array, Array]]]:
-    """−(mean log-likelihood) of free parameters; beside it what `log_likelihood` returns."""
+def loss(anchor: Mixture, e_step: EStep) -> Callable[[Free], tuple[Array, tuple[Array, Array, Array]]]:
+    """−(mean log-likelihood) of free parameters about `anchor`; beside it what `log_likelihood` returns."""
     value = log_likelihood(e_step)
 
-    def function(free: dict[str, Any]) -> tuple[Array, tuple[Array, Array, Array]]:
-        log_p, error, total_weight = value(constrain(family, free))
+    def function(free: Free) -> tuple[Array, tuple[Array, Array, Array]]:
+        log_p, error, total_weight = value(about(anchor, free))
         total_weight = jax.lax.stop_gradient(total_weight)
         return -log_p / total_weight, (log_p, error, total_weight)
 
     return function
 
 
-def ridge_price(
-    family: type[Family], shares: Float[Array, " k"], ridge: Root
-) -> Callable[[dict[str, Any]], Float[Array, ""]]:
-    """½ Σ_k s_k tr(diag(ridge) Σ_k⁻¹) per row, of free parameters.
+def ridge_price(anchor: Mixture, shares: Float[Array, " k"], ridge: Root) -> Callable[[Free], Float[Array, ""]]:
+    """½ Σ_k s_k tr(R Rᵀ Σ_k⁻¹) per row for R = `ridge`, of free parameters about `anchor`.
 
     EM's ridge costs this with s_k = N_k / N. Taken at the weights a step sets out from, and held there for the step,
     it leaves gradients with EM's own fixed points, and a line search with a function that its gradient belongs to.
     """
-    return lambda free: 0.5 * jnp.sum(shares * constrain(family, free).components.ridge_trace(ridge))
+    return lambda free: 0.5 * jnp.sum(shares * about(anchor, free).components.ridge_trace(ridge))

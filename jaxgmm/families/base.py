@@ -129,6 +129,13 @@ class Family(ABC):
         """Components from free parameters: every value gives valid components."""
 
     @abstractmethod
+    def compose(self, inner: Self) -> Self:
+        """`inner` seen from these components: `constrain` of zeros gives the inner that changes nothing.
+
+        A free parameter then means the same for a wide component as for a narrow one, in any coordinates.
+        """
+
+    @abstractmethod
     def affine(self, shift: Float[Array, " d"], root: Root) -> Self:
         """The components of R x + shift, R = `root` with positive diagonal. Leading axes batch; NumPy stays NumPy."""
 

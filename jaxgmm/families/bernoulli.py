@@ -105,6 +105,9 @@ class Bernoulli(Family):
     def constrain(cls, free: dict[str, Array]) -> Self:
         return cls(jax.nn.sigmoid(free["logits"]))
 
+    def compose(self, inner: Self) -> Self:
+        return self.constrain(jax.tree.map(jnp.add, self.unconstrain(), inner.unconstrain()))
+
     def affine(self, shift: Float[Array, " d"], root: Root) -> Self:
         return self  # rows of a Bernoulli mixture are never rescaled
 

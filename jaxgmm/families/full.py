@@ -113,6 +113,10 @@ class FullGaussian(Gaussian):
     def constrain(cls, free: dict[str, Array]) -> Self:
         return cls(free["means"], tri.exp_diagonal(free["scale_tril"]))
 
+    def compose(self, inner: Self) -> Self:
+        factor = jnp.einsum("kde,kef->kdf", self.scale_tril, inner.scale_tril, precision=HIGHEST)
+        return type(self)(self.means + self.colour(inner.means), factor)
+
     def affine(self, shift: Float[Array, " d"], root: Root) -> Self:
         return type(self)(tri.apply(root, self.means) + shift, tri.apply_left(root, self.scale_tril))
 

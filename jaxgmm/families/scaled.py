@@ -96,6 +96,9 @@ class ScaledGaussian(Gaussian):
     def constrain(cls, free: dict[str, Array]) -> Self:
         return cls(free["means"], jnp.exp(free["scale"]))
 
+    def compose(self, inner: Self) -> Self:
+        return type(self)(self.means + self.colour(inner.means), self.scale * inner.scale)
+
     def natural(self) -> Float[Array, "k f"]:
         precision = self.scale**-2
         normaliser = self.log_det() + 0.5 * self.n_features * LOG_2PI

@@ -32,6 +32,9 @@ class Rows(Protocol):
     def total_weight(self) -> Float[Array, ""]: ...
 
     @property
+    def n_rows(self) -> Int[Array, ""]: ...
+
+    @property
     def n_features(self) -> int: ...
 
     @property

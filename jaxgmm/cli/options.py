@@ -1,0 +1,123 @@
+"""The commands' arguments and options, with the text that `--help` shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jaxgmm.initialization import METHODS
+
+Data = Annotated[
+    Path,
+    typer.Argument(metavar="DATA", help="Rows: .npy, .npz, or text (.csv, .tsv, .txt) with or without a header."),
+]
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, as `jaxgmm fit` writes it.")]
+ArrayName = Annotated[
+    str | None, typer.Option("--array", metavar="NAME", help="Which array of a .npz; needed if it holds several.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write to a .csv, .npy or .npz file, not to stdout.")
+]
+Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Same seed, same draws.")]
+
+# ---- fit ----------------------------------------------------------------------------------------------------
+
+Components = Annotated[int, typer.Option("--components", "-k", metavar="K", min=1, help="How many components to fit.")]
+ModelOut = Annotated[
+    Path, typer.Option("--out", "-o", metavar="MODEL", help="Where the best mixture goes; ends in .safetensors.")
+]
+Restarts = Annotated[
+    int | None,
+    typer.Option(
+        "--restarts",
+        "-r",
+        metavar="N",
+        min=1,
+        show_default="16",
+        help="Random starts, run side by side; the best wins.",
+    ),
+]
+Covariance = Annotated[
+    str,
+    typer.Option(
+        metavar="TYPE",
+        help="The components' shape: full (a covariance matrix each), tied (one for all), diag (a variance per "
+        "feature), spherical (one variance each); or bernoulli, for rows of zeros and ones.",
+    ),
+]
+Driver = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="How parameters move: em (expectation-maximisation), adam or lbfgs (gradient ascent of the likelihood).",
+    ),
+]
+Init = Annotated[
+    str,
+    typer.Option(metavar="START", help=f"How to start: {', '.join(METHODS)}; or a model file to go on from."),
+]
+Tol = Annotated[
+    float,
+    typer.Option(
+        metavar="X",
+        min=0,
+        help="A restart has converged when its mean log-likelihood, in nats per row, changes by less in one iteration. "
+        "0 means never: all take --max-iter iterations.",
+    ),
+]
+MaxIter = Annotated[int, typer.Option(metavar="N", min=0, help="The most iterations a restart may take.")]
+RegCovar = Annotated[
+    float,
+    typer.Option(
+        metavar="X",
+        min=0,
+        help="Added to the diagonal of every covariance, in squared units of the data. Raise it when components "
+        "collapse onto single points.",
+    ),
+]
+DType = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TYPE",
+        show_default="as the data",
+        help="Precision to compute in: float32 or float64. Text is read as float64; float32 is about twice as fast.",
+    ),
+]
+KernelName = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="How a pass is computed: shared_feature (fast), centred (accurate however tight the clusters), or auto, "
+        "which chooses for each restart.",
+    ),
+]
+LearningRate = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X",
+        min=0,
+        show_default="0.05",
+        help="Step size of --driver adam, in free parameters of the standardized data.",
+    ),
+]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PICTURE",
+        help="Draw the fit, its convergence and the spread over restarts: .png, .pdf or .svg. Needs the extra plot.",
+    ),
+]
+
+# ---- the others ---------------------------------------------------------------------------------------------
+
+Responsibilities = Annotated[
+    bool, typer.Option("--responsibilities", help="Every component's share of every row, beside its label.")
+]
+EachRow = Annotated[bool, typer.Option("--rows", help="Print the log-density of every row instead.")]
+HowMany = Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many rows.")]
+Folder = Annotated[
+    Path, typer.Option("--out", "-o", metavar="DIR", help="The folder for the model and the picture; made if missing.")
+]

@@ -1,0 +1,49 @@
+"""The page that `jaxgmm fit --report` draws."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from jaxgmm import FitResult
+from jaxgmm.persistence import write_whole
+from jaxgmm.plotting import plot_convergence, plot_mixture, plot_restarts
+
+
+def write_report(path: Path, result: FitResult, x: Any, title: str) -> None:
+    """The mixture over its rows, every restart's convergence, and where the restarts ended.
+
+    Args:
+        path: `.png`, `.pdf` or `.svg`.
+        result: what `fit` returned.
+        x: the rows, (n, d); of more than two features the first two are shown.
+        title: what the page is about.
+    """
+    gaussian = result.mixture.covariance_type != "bernoulli"
+    climbed = result.history.shape[1] > 1
+    panels = [gaussian, climbed, True]
+    figure = Figure(figsize=(5.2 * sum(panels), 4.4), layout="constrained")
+    axes = iter(figure.subplots(1, sum(panels), squeeze=False)[0])
+    if gaussian:
+        features = None if result.mixture.n_features <= 2 else (0, 1)
+        plot_mixture(result.mixture, x, ax=next(axes), features=features)
+    if climbed:
+        plot_convergence(result, ax=next(axes))
+    plot_restarts(result, ax=next(axes))
+    mixture = result.mixture
+    score = f"{result.score:.6g}".replace("-", "−")
+    figure.suptitle(
+        f"{title}: {mixture.n_components} {mixture.covariance_type} components, best of {len(result.status)} restarts, "
+        f"{score} nats per row"
+    )
+    save_figure(path, figure)
+
+
+def save_figure(path: Path, figure: Figure) -> None:
+    """Writes a figure in the format its path's suffix names, whole or not at all."""
+    content = io.BytesIO()
+    figure.savefig(content, format=path.suffix[1:].lower(), dpi=150)
+    write_whole(path, content.getvalue())

@@ -1,0 +1,154 @@
+"""A mixture over its rows: ellipses in the plane, densities on the line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.patches import Ellipse
+
+from jaxgmm import validation
+from jaxgmm.mixture import Mixture
+from jaxgmm.plotting.style import HALO, INK, new_or_given, tidy
+
+
+def component_colors(mixture: Mixture) -> Any:
+    """A colour for every component, RGB in 0 … 1, (k, 3), each of its own lightness.
+
+    Components that are neighbours along the means' longest axis get colours far apart.
+    """
+    k = mixture.n_components
+    means = np.asarray(mixture.means, np.float64)
+    means = means - means.mean(axis=0)
+    along = means @ np.linalg.svd(means)[2][0]
+    stride = next(s for s in range(max(1, round(0.38 * k)), k + 1) if math.gcd(s, k) == 1) if k > 2 else 1
+    rank = np.empty(k, int)
+    rank[np.argsort(along, kind="stable")] = np.arange(k) * stride % k
+    return mpl.colormaps["viridis"](np.linspace(0.02, 0.84, k) if k > 1 else [0.3])[rank, :3]
+
+
+def plot_mixture(
+    mixture: Mixture, x: Any = None, *, ax: Any = None, features: int | Sequence[int] | None = None,
+    max_points: int = 20_000,
+) -> Any:  # fmt: skip
+    """Components at 1 and 2 standard deviations over the rows, coloured by responsibility.
+
+    Two features: ellipses over points. One feature: densities over a histogram, and bars beneath it.
+
+    Args:
+        mixture: a single Gaussian mixture.
+        x: rows, (n, d); none by default.
+        ax: matplotlib axes.
+        features: which one or two features to show; all by default, if there are no more than two.
+        max_points: of more rows than these a random choice is drawn, the same every time.
+
+    Raises:
+        ValueError: a batch of mixtures, not Gaussian, too many features, or rows that do not fit the mixture.
+    """
+    mixture, shown = _single_gaussian(mixture), _features(features, mixture)
+    colors = component_colors(mixture)
+    points = shares = None
+    if x is not None:
+        x = validation.rows("x", x, mixture.n_features)
+        max_points = validation.integer("max_points", max_points, 1)
+        if len(x) > max_points:
+            x = x[np.sort(np.random.default_rng(0).choice(len(x), max_points, replace=False))]
+        points, shares = np.asarray(x, np.float64)[:, shown], mixture.responsibilities(x)
+    ax = new_or_given(ax)
+    means = np.asarray(mixture.means, np.float64)[:, shown]
+    covariances = _matrices(mixture)[:, shown][:, :, shown]
+    draw = _draw_line if len(shown) == 1 else _draw_plane
+    draw(ax, np.asarray(mixture.weights, np.float64), means, covariances, colors, points, shares)
+    ax.set_xlabel(f"feature {shown[0]}")
+    ax.set_ylabel(f"feature {shown[1]}" if len(shown) == 2 else "density")
+    return tidy(ax)
+
+
+def _draw_plane(ax: Any, weights: Any, means: Any, covariances: Any, colors: Any, points: Any, shares: Any) -> None:
+    if points is not None:
+        size, alpha = (14, 0.75) if len(points) < 3000 else (4, 0.45)
+        ax.scatter(*points.T, s=size, c=np.clip(shares @ colors, 0, 1), alpha=alpha, linewidths=0, rasterized=True)
+    for k in np.argsort(-weights, kind="stable"):
+        lengths, axes = np.linalg.eigh(covariances[k])
+        angle = math.degrees(math.atan2(axes[1, 1], axes[0, 1]))
+        for sigmas, width, style in ((1, 1.8, "-"), (2, 1.0, (0, (4, 2)))):
+            height, length = 2 * sigmas * np.sqrt(np.maximum(lengths, 0))
+            for color, extra in (("white", 1.6), (colors[k] * 0.75, 0.0)):
+                ax.add_patch(
+                    Ellipse(means[k], length, height, angle=angle, fill=False, edgecolor=color,
+                            linewidth=width + extra, linestyle="-" if extra else style, zorder=3)
+                )  # fmt: skip
+        ax.annotate(
+            str(k), means[k], ha="center", va="center", color=INK, fontweight="bold", path_effects=HALO, zorder=4
+        )
+    ax.autoscale_view()
+    ax.margins(0.04)
+
+
+def _draw_line(ax: Any, weights: Any, means: Any, covariances: Any, colors: Any, points: Any, shares: Any) -> None:
+    centres, sigma = means[:, 0], np.sqrt(np.maximum(covariances[:, 0, 0], 1e-300))
+    low, high = np.min(centres - 3 * sigma), np.max(centres + 3 * sigma)
+    if points is not None:
+        low, high = min(low, points.min()), max(high, points.max())
+        bins = np.linspace(points.min(), points.max(), int(np.clip(2 * math.sqrt(len(points)), 8, 80)) + 1)
+        if bins[0] < bins[-1]:
+            scale = 1 / (len(points) * (bins[1] - bins[0]))
+            ax.hist(
+                [points[:, 0]] * len(weights), bins, weights=list(shares.T * scale), stacked=True, color=list(colors),
+                alpha=0.45, edgecolor="white", linewidth=0.3,
+            )  # fmt: skip
+    grid = np.linspace(low, high, 800)
+    z = (grid - centres[:, None]) / sigma[:, None]
+    parts = weights[:, None] * np.exp(-0.5 * z**2) / (sigma[:, None] * math.sqrt(2 * math.pi))
+    ax.plot(grid, parts.sum(axis=0), color=INK, linewidth=2.2)
+    step = 0.035 * parts.sum(axis=0).max()
+    for k in range(len(weights)):
+        color = colors[k] * 0.75
+        ax.plot(grid, parts[k], color=color, linewidth=1.4, linestyle=(0, (4, 1.5)))
+        height = -(k + 1) * step
+        for sigmas, width in ((2, 1.2), (1, 3.5)):
+            ax.plot(centres[k] + sigmas * sigma[k] * np.array([-1, 1]), [height] * 2, color=color, linewidth=width)
+        ax.annotate(
+            str(k), (centres[k], height), ha="center", va="center", color=INK, fontweight="bold", fontsize="small",
+            path_effects=HALO,
+        )  # fmt: skip
+    ax.set_ylim(bottom=-(len(weights) + 1) * step)
+
+
+def _single_gaussian(mixture: Any) -> Mixture:
+    if not isinstance(mixture, Mixture):
+        hint = "; pass result.mixture" if hasattr(mixture, "mixture") else ""
+        raise ValueError(f"mixture must be a Mixture, got {type(mixture).__name__}{hint}")
+    if mixture.batch_shape:
+        raise ValueError(f"mixture must be a single one, got leading axes {mixture.batch_shape}; index it first")
+    if mixture.covariances is None or mixture.covariance_type == "bernoulli":
+        raise ValueError(f"mixture must be Gaussian, got {mixture.covariance_type!r}")
+    return mixture
+
+
+def _features(features: int | Sequence[int] | None, mixture: Mixture) -> list[int]:
+    d = mixture.n_features
+    if features is None:
+        if d > 2:
+            raise ValueError(f"features must name one or two of the {d} features to show, got None")
+        return list(range(d))
+    chosen = [features] if isinstance(features, int | np.integer) else list(features)
+    whole = all(isinstance(f, int | np.integer) and not isinstance(f, bool) for f in chosen)
+    if not (whole and len(chosen) in (1, 2) and len(set(chosen)) == len(chosen) and all(0 <= f < d for f in chosen)):
+        raise ValueError(f"features must be one or two different numbers in 0 … {d - 1}, got {features!r}")
+    return [int(f) for f in chosen]
+
+
+def _matrices(mixture: Mixture) -> Any:
+    """Covariances as (k, d, d), whatever the type."""
+    k, d = np.shape(mixture.means)
+    covariances = np.asarray(mixture.covariances, np.float64)
+    if mixture.covariance_type == "tied":
+        return np.broadcast_to(covariances, (k, d, d))
+    if mixture.covariance_type == "full":
+        return covariances
+    variances = covariances[:, None] if covariances.ndim == 1 else covariances
+    return variances[..., None] * np.eye(d)
