@@ -16,8 +16,9 @@ from jaxgmm.coordinates import coordinates
 from jaxgmm.drivers import EM, Driver
 from jaxgmm.families import FAMILIES, Family
 from jaxgmm.initialization import METHODS, from_assignments, initialize
+from jaxgmm.loop import Controls
 from jaxgmm.mixture import Mixture
-from jaxgmm.restarts import KERNEL_NAMES, BlockInfo, Controls, run
+from jaxgmm.restarts import KERNEL_NAMES, BlockInfo, run
 from jaxgmm.result import FitResult, best_restart
 from jaxgmm.rows import ArrayRows
 

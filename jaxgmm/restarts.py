@@ -1,32 +1,29 @@
-"""Many starts at once: blocks of steps on the device, decisions between blocks on the host.
+"""Many starts at once, the host's side: decisions between blocks of steps.
 
-A block is a `lax.while_loop` over steps of the whole batch, in which finished restarts are frozen. Between blocks
-the host reads log-likelihoods and statuses, drops the finished restarts from the batch, and chooses each restart's
-kernel anew.
+Between blocks the host reads log-likelihoods and statuses, drops the finished restarts from the batch, chooses each
+restart's kernel anew, and reports.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
 
-from jaxgmm.drivers import Driver, State
-from jaxgmm.em import KERNELS, e_step, pass_chunk
-from jaxgmm.families.base import Root
+from jaxgmm import loop
+from jaxgmm.drivers import Driver
+from jaxgmm.em import KERNELS
+from jaxgmm.loop import Controls, Pool
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import Rows
 from jaxgmm.status import Status
 
 KERNEL_NAMES = tuple(KERNELS)
 
-_BLOCK_STEPS = 32
 # A block is cut short when its steps are long, so that the host hears from it about every second on two cores.
 _BLOCK_WORK = 1e11
 # Smaller batches compile anew: only worth it when a step is this much work.
@@ -34,28 +31,6 @@ _COMPACTION_WORK = 1e9
 # The shared-feature kernel errs by about ε·κ nats per row; it is left above this, and returned to well below.
 _TOLERATED_LOSS = 1e-3
 _RETURN_BELOW = 0.25
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Controls:
-    """What steers the loop: traced, so that changing it does not recompile."""
-
-    tol: Float[Array, ""]
-    max_iter: Int[Array, ""]
-    ridge: Root
-    key: Key[Array, ""]
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Pool:
-    """All restarts, leading axis r."""
-
-    state: State
-    status: Int[Array, " r"]
-    n_iter: Int[Array, " r"]
-    conditioning: Float[Array, " r"]
 
 
 @dataclass(frozen=True)
@@ -92,90 +67,6 @@ class Run:
     kernel: Any
     history: Any
     blocks: list[BlockInfo] = field(default_factory=list)
-
-
-def _soundness(mixture: Mixture, log_likelihood: Float[Array, ""]) -> Int[Array, ""]:
-    """RUNNING where the mixture is sound, else what is wrong with it."""
-    weightless = jnp.min(mixture.weights) <= 10 * jnp.finfo(mixture.weights.dtype).eps
-    # Collapse leaves the means finite and the factors not; anything else that is not finite is another fault.
-    lost = ~jnp.all(jnp.isfinite(mixture.means)) | ~jnp.all(jnp.isfinite(mixture.weights))
-    collapsed = weightless | mixture.components.degenerate()
-    fault = jnp.where(collapsed, Status.DEGENERATE, Status.RUNNING)
-    infinite = ~jnp.isfinite(log_likelihood) & ~collapsed
-    return jnp.where(lost | infinite, Status.NON_FINITE, fault).astype(jnp.int32)
-
-
-def _stepper(rows: Rows, kernel: str, mixtures: Mixture) -> Callable[[Mixture], Any]:
-    return partial(e_step, rows=rows, kernel=kernel, chunk=pass_chunk(mixtures, rows, kernel))
-
-
-@partial(jax.jit, static_argnames="kernel")
-def _start(driver: Driver, starts: Mixture, rows: Rows, controls: Controls, kernel: str) -> Pool:
-    batch = driver.rows(rows, controls.key, jnp.zeros((), jnp.int32))
-    estep = _stepper(batch, kernel, starts)
-    state = jax.vmap(lambda mixture: driver.init(mixture, estep, controls.ridge))(starts)
-    status = jax.vmap(_soundness)(starts, state.log_likelihood)
-    status = jnp.where((status == Status.RUNNING) & (controls.max_iter <= 0), Status.MAX_ITER, status)
-    return Pool(state, status, jnp.zeros_like(status), _conditioning(starts))
-
-
-@jax.jit
-def _conditioning(mixtures: Mixture) -> Float[Array, " r"]:
-    return jax.vmap(lambda mixture: mixture.components.conditioning())(mixtures)
-
-
-@partial(jax.jit, static_argnames="kernel", donate_argnames="pool")
-def _block(
-    driver: Driver, pool: Pool, members: Int[Array, " b"], rows: Rows, controls: Controls, first: Int[Array, ""],
-    steps: Int[Array, ""], limit: Float[Array, ""], kernel: str,
-) -> tuple[Pool, Float[Array, "2 s b"]]:  # fmt: skip
-    """Up to `steps` steps of the restarts in `members`; numbers past the pool's end are empty places.
-
-    A step to a mixture conditioned worse than `limit` is not taken: the kernel could not be trusted there. Its restart
-    waits where it was, with the offending conditioning on record, for a block with the other kernel.
-    """
-    n = pool.status.shape[0]
-    group = jax.tree.map(lambda leaf: leaf.at[members].get(mode="clip"), pool)
-    group_status = jnp.where(members < n, group.status, Status.MAX_ITER)
-    trace = jnp.full((2, _BLOCK_STEPS, members.shape[0]), jnp.nan, group.state.log_likelihood.dtype)
-
-    def moving(now: Pool) -> Array:
-        return (now.status == Status.RUNNING) & ~(now.conditioning > limit)
-
-    def step(carry: Any) -> Any:
-        i, now, trace = carry
-        state = now.state
-        batch = driver.rows(rows, controls.key, first + i + 1)
-        estep = _stepper(batch, kernel, state.mixture)
-        new = jax.vmap(lambda s: driver.step(s, estep, controls.ridge))(state)
-        fault = jax.vmap(_soundness)(new.mixture, new.log_likelihood)
-        conditioning = _conditioning(new.mixture)
-        running = moving(now)
-        accepted = running & (fault == Status.RUNNING) & ~(conditioning > limit)
-        faulty = running & (fault != Status.RUNNING)
-        gain = (new.log_likelihood - state.log_likelihood) + (new.log_likelihood_error - state.log_likelihood_error)
-        keep = lambda a, b: jnp.where(accepted.reshape(-1, *[1] * (a.ndim - 1)), a, b)  # noqa: E731
-        state = jax.tree.map(keep, new, state)
-        n_iter = now.n_iter + accepted
-        ended = jnp.where(n_iter >= controls.max_iter, Status.MAX_ITER, Status.RUNNING)
-        if not driver.stochastic:
-            ended = jnp.where(jnp.abs(gain) < controls.tol * rows.total_weight, Status.CONVERGED, ended)
-        status = jnp.where(accepted, ended, jnp.where(faulty, fault, now.status)).astype(now.status.dtype)
-        conditioning = jnp.where(running & ~faulty, conditioning, now.conditioning)
-        values = jnp.stack([state.log_likelihood, state.log_likelihood_error])
-        trace = trace.at[:, i].set(jnp.where(accepted, values, jnp.nan))
-        return i + 1, Pool(state, status, n_iter, conditioning), trace
-
-    start = (jnp.zeros((), jnp.int32), replace(group, status=group_status), trace)
-    busy = lambda carry: (carry[0] < steps) & jnp.any(moving(carry[1]))  # noqa: E731
-    _, done, trace = jax.lax.while_loop(busy, step, start)
-    return jax.tree.map(lambda old, new: old.at[members].set(new, mode="drop"), pool, done), trace
-
-
-@partial(jax.jit, static_argnames="kernel")
-def _evaluate(mixtures: Mixture, rows: Rows, kernel: str) -> tuple[Array, Array]:
-    statistics = e_step(mixtures, rows, kernel=kernel)
-    return statistics.log_likelihood, statistics.log_likelihood_error
 
 
 def size_class(active: int, current: int, work_per_restart: float) -> int:
@@ -226,7 +117,7 @@ class _Loop:
         self.max_iter = int(controls.max_iter)
         per_row = KERNELS["shared_feature"].elements(starts.components, 1) - starts.n_components
         self.work = 4.0 * rows.n_slots * per_row * starts.n_components
-        self.kernels = choose_kernels(kernel, _conditioning(starts), np.full(self.n, -1), self.limit)
+        self.kernels = choose_kernels(kernel, loop.conditioning_of(starts), np.full(self.n, -1), self.limit)
         self.pool = self._started(starts)
         self.sizes = {name: self.n for name in KERNEL_NAMES}
         self.values = [self._values(self.pool.state.log_likelihood, self.pool.state.log_likelihood_error)[None]]
@@ -238,7 +129,7 @@ class _Loop:
     def _started(self, starts: Mixture) -> Pool:
         """The pool after the first pass, every restart by its own kernel."""
         pools = [
-            _start(self.driver, starts, self.rows, self.controls, kernel=KERNEL_NAMES[number])
+            loop.start(self.driver, starts, self.rows, self.controls, kernel=KERNEL_NAMES[number])
             for number in np.unique(self.kernels)
         ]
         if len(pools) == 1:
@@ -264,14 +155,14 @@ class _Loop:
         """Steps every running restart once round; returns mean log-likelihoods (s, r)."""
         wanted = int(_BLOCK_WORK / (self.work * len(active))) + 1
         left = self.max_iter - int(np.min(np.asarray(self.pool.n_iter)[active]))
-        steps = max(1, min(_BLOCK_STEPS, wanted, left))
+        steps = max(1, min(loop.BLOCK_STEPS, wanted, left))
         traces = np.full((steps, self.n), np.nan)
         dtype = self.pool.conditioning.dtype
         watched = self.kernel == "auto"
         limit = {name: np.asarray(np.inf, dtype) for name in KERNEL_NAMES}
         limit["shared_feature"] = np.asarray(self.limit if watched else np.inf, dtype)
         for name, members in self._groups(active):
-            self.pool, trace = _block(
+            self.pool, trace = loop.block(
                 self.driver, self.pool, members, self.rows, self.controls, np.int32(self.first), np.int32(steps),
                 limit[name], kernel=name,
             )  # fmt: skip
@@ -284,7 +175,7 @@ class _Loop:
     def _settle_stochastic(self, last: Any) -> Any:
         """For drivers that see samples: the log-likelihood of all rows, and whether it still rises."""
         name = KERNEL_NAMES[int(self.kernels.max())]
-        exact = self._values(*_evaluate(self.pool.state.mixture, self.rows, kernel=name))
+        exact = self._values(*loop.evaluate(self.pool.state.mixture, self.rows, kernel=name))
         steps = np.maximum(np.asarray(self.pool.n_iter) - self.settled_at, 1)
         settled = (np.abs(exact - last) < float(self.controls.tol) * steps) & (self.status == Status.RUNNING)
         self.settled_at = np.asarray(self.pool.n_iter)

@@ -12,7 +12,8 @@ from create import NAMES, data, scope
 
 import jaxgmm
 from jaxgmm import EM, Gradient, Status
-from jaxgmm.restarts import Controls, run
+from jaxgmm.loop import Controls
+from jaxgmm.restarts import run
 from jaxgmm.rows import ArrayRows
 
 DRIVERS = {

@@ -10,9 +10,10 @@ import pytest
 from create import NAMES, data, scope
 
 import jaxgmm
-from jaxgmm import FitError, Mixture, Status
+from jaxgmm import FitError, Mixture, Status, loop
 from jaxgmm import restarts as module
-from jaxgmm.restarts import KERNEL_NAMES, Controls, choose_kernels, run, size_class
+from jaxgmm.loop import Controls
+from jaxgmm.restarts import KERNEL_NAMES, choose_kernels, run, size_class
 from jaxgmm.result import best_restart
 from jaxgmm.rows import ArrayRows
 
@@ -42,14 +43,14 @@ def test_compaction_changes_nothing_but_the_batch(iris, monkeypatch):
     """Dropping finished restarts between blocks, against carrying all of them to the end."""
     options = {"n_init": 24, "tol": 1e-7, "max_iter": 400}
     carried = jaxgmm.fit(3, iris, 3, **options)
-    sizes, original = [], module._block
+    sizes, original = [], loop.block
 
     def spy(driver, pool, members, *rest, **kernel):
         sizes.append(len(members))
         return original(driver, pool, members, *rest, **kernel)
 
     monkeypatch.setattr(module, "_COMPACTION_WORK", 0.0)
-    monkeypatch.setattr(module, "_block", spy)
+    monkeypatch.setattr(loop, "block", spy)
     dropped = jaxgmm.fit(3, iris, 3, **options)
     assert min(sizes) < 24
     assert len(set(sizes)) <= 5  # few shapes, few programs
@@ -165,10 +166,10 @@ def test_new_values_do_not_compile_again(iris):
         jaxgmm.fit(seed, x, 3, n_init=4, tol=tol, reg_covar=ridge, max_iter=iterations, kernel="shared_feature")
 
     once(0, 1e-3, 1e-6, 50)
-    before = (module._block._cache_size(), module._start._cache_size())
+    before = (loop.block._cache_size(), loop.start._cache_size())
     once(1, 1e-5, 1e-3, 70)
     once(2, 0.0, 0.0, 33)
-    assert (module._block._cache_size(), module._start._cache_size()) == before
+    assert (loop.block._cache_size(), loop.start._cache_size()) == before
 
 
 def test_learning_rates_do_not_compile_again(iris):
@@ -179,9 +180,9 @@ def test_learning_rates_do_not_compile_again(iris):
         return jaxgmm.fit(0, iris, 2, init=start, driver=driver, max_iter=20, tol=0, kernel="shared_feature")
 
     first = once(0.01)
-    before = module._block._cache_size()
+    before = loop.block._cache_size()
     second = once(0.02)
-    assert module._block._cache_size() == before
+    assert loop.block._cache_size() == before
     assert second.score != first.score
 
 
