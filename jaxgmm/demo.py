@@ -22,10 +22,9 @@ from jaxgmm.persistence import write_whole
 
 N_COMPONENTS = 12
 TOL = 1e-4
-# Colours are whole grey levels. Rounding alone gives each channel a variance of 1/12 squared grey levels, so a
-# component narrower than about that describes the file format (the blown-out sky sits in a handful of colours), and
-# its likelihood could grow without end.
-REG_COVAR = 0.1
+# Colours are whole grey levels, and the file's compression errs by about one: a component narrower than that describes
+# the file format (the blown-out sky sits in a handful of colours), and its likelihood could grow without end.
+REG_COVAR = 1.0
 # Adam wants a step that shrinks: 0.06 still wanders at the end, and at 0.02 300 steps do not suffice.
 ADAM_RATE = 0.06
 

@@ -1,0 +1,123 @@
+"""The cases of `em_step.py`: rows, starts, and the contenders that fit them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+from peer_process import PeerProcess
+from peers import REG_COVAR, Parameters, Problem
+
+import jaxgmm
+
+
+@dataclass(frozen=True)
+class Case:
+    """One shape of problem: jaxgmm runs it with each number of `restarts` and each kernel, peers with one start."""
+
+    name: str
+    n: int
+    d: int
+    k: int
+    restarts: tuple[int, ...]
+    peers: tuple[str, ...] = ("scikit-learn",)
+    kernels: tuple[str, ...] = ("auto",)
+    covariance_type: str = "full"
+    dtype: str = "float32"
+
+    def smaller(self) -> Case:
+        return replace(self, n=self.n // 16)
+
+
+_ALL_KERNELS = ("shared_feature", "auto", "centred")
+
+CASES = (
+    Case("full", 131072, 16, 16, (1, 8), ("scikit-learn", "gmmx", "pomegranate", "tgmm"), _ALL_KERNELS),
+    Case("full, small", 131072, 4, 8, (32,), ("scikit-learn", "gmmx"), ("shared_feature", "auto")),
+    Case("diag", 131072, 16, 16, (1, 8), covariance_type="diag"),
+    Case("tied", 131072, 16, 16, (1, 8), covariance_type="tied"),
+    Case("spherical", 131072, 16, 16, (1, 8), covariance_type="spherical"),
+    Case("full, float64", 131072, 16, 16, (1, 8), dtype="float64"),
+)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Who runs, how many starts one run advances, and the run: m ↦ seconds of m iterations, and where they led."""
+
+    name: str
+    starts: int
+    run: Callable[[int], tuple[float, Parameters]]
+
+
+def rows(case: Case, seed: int = 0) -> Any:
+    """Overlapping Gaussian clusters with correlated features, (n, d)."""
+    rng = np.random.default_rng(seed)
+    means = 2 * rng.standard_normal((case.k, case.d))
+    mixing = np.eye(case.d) + 0.4 * rng.standard_normal((case.k, case.d, case.d)) / np.sqrt(case.d)
+    labels = rng.integers(case.k, size=case.n)
+    x = np.empty((case.n, case.d))
+    for k in range(case.k):
+        mine = labels == k
+        x[mine] = means[k] + rng.standard_normal((mine.sum(), case.d)) @ mixing[k].T
+    return x.astype(case.dtype)
+
+
+def starts(case: Case, x: Any, seed: int = 1) -> jaxgmm.Mixture:
+    """As many starts as the case's largest run has: random rows as means, the data's own variances about them."""
+    rng = np.random.default_rng(seed)
+    r, k, d = max(case.restarts), case.k, case.d
+    means = np.stack([x[rng.choice(len(x), k, replace=False)] for _ in range(r)])
+    variances = x.var(axis=0, dtype=np.float64)
+    covariances = {
+        "full": np.broadcast_to(np.diag(variances), (r, k, d, d)),
+        "tied": np.broadcast_to(np.diag(variances), (r, d, d)),
+        "diag": np.broadcast_to(variances, (r, k, d)),
+        "spherical": np.full((r, k), variances.mean()),
+    }[case.covariance_type]
+    return jaxgmm.Mixture.create(
+        np.full((r, k), 1 / k), means, covariances, covariance_type=case.covariance_type, dtype=case.dtype
+    )
+
+
+def _jaxgmm(case: Case, x: Any, batch: jaxgmm.Mixture, kernel: str) -> Callable[[int], tuple[float, Parameters]]:
+    def run(m: int) -> tuple[float, Parameters]:
+        begun = time.perf_counter()
+        result = jaxgmm.fit(
+            0, x, case.k, covariance_type=case.covariance_type, init=batch, tol=0, max_iter=m,
+            reg_covar=REG_COVAR, kernel=kernel,
+        )  # fmt: skip
+        # A result holds NumPy arrays: when it is there, the work is done.
+        taken = time.perf_counter() - begun
+        first = result.mixtures[0]
+        return taken, (first.weights, first.means, first.covariances)
+
+    return run
+
+
+@cache
+def _process(name: str) -> PeerProcess:
+    return PeerProcess(name)
+
+
+def chosen_kernel(case: Case, x: Any, batch: jaxgmm.Mixture, m: int) -> str:
+    """What "auto" settles on within `m` iterations."""
+    result = jaxgmm.fit(0, x, case.k, covariance_type=case.covariance_type, init=batch, tol=0, max_iter=m)
+    return " and ".join(sorted(set(map(str, result.kernel))))
+
+
+def contenders(case: Case, x: Any, batch: jaxgmm.Mixture) -> Iterator[Contender]:
+    """Everyone who runs the case: peers first."""
+    first = batch[0]
+    problem = Problem(x, first.weights, first.means, first.covariances, case.covariance_type)
+    for name in case.peers:
+        peer = _process(name)
+        if peer.prepare(problem):
+            yield Contender(name, 1, peer.run)
+    for r in case.restarts:
+        for kernel in case.kernels:
+            yield Contender(f"jaxgmm {kernel}", r, _jaxgmm(case, x, batch[:r], kernel))

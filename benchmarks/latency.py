@@ -1,0 +1,100 @@
+"""How long a person waits: importing, the first fit of iris in a fresh process, and the second fit.
+
+The first fit holds its own compilation; the second finds everything compiled. Medians over fresh processes, without
+a persistent compilation cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+from common import Spread, number, parser, provenance, record, table, write
+
+#: the figures to stay under, in seconds
+TARGETS = {"import and first fit": 4.0, "second fit": 0.020}
+
+STAGES = ("import jax", "import jaxgmm", "first fit", "import and first fit", "second fit")
+
+
+def child(restarts: int, iterations: int) -> None:
+    """One process's waits, printed as JSON."""
+    begun = time.perf_counter()
+    import jax  # noqa: F401
+
+    with_jax = time.perf_counter()
+    import jaxgmm
+
+    with_jaxgmm = time.perf_counter()
+    light = not {"sklearn", "optax", "matplotlib"} & set(sys.modules)
+    # Reading the rows is nobody's latency but scikit-learn's.
+    from sklearn.datasets import load_iris
+
+    x = load_iris().data.astype("float32")
+
+    def fit() -> float:
+        started = time.perf_counter()
+        jaxgmm.fit(0, x, 3, n_init=restarts, tol=0, max_iter=iterations)
+        return time.perf_counter() - started
+
+    first = fit()
+    later = sorted(fit() for _ in range(5))
+    taken = {
+        "import jax": with_jax - begun,
+        "import jaxgmm": with_jaxgmm - with_jax,
+        "first fit": first,
+        "import and first fit": with_jaxgmm - begun + first,
+        "second fit": later[len(later) // 2],
+    }
+    print(json.dumps({"seconds": taken, "light_import": light}))
+
+
+def run(restarts: int, iterations: int) -> dict[str, Any]:
+    """`child` in a process of its own."""
+    environment = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+    command = [sys.executable, __file__, "--child", str(restarts), str(iterations)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    options = parser(__doc__)
+    options.add_argument("--child", nargs=2, type=int, help=argparse.SUPPRESS)
+    options.add_argument("--repeats", type=int, default=7, help="fresh processes (default: %(default)s)")
+    options.add_argument("--restarts", type=int, default=8, help="default: %(default)s")
+    options.add_argument("--iterations", type=int, default=50, help="default: %(default)s")
+    arguments = options.parse_args()
+    if arguments.child:
+        child(*arguments.child)
+        return
+    repeats = 2 if arguments.quick else arguments.repeats
+    where = record(repeats=repeats, restarts=arguments.restarts, iterations=arguments.iterations)
+    # One process first, unrecorded: it brings the packages' files into memory.
+    run(arguments.restarts, arguments.iterations)
+    runs = [run(arguments.restarts, arguments.iterations) for _ in range(repeats)]
+    spreads = {stage: Spread.of([one["seconds"][stage] for one in runs]) for stage in STAGES}
+    body = []
+    for stage, spread in spreads.items():
+        ms = spread.scaled(1e3)
+        target = TARGETS.get(stage)
+        limit = "" if target is None else f"{1e3 * target:.0f}"
+        body.append([stage, number(ms.median), f"{number(ms.low)} – {number(ms.high)}", limit])
+    light = all(one["light_import"] for one in runs)
+    title = (
+        f"# Latency\n\nIris (150 × 4) in float32, 3 full components, {arguments.restarts} restarts × "
+        f"{arguments.iterations} iterations; median of {repeats} fresh processes."
+    )
+    foot = f"`import jaxgmm` loads scikit-learn, optax or matplotlib: {'no' if light else 'yes'}."
+    markdown = "\n\n".join([title, table(["wait", "ms", "range", "to stay under"], body), foot, provenance(where)])
+    print(markdown)
+    seconds = {stage: spread.json() for stage, spread in spreads.items()}
+    write(arguments.out, "latency", {"record": where, "seconds": seconds, "light_import": light}, markdown)
+
+
+if __name__ == "__main__":
+    main()
