@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from scipy.linalg import solve_triangular
 
 from jaxgmm.families import Family
 from jaxgmm.mixture import Mixture
@@ -46,7 +45,7 @@ class Coordinates:
     def _solve(self, columns: Any) -> Any:
         if self.root.ndim == 1:
             return columns / self.root[:, None]
-        return solve_triangular(self.root, columns, lower=True, check_finite=False)
+        return np.tril(np.linalg.inv(self.root)) @ columns
 
     def ridge(self, reg_covar: float) -> Any:
         """The root of `reg_covar` on the diagonal of data covariances."""
@@ -96,7 +95,7 @@ def coordinates(family: type[Family], x: Any, sample_weight: Any) -> Coordinates
 
     correlation = sums.matrix(lambda rows: (rows - mean) / scale)
     factor = np.linalg.cholesky(correlation / (1 + _SHRINKAGE) + _SHRINKAGE * np.eye(d))
-    spread = solve_triangular(factor, np.eye(d), lower=True)
+    spread = np.tril(np.linalg.inv(factor))
     return Coordinates(mean, scale[:, None] * factor, spread, np.zeros(d))
 
 

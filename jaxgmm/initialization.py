@@ -13,11 +13,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, Int, Key
 
 from jaxgmm.em import m_step, statistics_of
 from jaxgmm.families import Family, TiedGaussian
+from jaxgmm.families import triangular as tri
 from jaxgmm.families.base import Root
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import ArrayRows, chunk_size
@@ -93,7 +93,7 @@ def _centres(
     keys: Key[Array, " r"], rows: ArrayRows, spread: Root, method: Callable[..., Any], n_components: int
 ) -> Float[Array, "r k d"]:
     # Features count alike in distances, however they correlate: that is what `spread` undoes.
-    apart = solve_triangular(spread, rows.x, lower=True) if spread.ndim == 2 else rows.x / spread[:, None]
+    apart = tri.inverse(spread) @ rows.x if spread.ndim == 2 else rows.x / spread[:, None]
     alike = replace(rows, x=apart)
     together = max(1, _SEED_ELEMENTS // (4 * rows.x.size))
     seeds = jax.lax.map(lambda key: method(key, alike, n_components), keys, batch_size=together)

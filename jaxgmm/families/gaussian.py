@@ -130,7 +130,8 @@ def checked_factor(covariances: Any) -> Any:
     """Lower Cholesky factors of `covariances`, or an error that says which matrix is not positive definite."""
     asymmetry = np.abs(covariances - np.swapaxes(covariances, -1, -2)).max(initial=0.0)
     size = np.abs(covariances).max(initial=0.0)
-    if not asymmetry <= 100 * np.finfo(covariances.dtype).eps * size:
+    # float32's rounding, whatever the dtype: matrices made in float32 are often handed on as float64.
+    if not asymmetry <= 100 * np.finfo(np.float32).eps * size:
         raise ValueError(f"covariances must be symmetric, got a difference of {asymmetry:g} across the diagonal")
     # float64, so that what the caller's dtype can hold is not lost to the factorisation
     try:

@@ -2,21 +2,81 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.scipy.linalg import solve_triangular
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jaxgmm.families.base import Root
 
 HIGHEST = lax.Precision.HIGHEST
 
 
+# LAPACK's batched factorisations are avoided on purpose: from 32 rows on, its own threads and XLA's wait for each
+# other, and a batch that takes milliseconds can take minutes. Below that, a loop over columns, vectorised over the
+# batch, is as fast.
+_BLOCK = 32
+
+
+@jax.custom_jvp
 def inverse(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
     """L⁻¹, once per pass: rows then need a product, never a triangular solve."""
-    eye = jnp.broadcast_to(jnp.eye(factor.shape[-1], dtype=factor.dtype), factor.shape)
-    return solve_triangular(factor, eye, lower=True)
+    d = factor.shape[-1]
+    if d > _BLOCK:
+        h = _split(d)
+        top, bottom = inverse(factor[..., :h, :h]), inverse(factor[..., h:, h:])
+        corner = -_product(bottom, _product(factor[..., h:, :h], top))
+        return _assembled(top, corner, bottom)
+
+    def row(j: Int[Array, ""], x: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
+        own = lax.dynamic_index_in_dim(factor, j, -2, keepdims=False)
+        unit = (jnp.arange(d) == j).astype(factor.dtype)
+        values = unit - jnp.einsum("...k,...kc->...c", own, x, precision=HIGHEST)
+        return lax.dynamic_update_index_in_dim(x, values / lax.dynamic_index_in_dim(own, j, -1), j, -2)
+
+    return lax.fori_loop(0, d, row, jnp.zeros_like(factor))
+
+
+@inverse.defjvp
+def _inverse_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    result = inverse(primals[0])
+    return result, -jnp.tril(_product(result, _product(jnp.tril(tangents[0]), result)))
+
+
+def cholesky(matrix: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
+    """L with L Lᵀ the given matrix, of which the lower triangle is read; NaN where it is not positive definite."""
+    d = matrix.shape[-1]
+    if d > _BLOCK:
+        h = _split(d)
+        top = cholesky(matrix[..., :h, :h])
+        corner = _product(matrix[..., h:, :h], jnp.swapaxes(inverse(top), -1, -2))
+        bottom = cholesky(matrix[..., h:, h:] - gram(corner))
+        return _assembled(top, corner, bottom)
+
+    def column(j: Int[Array, ""], factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
+        own = lax.dynamic_index_in_dim(factor, j, -2, keepdims=False)
+        values = lax.dynamic_index_in_dim(matrix, j, -1, keepdims=False)
+        values = values - jnp.einsum("...ik,...k->...i", factor, own, precision=HIGHEST)
+        pivot = jnp.sqrt(lax.dynamic_index_in_dim(values, j, -1))
+        return lax.dynamic_update_index_in_dim(factor, jnp.where(jnp.arange(d) >= j, values / pivot, 0), j, -1)
+
+    return lax.fori_loop(0, d, column, jnp.zeros_like(matrix))
+
+
+def _split(d: int) -> int:
+    """About half, in whole blocks, so that few sizes of block are compiled."""
+    return -(-d // (2 * _BLOCK)) * _BLOCK
+
+
+def _product(a: Array, b: Array) -> Array:
+    return jnp.matmul(a, b, precision=HIGHEST)
+
+
+def _assembled(top: Array, corner: Array, bottom: Array) -> Array:
+    above = jnp.zeros((*top.shape[:-1], bottom.shape[-1]), top.dtype)
+    rows = (jnp.concatenate([top, above], axis=-1), jnp.concatenate([corner, bottom], axis=-1))
+    return jnp.concatenate(rows, axis=-2)
 
 
 def matrix(root: Root) -> Float[Array, "d d"]:
@@ -41,7 +101,7 @@ def gram(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
 
 def whitened(factor: Float[Array, "*k d d"], root: Root) -> Float[Array, "*k d d"]:
     """L⁻¹ R."""
-    return jnp.matmul(inverse(factor), matrix(root), precision=HIGHEST)
+    return _product(inverse(factor), matrix(root))
 
 
 def log_det(factor: Float[Array, "*k d d"]) -> Float[Array, "*k"]:
@@ -61,7 +121,7 @@ def update(
 ) -> Float[Array, "*k d d"]:
     """The factor of L M Lᵀ + R Rᵀ, as L·chol(M + L⁻¹ R Rᵀ L⁻ᵀ): M is near I, whatever the scale of L."""
     whitened_ridge = gram(whitened(factor, ridge))
-    return jnp.einsum("...de,...ef->...df", factor, jnp.linalg.cholesky(m + whitened_ridge), precision=HIGHEST)
+    return jnp.einsum("...de,...ef->...df", factor, cholesky(m + whitened_ridge), precision=HIGHEST)
 
 
 def log_diagonal(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
