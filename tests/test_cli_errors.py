@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -133,13 +134,13 @@ def test_what_nobody_foresaw_is_still_one_line(tmp_path, monkeypatch):
     [
         ("typer", "--help", "cli"),
         ("rich", "--help", "cli"),
-        ("matplotlib", f"fit {CSV} -k 2 -o m.safetensors --report r.png", "plot"),
+        ("matplotlib", f"fit '{CSV}' -k 2 -o m.safetensors --report r.png", "plot"),
         ("matplotlib", "demo", "plot"),
     ],
 )
 def test_missing_extras_are_named(absent, command, extra, tmp_path):
     # None in sys.modules is what makes Python say that there is no such module.
-    code = f"import sys; sys.modules[{absent!r}] = None; sys.argv[1:] = {command.split()!r}\n"
+    code = f"import sys; sys.modules[{absent!r}] = None; sys.argv[1:] = {shlex.split(command)!r}\n"
     code += "from jaxgmm.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
