@@ -118,8 +118,8 @@ def _checked(path: Path, family: type[Family], leaves: dict[str, Any]) -> Mixtur
     if len(shape) < 2 or 0 in shape or weights.shape != shape[:-1]:
         raise ModelFileError(f"{path} has means of shape {shape} and weights of shape {weights.shape}")
     *batch, k, d = shape
-    row = jax.ShapeDtypeStruct((d,), weights.dtype)
-    like = jax.eval_shape(family.from_means, jax.ShapeDtypeStruct((k, d), weights.dtype), row, row)
+    row = jax.ShapeDtypeStruct((d,), np.float32)  # only shapes are asked for
+    like = jax.eval_shape(family.from_means, jax.ShapeDtypeStruct((k, d), np.float32), row, row)
     for name, leaf in leaves.items():
         wanted = (*batch, *getattr(like, name).shape)
         if leaf.shape != wanted:
