@@ -96,7 +96,9 @@ def fit(
         if isinstance(init, Mixture):
             starts = frame.from_data(init if init.batch_shape else batched(init), dtype)
         elif assigned is not None:
-            starts = from_assignments(jnp.asarray(assigned), rows, family, n_components, ridge)
+            starts = from_assignments(
+                jnp.asarray(assigned, dtype if assigned.dtype.kind == "f" else None), rows, family, n_components, ridge
+            )
         else:
             centre, spread = jnp.asarray(frame.centre, dtype), jnp.asarray(frame.spread, dtype)
             starts = initialize(key, rows, family, n_components, n_init or 1, init, ridge, centre, spread)

@@ -51,6 +51,7 @@ class ArrayRows:
             laid[:, start : start + rows.shape[1]] = rows
         weights = np.zeros(m, dtype)
         weights[:n] = 1 if sample_weight is None else sample_weight
+        laid[:, weights == 0] = 0  # 0 · ∞ is no nothing: a row without weight must not overflow in a product
         total = np.asarray(n if sample_weight is None else np.sum(sample_weight, dtype=np.float64), dtype)
         return cls(jnp.asarray(laid), jnp.asarray(weights), jnp.asarray(total), jnp.asarray(n, jnp.int32))
 
