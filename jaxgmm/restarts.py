@@ -176,7 +176,8 @@ class _Loop:
         """For drivers that see samples: the log-likelihood of all rows, and whether it still rises."""
         name = KERNEL_NAMES[int(self.kernels.max())]
         exact = self._values(*loop.evaluate(self.pool.state.mixture, self.rows, kernel=name))
-        steps = np.maximum(np.asarray(self.pool.n_iter) - self.settled_at, 1)
+        steps = np.asarray(self.pool.n_iter) - self.settled_at
+        # A restart that waits for the other kernel has gained nothing because it took no step: that settles nothing.
         settled = (np.abs(exact - last) < float(self.controls.tol) * steps) & (self.status == Status.RUNNING)
         self.settled_at = np.asarray(self.pool.n_iter)
         if settled.any():

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int, Key
 from jaxgmm.families import triangular as tri
 from jaxgmm.families.base import Rescaling, Root
 from jaxgmm.families.gaussian import (
+    HIGHEST,
     LOG_2PI,
     Gaussian,
     Moments,
@@ -53,7 +54,7 @@ class ScaledGaussian(Gaussian):
         return jnp.sum(jnp.log(self.per_feature(self.scale)), axis=1)
 
     def second_moment(self, y: Float[Array, "k d b"], r: Float[Array, "k b"]) -> Float[Array, "k s"]:
-        return self.contract(jnp.einsum("kdb,kb->kd", y * y, r))
+        return self.contract(jnp.einsum("kdb,kb->kd", y * y, r, precision=HIGHEST))
 
     def quadratic(self, counts: Float[Array, " k"], moments: Moments, other: Self) -> Float[Array, ""]:
         a = self.scale / other.scale
