@@ -11,14 +11,15 @@ from jaxgmm.drivers import EM
 from jaxgmm.fit import fit
 from jaxgmm.mixture import Mixture
 from jaxgmm.persistence import ModelFileError, load, save
+from jaxgmm.prior import Prior
 from jaxgmm.restarts import BlockInfo
-from jaxgmm.result import FitError, FitResult
+from jaxgmm.result import FitError, FitResult, FitWarning
 from jaxgmm.status import Status
 
 __version__ = "0.1.0"
 
-__all__ = ["EM", "BlockInfo", "FitError", "FitResult", "Gradient", "Mixture", "ModelFileError", "Status", "fit"]
-__all__ += ["load", "save"]
+__all__ = ["EM", "BlockInfo", "FitError", "FitResult", "FitWarning", "Gradient", "Mixture", "ModelFileError", "Prior"]
+__all__ += ["Status", "fit", "load", "save"]
 
 
 def __getattr__(name: str) -> Any:

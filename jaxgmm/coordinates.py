@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -19,6 +19,10 @@ from jaxgmm.mixture import Mixture
 _BLOCK = 1 << 16
 # Features that say the same thing leave a correlation matrix singular; this much is added to its diagonal.
 _SHRINKAGE = 1e-6
+# The data are 1 wide: a ridge below this is far narrower than they are.
+_NARROW = 0.1
+#: the scale-free ridge, in variances of each feature
+AUTO_RIDGE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,22 @@ class Coordinates:
             return columns / self.root[:, None]
         return np.tril(np.linalg.inv(self.root)) @ columns
 
-    def ridge(self, reg_covar: float) -> Any:
-        """The root of `reg_covar` on the diagonal of data covariances."""
+    def ridge(self, reg_covar: float | Literal["auto"]) -> Any:
+        """The root of `reg_covar` on the diagonal of data covariances; "auto" goes by each feature's variance."""
+        if reg_covar == "auto":
+            return np.sqrt(AUTO_RIDGE) * self.spread
+        return self.scaled(np.full(len(self.shift), np.sqrt(reg_covar)))
+
+    def scaled(self, root: Any) -> Any:
+        """A root of a covariance of the data, (d,) or lower triangular, in these coordinates."""
         if self.root.ndim == 1:
-            return np.sqrt(reg_covar) / self.root
-        return self._solve(np.sqrt(reg_covar) * np.eye(len(self.shift)))
+            return root / self.root
+        return self._solve(np.diag(root) if root.ndim == 1 else root)
+
+    def floor(self, ridge: Any) -> Any:
+        """The width per feature, (d,), that a component owes to `ridge`; 0 where the data are hardly wider."""
+        own = ridge if ridge.ndim == 1 else np.diagonal(ridge)
+        return np.where(own < _NARROW, own, 0.0)
 
     def log_volume(self) -> float:
         """log det R: what log-densities differ by."""
@@ -75,25 +90,58 @@ def _mapped(mixture: Mixture, shift: Any, root: Any, dtype: np.dtype) -> Mixture
     return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), moved)
 
 
-def coordinates(family: type[Family], x: Any, sample_weight: Any) -> Coordinates:
-    """The coordinates for fitting `family` to `x`, (n, d), by two or three sweeps in float64."""
-    d = x.shape[1]
-    sums = _Sweep(x, sample_weight)
-    mean = sums(lambda rows: rows)
-    if family.rescaling == "none":
-        return Coordinates(np.zeros(d), np.ones(d), np.ones(d), mean)
-    reach = sums.largest(lambda rows: np.abs(rows - mean))
+@dataclass(frozen=True)
+class DataSummary:
+    """What is known of each feature before a fit: float64, (d,), over rows with weight.
+
+    Attributes:
+        mean, scale: weighted mean and standard deviation.
+        lowest, highest: the range.
+    """
+
+    mean: Any
+    scale: Any
+    lowest: Any
+    highest: Any
+
+    @property
+    def unit(self) -> Any:
+        """A length for every feature, constant ones included."""
+        varied = self.scale[self.scale > 0]
+        usual = np.exp(np.mean(np.log(varied))) if len(varied) else 1.0
+        return np.where(self.scale > 0, self.scale, usual)
+
+
+def summarise(x: Any, sample_weight: Any) -> DataSummary:
+    """Sums up `x`, (n, d), in three sweeps in float64."""
+    sweep = _Sweep(x, sample_weight)
+    lowest = sweep.extreme(np.min)
+    highest = sweep.extreme(np.max)
+    # About the middle of the range: nothing overflows, and a constant feature's mean is that constant.
+    middle = lowest / 2 + highest / 2
+    mean = np.where(lowest < highest, middle + sweep(lambda rows: rows - middle), lowest)
+    reach = np.maximum(highest - mean, mean - lowest)
     # Squares are taken of deviations no larger than 1: they neither overflow nor vanish.
     unit = np.where(reach > 0, reach, 1.0)
-    scale = np.sqrt(sums(lambda rows: ((rows - mean) / unit) ** 2)) * unit
+    scale = np.sqrt(sweep(lambda rows: ((rows - mean) / unit) ** 2)) * unit
+    return DataSummary(mean, np.where(lowest < highest, scale, 0.0), lowest, highest)
+
+
+def coordinates(family: type[Family], x: Any, sample_weight: Any, summary: DataSummary | None = None) -> Coordinates:
+    """The coordinates for fitting `family` to `x`, (n, d), whose `summary` may be at hand."""
+    d = x.shape[1]
+    summary = summarise(x, sample_weight) if summary is None else summary
+    mean, scale = summary.mean, summary.unit
+    if family.rescaling == "none":
+        return Coordinates(np.zeros(d), np.ones(d), np.ones(d), mean)
     if family.rescaling == "scalar":
-        largest = max(np.max(scale), np.finfo(np.float64).tiny)
-        scale = np.full(d, largest * np.sqrt(np.mean((scale / largest) ** 2)))
-    scale = np.where(scale > 0, scale, 1.0)
-    if family.rescaling != "linear":
+        largest = np.max(summary.scale) or 1.0
+        pooled = largest * np.sqrt(np.mean((summary.scale / largest) ** 2)) or 1.0
+        return Coordinates(mean, np.full(d, pooled), np.ones(d), np.zeros(d))
+    if family.rescaling == "feature":
         return Coordinates(mean, scale, np.ones(d), np.zeros(d))
 
-    correlation = sums.matrix(lambda rows: (rows - mean) / scale)
+    correlation = _Sweep(x, sample_weight).matrix(lambda rows: (rows - mean) / scale)
     factor = np.linalg.cholesky(correlation / (1 + _SHRINKAGE) + _SHRINKAGE * np.eye(d))
     spread = np.tril(np.linalg.inv(factor))
     return Coordinates(mean, scale[:, None] * factor, spread, np.zeros(d))
@@ -104,8 +152,9 @@ class _Sweep:
 
     def __init__(self, x: Any, sample_weight: Any) -> None:
         self.x = x
-        self.w = np.ones(len(x)) if sample_weight is None else np.asarray(sample_weight, np.float64)
-        self.w = self.w / self.w.sum()
+        w = np.ones(len(x)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+        w = w / w.max()  # the sum of weights must not overflow
+        self.w = w / w.sum()
 
     def _blocks(self) -> Any:
         for start in range(0, len(self.x), _BLOCK):
@@ -120,5 +169,6 @@ class _Sweep:
         """Σ w z zᵀ for z = function(row)."""
         return sum((w[:, None] * z).T @ z for w, z in ((w, function(rows)) for w, rows in self._blocks()))
 
-    def largest(self, function: Callable[[Any], Any]) -> Any:
-        return np.max([np.max(function(rows), axis=0, initial=0.0) for _, rows in self._blocks()], axis=0)
+    def extreme(self, pick: Callable[..., Any]) -> Any:
+        """`pick` (np.min or np.max) over all rows."""
+        return pick([pick(rows, axis=0) for w, rows in self._blocks() if len(w)], axis=0)

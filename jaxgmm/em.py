@@ -21,7 +21,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jaxgmm.families import Family
-from jaxgmm.families.base import Root
+from jaxgmm.families.base import Conjugate, Root
 from jaxgmm.mixture import Mixture, joint_log_prob, posterior
 from jaxgmm.rows import Rows, chunk_size
 from jaxgmm.statistics import SufficientStatistics
@@ -143,16 +143,31 @@ def e_step(mixture: Mixture, rows: Rows, *, kernel: str = "centred", chunk: int 
     return one(mixture)
 
 
-def m_step(mixture: Mixture, statistics: SufficientStatistics, ridge: Root) -> Mixture:
-    """The mixture that maximises Q given `statistics` about `mixture` (Dempster, Laird & Rubin 1977).
+def m_step(mixture: Mixture, statistics: SufficientStatistics, ridge: Root, prior: Conjugate | None = None) -> Mixture:
+    """The mixture that maximises Q, plus the logarithm of `prior` (Dempster, Laird & Rubin 1977).
 
     Args:
         mixture: the mixture whose responsibilities made the statistics; unbatched (use `jax.vmap`).
         statistics: what `e_step` returned for it.
         ridge: a root of what is added to each covariance: (d,), or lower triangular (d, d) for full and tied.
+        prior: what the parameters are known to be near, as pseudo-statistics added to those of the rows.
     """
-    weights = statistics.counts / jnp.sum(statistics.counts)
-    return Mixture(weights, mixture.components.maximize(statistics.counts, statistics.moments, ridge))
+    components, counts, moments = mixture.components, statistics.counts, statistics.moments
+    shares = counts
+    if prior is not None:
+        pseudo_counts, pseudo_moments = components.pseudo(prior)
+        shares = counts + (prior.concentration - 1)
+        counts, moments = counts + pseudo_counts, jax.tree.map(jnp.add, moments, pseudo_moments)
+    return Mixture(shares / jnp.sum(shares), components.maximize(counts, moments, ridge))
+
+
+def log_prior(mixture: Mixture, prior: Conjugate) -> Float[Array, ""]:
+    """log p(θ) under `prior`, in nats, up to a constant: Q of its pseudo-statistics."""
+    components = mixture.components
+    counts, moments = components.pseudo(prior)
+    no_ridge = jnp.zeros(components.n_features, counts.dtype)
+    weights = jnp.sum(jax.scipy.special.xlogy(prior.concentration - 1, mixture.weights))
+    return weights + components.expected_log_prob(counts, moments, components, no_ridge)
 
 
 def expected_log_likelihood(

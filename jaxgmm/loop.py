@@ -7,20 +7,21 @@ values compile nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
-from jaxgmm.drivers import Driver, State
+from jaxgmm.drivers import Driver, Penalty, State
 from jaxgmm.em import e_step, pass_chunk
-from jaxgmm.families.base import Root
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import Rows
+from jaxgmm.soundness import Faults, faults
 from jaxgmm.status import Status
+from jaxgmm.stopping import Progress, settled
 
 #: the most steps in a block
 BLOCK_STEPS = 32
@@ -29,48 +30,77 @@ BLOCK_STEPS = 32
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Controls:
-    """What steers the loop: traced, so that changing it does not recompile."""
+    """What steers the loop. All but the last two are traced, so that changing them does not recompile.
+
+    Attributes:
+        tol, max_iter: when a restart has ended.
+        penalty: the ridge, and the prior if there is one.
+        floor: (d,), the width at which a component on a handful of rows is nothing but ridge.
+        key: what drivers draw from.
+        keep_degenerate: whether restarts go on with collapsed components.
+        criterion: what `tol` is compared with, one of `stopping.CRITERIA`.
+        halvings: how often chunks have been halved to fit in memory.
+    """
 
     tol: Float[Array, ""]
     max_iter: Int[Array, ""]
-    ridge: Root
+    penalty: Penalty
+    floor: Float[Array, " d"]
     key: Key[Array, ""]
+    keep_degenerate: Bool[Array, ""]
+    criterion: str = field(default="log_likelihood", metadata={"static": True})
+    halvings: int = field(default=0, metadata={"static": True})
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Pool:
-    """All restarts, leading axis r."""
+    """All restarts, leading axis r.
+
+    Attributes:
+        state: what drivers know.
+        status, n_iter: how each fares.
+        conditioning: κ where it stands, or where it refused to go.
+        collapsed: (r, k), the components that a restart was stopped for.
+        lenient: which may go on with a component on a handful of rows.
+        progress: their gains.
+    """
 
     state: State
     status: Int[Array, " r"]
     n_iter: Int[Array, " r"]
     conditioning: Float[Array, " r"]
+    collapsed: Bool[Array, "r k"]
+    lenient: Bool[Array, " r"]
+    progress: Progress
 
 
-def _soundness(mixture: Mixture, log_likelihood: Float[Array, ""]) -> Int[Array, ""]:
-    """RUNNING where the mixture is sound, else what is wrong with it."""
-    weightless = jnp.min(mixture.weights) <= 10 * jnp.finfo(mixture.weights.dtype).eps
-    # Collapse leaves the means finite and the factors not; anything else that is not finite is another fault.
-    lost = ~jnp.all(jnp.isfinite(mixture.means)) | ~jnp.all(jnp.isfinite(mixture.weights))
-    collapsed = weightless | mixture.components.degenerate()
-    fault = jnp.where(collapsed, Status.DEGENERATE, Status.RUNNING)
-    infinite = ~jnp.isfinite(log_likelihood) & ~collapsed
-    return jnp.where(lost | infinite, Status.NON_FINITE, fault).astype(jnp.int32)
-
-
-def _stepper(rows: Rows, kernel: str, mixtures: Mixture) -> Callable[[Mixture], Any]:
-    return partial(e_step, rows=rows, kernel=kernel, chunk=pass_chunk(mixtures, rows, kernel))
+def _stepper(rows: Rows, kernel: str, mixtures: Mixture, controls: Controls) -> Callable[[Mixture], Any]:
+    chunk = max(1, pass_chunk(mixtures, rows, kernel) >> controls.halvings)
+    return partial(e_step, rows=rows, kernel=kernel, chunk=chunk)
 
 
 @partial(jax.jit, static_argnames="kernel")
-def start(driver: Driver, starts: Mixture, rows: Rows, controls: Controls, kernel: str) -> Pool:
+def start(
+    driver: Driver, starts: Mixture, rows: Rows, controls: Controls, kernel: str,
+    lenient: Bool[Array, " r"] | None = None,
+) -> Pool:  # fmt: skip
+    """All restarts at their starts, after one pass."""
+    if lenient is None:
+        lenient = jnp.broadcast_to(controls.keep_degenerate | (controls.max_iter <= 0), starts.weights.shape[:1])
     batch = driver.rows(rows, controls.key, jnp.zeros((), jnp.int32))
-    estep = _stepper(batch, kernel, starts)
-    state = jax.vmap(lambda mixture: driver.init(mixture, estep, controls.ridge))(starts)
-    status = jax.vmap(_soundness)(starts, state.log_likelihood)
-    status = jnp.where((status == Status.RUNNING) & (controls.max_iter <= 0), Status.MAX_ITER, status)
-    return Pool(state, status, jnp.zeros_like(status), conditioning_of(starts))
+    estep = _stepper(batch, kernel, starts, controls)
+    state = jax.vmap(lambda mixture: driver.init(mixture, estep, controls.penalty))(starts)
+    found = _faults(starts, state.log_likelihood, lenient, rows, controls)
+    status = jnp.where((found.status == Status.RUNNING) & (controls.max_iter <= 0), Status.MAX_ITER, found.status)
+    zero = jnp.zeros_like(status)
+    progress = Progress.none(state.log_likelihood)
+    return Pool(state, status, zero, conditioning_of(starts), found.collapsed, lenient, progress)
+
+
+def _faults(mixtures: Mixture, log_p: Float[Array, " r"], lenient: Any, rows: Rows, controls: Controls) -> Faults:
+    check = partial(faults, floor=controls.floor, n_rows=rows.n_rows, keep=controls.keep_degenerate)
+    return jax.vmap(check)(mixtures, log_p, lenient)
 
 
 @jax.jit
@@ -78,7 +108,7 @@ def conditioning_of(mixtures: Mixture) -> Float[Array, " r"]:
     return jax.vmap(lambda mixture: mixture.components.conditioning())(mixtures)
 
 
-@partial(jax.jit, static_argnames="kernel", donate_argnames="pool")
+@partial(jax.jit, static_argnames="kernel")
 def block(
     driver: Driver, pool: Pool, members: Int[Array, " b"], rows: Rows, controls: Controls, first: Int[Array, ""],
     steps: Int[Array, ""], limit: Float[Array, ""], kernel: str,
@@ -89,7 +119,7 @@ def block(
     waits where it was, with the offending conditioning on record, for a block with the other kernel.
     """
     n = pool.status.shape[0]
-    group = jax.tree.map(lambda leaf: leaf.at[members].get(mode="clip"), pool)
+    group = taken(pool, members)
     group_status = jnp.where(members < n, group.status, Status.MAX_ITER)
     trace = jnp.full((2, BLOCK_STEPS, members.shape[0]), jnp.nan, group.state.log_likelihood.dtype)
 
@@ -98,35 +128,69 @@ def block(
 
     def step(carry: Any) -> Any:
         i, now, trace = carry
-        state = now.state
+        old = now.state
         batch = driver.rows(rows, controls.key, first + i + 1)
-        estep = _stepper(batch, kernel, state.mixture)
-        new = jax.vmap(lambda s: driver.step(s, estep, controls.ridge))(state)
-        fault = jax.vmap(_soundness)(new.mixture, new.log_likelihood)
+        estep = _stepper(batch, kernel, old.mixture, controls)
+        new = jax.vmap(lambda s: driver.step(s, estep, controls.penalty))(old)
+        found = _faults(new.mixture, new.log_likelihood, now.lenient, rows, controls)
         conditioning = conditioning_of(new.mixture)
         running = moving(now)
-        accepted = running & (fault == Status.RUNNING) & ~(conditioning > limit)
-        faulty = running & (fault != Status.RUNNING)
-        gain = (new.log_likelihood - state.log_likelihood) + (new.log_likelihood_error - state.log_likelihood_error)
-        keep = lambda a, b: jnp.where(accepted.reshape(-1, *[1] * (a.ndim - 1)), a, b)  # noqa: E731
-        state = jax.tree.map(keep, new, state)
+        accepted = running & (found.status == Status.RUNNING) & ~(conditioning > limit)
+        faulty = running & (found.status != Status.RUNNING)
+
+        gain = _gain(old, new) / rows.total_weight
         n_iter = now.n_iter + accepted
         ended = jnp.where(n_iter >= controls.max_iter, Status.MAX_ITER, Status.RUNNING)
+        progress = now.progress.after(gain)
         if not driver.stochastic:
-            ended = jnp.where(jnp.abs(gain) < controls.tol * rows.total_weight, Status.CONVERGED, ended)
-        status = jnp.where(accepted, ended, jnp.where(faulty, fault, now.status)).astype(now.status.dtype)
-        conditioning = jnp.where(running & ~faulty, conditioning, now.conditioning)
+            rounding = progress.rounding(new.log_likelihood / rows.total_weight) & (controls.tol > 0)
+            done = settled(controls.criterion, controls.tol, gain, now.progress.gain, old.mixture, new.mixture)
+            ended = jnp.where(rounding, Status.ROUNDING, ended)
+            ended = jnp.where(done, Status.CONVERGED, ended)
+        status = jnp.where(accepted, ended, jnp.where(faulty, found.status, now.status)).astype(now.status.dtype)
+        state = where(accepted, new, old)
         values = jnp.stack([state.log_likelihood, state.log_likelihood_error])
         trace = trace.at[:, i].set(jnp.where(accepted, values, jnp.nan))
-        return i + 1, Pool(state, status, n_iter, conditioning), trace
+        after = Pool(
+            state=state,
+            status=status,
+            n_iter=n_iter,
+            conditioning=jnp.where(running & ~faulty, conditioning, now.conditioning),
+            collapsed=where(faulty, found.collapsed, now.collapsed),
+            lenient=now.lenient,
+            progress=where(accepted, progress, now.progress),
+        )
+        return i + 1, after, trace
 
     first_carry = (jnp.zeros((), jnp.int32), replace(group, status=group_status), trace)
     busy = lambda carry: (carry[0] < steps) & jnp.any(moving(carry[1]))  # noqa: E731
     _, done, trace = jax.lax.while_loop(busy, step, first_carry)
-    return jax.tree.map(lambda old, new: old.at[members].set(new, mode="drop"), pool, done), trace
+    return put(pool, members, done), trace
+
+
+def _gain(old: State, new: State) -> Float[Array, " r"]:
+    """What the objective rose by: differences of each part first, as the sums may be resolved less finely."""
+    value = (new.log_likelihood - old.log_likelihood) + (new.log_likelihood_error - old.log_likelihood_error)
+    return value + (new.log_prior - old.log_prior)
+
+
+def where(chosen: Bool[Array, " r"], new: Any, old: Any) -> Any:
+    """`new` for the chosen restarts, `old` for the others."""
+    return jax.tree.map(lambda a, b: jnp.where(chosen.reshape(-1, *[1] * (a.ndim - 1)), a, b), new, old)
+
+
+def taken(pool: Pool, members: Int[Array, " b"]) -> Pool:
+    """The restarts in `members`; numbers past the end repeat the last."""
+    return jax.tree.map(lambda leaf: leaf.at[members].get(mode="clip"), pool)
+
+
+def put(pool: Pool, members: Int[Array, " b"], group: Pool) -> Pool:
+    """`pool` with `group` in the places of `members`; numbers past the end go nowhere."""
+    return jax.tree.map(lambda old, new: old.at[members].set(new, mode="drop"), pool, group)
 
 
 @partial(jax.jit, static_argnames="kernel")
-def evaluate(mixtures: Mixture, rows: Rows, kernel: str) -> tuple[Array, Array]:
-    statistics = e_step(mixtures, rows, kernel=kernel)
+def evaluate(mixtures: Mixture, rows: Rows, controls: Controls, kernel: str) -> tuple[Array, Array]:
+    """Log-likelihoods of all rows under each mixture, as (value, error)."""
+    statistics = _stepper(rows, kernel, mixtures, controls)(mixtures)
     return statistics.log_likelihood, statistics.log_likelihood_error

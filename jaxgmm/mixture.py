@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,38 +12,10 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jaxgmm import precision, validation
+from jaxgmm.density import answer
+from jaxgmm.density import joint_log_prob as joint_log_prob
+from jaxgmm.density import posterior as posterior
 from jaxgmm.families import FAMILIES, Family
-from jaxgmm.rows.blocks import rowwise
-
-
-def joint_log_prob(mixture: Mixture, x: Float[Array, "d b"]) -> Float[Array, "k b"]:
-    """log π_k p(x_n | k) in nats, by the accurate road. Pure; `x` has rows minor."""
-    return mixture.components.log_prob(x) + jnp.log(mixture.weights)[:, None]
-
-
-def posterior(
-    joint: Float[Array, "k b"], w: Float[Array, " b"] | float = 1.0
-) -> tuple[Float[Array, "k b"], Float[Array, " b"]]:
-    """Responsibilities w_n p(k | x_n) and log p(x_n), from log π_k p(x_n | k)."""
-    largest = jnp.max(joint, axis=0)
-    # Where every component says −∞ the row is impossible, and the subtraction must not make NaN of it.
-    shift = jnp.where(largest > -jnp.inf, largest, 0.0)
-    shares = jnp.exp(joint - shift)
-    total = jnp.sum(shares, axis=0)
-    return shares * (w / jnp.maximum(total, jnp.finfo(joint.dtype).tiny)), shift + jnp.log(total)
-
-
-# What `rowwise` runs on a block: results with rows last.
-def _log_density(mixture: Mixture, x: Array) -> Array:
-    return posterior(joint_log_prob(mixture, x))[1]
-
-
-def _responsibilities(mixture: Mixture, x: Array) -> Array:
-    return posterior(joint_log_prob(mixture, x))[0]
-
-
-def _labels(mixture: Mixture, x: Array) -> Array:
-    return jnp.argmax(joint_log_prob(mixture, x), axis=0)
 
 
 @partial(jax.jit, static_argnames="n")
@@ -115,10 +86,21 @@ class Mixture:
 
     @property
     def covariances(self) -> Any:
-        """Covariances in scikit-learn's shape: full (k, d, d), tied (d, d), diag (k, d), spherical (k,)."""
-        with precision.scope(self.dtype):
-            covariances = self.components.covariances
-        return covariances if isinstance(covariances, jax.core.Tracer) else np.asarray(covariances)
+        """Covariances in scikit-learn's shape: full (k, d, d), tied (d, d), diag (k, d), spherical (k,).
+
+        In the mixture's dtype, or float64 where float32 cannot hold them: squares leave its range at 1e±19.
+        """
+        if isinstance(self.weights, jax.core.Tracer):
+            return self.components.covariances
+        with precision.scope(np.dtype(np.float64)):
+            wide = np.asarray(self.astype(np.float64).components.covariances)
+        size, limits = np.abs(wide), np.finfo(self.dtype)
+        fits = np.all((size <= limits.max) & ((size >= limits.tiny) | (size == 0)))
+        return wide.astype(self.dtype) if fits else wide
+
+    def covariance_matrices(self) -> Any:
+        """Covariances as matrices, (..., k, d, d), whatever their structure; in float64."""
+        return self.components.matrices()
 
     @property
     def covariance_type(self) -> str:
@@ -146,6 +128,10 @@ class Mixture:
     def dtype(self) -> np.dtype:
         return np.dtype(self.weights.dtype)
 
+    def astype(self, dtype: Any) -> Mixture:
+        """The same mixture with parameters in `dtype`."""
+        return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), self)
+
     def __getitem__(self, index: Any) -> Mixture:
         """One or some of the mixtures along the leading axes."""
         if not self.batch_shape:
@@ -161,42 +147,36 @@ class Mixture:
 
     # ---- rows -------------------------------------------------------------------------------------------------
 
-    def _parts(self, function: Any, x: Any) -> Iterator[tuple[int, int, Any]]:
-        """(start, stop, results with rows last) over blocks of checked rows."""
-        dtype = precision.compute_dtype(self.weights, x)
-        mixture = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), self)
-        # y = L⁻¹(x − μ) is the widest thing a row needs
-        width = int(np.prod(self.batch_shape)) * self.n_components * self.n_features
-        with precision.scope(dtype):
-            for start, stop, part in rowwise(function, mixture, x, dtype, width, len(self.batch_shape)):
-                yield start, stop, np.asarray(part)[..., : stop - start]
-
-    def _collected(self, function: Any, x: Any) -> Any:
+    def _rows(self, x: Any) -> Any:
         x = validation.rows("x", x, self.n_features)
-        return np.concatenate([part for _, _, part in self._parts(function, x)], axis=-1)
+        self.components.check_rows("x", x)
+        return x
+
+    def _collected(self, name: str, x: Any) -> Any:
+        return np.concatenate([part for _, _, part in answer(name, self, self._rows(x))], axis=-1)
 
     def score_samples(self, x: Any) -> Any:
-        """log p(x_n) in nats, (..., n)."""
-        return self._collected(_log_density, x)
+        """log p(x_n) in nats, (..., n). Finite however far the row: in float64 where float32 cannot say how far."""
+        return self._collected("log_density", x)
 
     def joint_log_prob(self, x: Any) -> Any:
         """log π_k p(x_n | k) in nats, (..., n, k)."""
-        return np.swapaxes(self._collected(joint_log_prob, x), -1, -2)
+        return np.swapaxes(self._collected("joint_log_prob", x), -1, -2)
 
     def responsibilities(self, x: Any) -> Any:
         """p(k | x_n), each row's shares, summing to 1: (..., n, k)."""
-        return np.swapaxes(self._collected(_responsibilities, x), -1, -2)
+        return np.swapaxes(self._collected("responsibilities", x), -1, -2)
 
     def predict(self, x: Any) -> Any:
         """The component with the largest responsibility, (..., n)."""
-        return self._collected(_labels, x)
+        return self._collected("labels", x)
 
     def log_likelihood(self, x: Any, sample_weight: Any = None) -> Any:
         """Σ_n w_n log p(x_n) in nats, summed in float64: a float, or an array with the leading axes."""
-        x = validation.rows("x", x, self.n_features)
+        x = self._rows(x)
         w = validation.weights("sample_weight", sample_weight, len(x))
         total = np.zeros(self.batch_shape)
-        for start, stop, part in self._parts(_log_density, x):
+        for start, stop, part in answer("log_density", self, x):
             values = part.astype(np.float64)
             if w is not None:
                 values = np.where(w[start:stop] > 0, w[start:stop] * values, 0.0)
@@ -205,16 +185,22 @@ class Mixture:
 
     def score(self, x: Any, sample_weight: Any = None) -> Any:
         """Weighted mean of log p(x_n), in nats per row."""
+        x = self._rows(x)
         return self.log_likelihood(x, sample_weight) / _total_weight(x, sample_weight)
 
     def bic(self, x: Any, sample_weight: Any = None) -> Any:
         """Bayesian information criterion, −2 log L + p log n (Schwarz 1978): lower is better, as in scikit-learn."""
-        penalty = self.n_parameters * np.log(_total_weight(x, sample_weight))
-        return -2 * self.log_likelihood(x, sample_weight) + penalty
+        x = self._rows(x)
+        return self.criteria(self.log_likelihood(x, sample_weight), _total_weight(x, sample_weight))["bic"]
 
     def aic(self, x: Any, sample_weight: Any = None) -> Any:
         """Akaike's information criterion, −2 log L + 2 p (Akaike 1974): lower is better."""
-        return -2 * self.log_likelihood(x, sample_weight) + 2 * self.n_parameters
+        return self.criteria(self.log_likelihood(x, sample_weight), 1.0)["aic"]
+
+    def criteria(self, log_likelihood: Any, n: float) -> dict[str, Any]:
+        """`bic` and `aic` from a log-likelihood at hand, of `n` rows."""
+        deviance = -2 * log_likelihood
+        return {"bic": deviance + self.n_parameters * np.log(n), "aic": deviance + 2 * self.n_parameters}
 
     def sample(self, key: Key[Array, ""] | int, n: int) -> tuple[Any, Any]:
         """`n` rows, (n, d), and the components they came from, (n,). For a single mixture.
@@ -226,9 +212,15 @@ class Mixture:
         if self.batch_shape:
             raise ValueError(f"sample needs a single mixture, got leading axes {self.batch_shape}; index it first")
         n = validation.integer("n", n, 1)
+        key = validation.random_key(key)
+        # A factor a row is the widest thing that is held.
+        block = min(n, max(1, (1 << 22) // self.n_features**2))
         with precision.scope(self.dtype):
-            rows, labels = _sample(self, validation.random_key(key), n)
-        return np.asarray(rows), np.asarray(labels)
+            drawn = [_sample(self, jax.random.fold_in(key, i), block) for i in range(-(-n // block))]
+            rows, labels = (
+                np.concatenate([np.asarray(part) for part in parts])[:n] for parts in zip(*drawn, strict=True)
+            )
+        return rows, labels
 
 
 def at_rest(mixture: Mixture) -> Mixture:

@@ -7,16 +7,18 @@ import dataclasses
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
 
-import jax
 import numpy as np
 
+from jaxgmm import validation
 from jaxgmm.families import FAMILIES, Family
 from jaxgmm.mixture import Mixture
 
 FORMAT = "jaxgmm.mixture"
 VERSION = 1
+#: our headers name a handful of tensors; a longer one is refused before it is read
+_LONGEST_HEADER = 1 << 16
+_DTYPES = {"F32": np.dtype(np.float32), "F64": np.dtype(np.float64)}
 
 
 class ModelFileError(ValueError):
@@ -51,18 +53,42 @@ def load(path: str | os.PathLike[str]) -> Mixture:
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder, not a model file")
-    with open(path, "rb"):  # its own OSError, before the parser's
-        pass
+    _check_length(path)
     try:
         with safe_open(path, framework="numpy") as file:
-            header = file.metadata() or {}
-            family = _family(path, header, set(file.keys()))
-            leaves = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            family = _family(path, file.metadata() or {}, set(parts))
+            # Nothing is read before its dtype and shape are known to be right.
+            dtypes = {part.get_dtype() for part in parts.values()}
+            if len(dtypes) != 1 or not dtypes <= set(_DTYPES):
+                raise ModelFileError(f"{path} must hold float32 or float64 throughout, got {', '.join(sorted(dtypes))}")
+            validation.mixture_shapes(str(path), family, {name: tuple(p.get_shape()) for name, p in parts.items()})
+            leaves = {name: file.get_tensor(name) for name in parts}
+        mixture = Mixture(leaves.pop("weights"), family(**leaves))
+        validation.sound_mixture(str(path), mixture)
     except SafetensorError as error:
         raise ModelFileError(f"{path} is not a jaxgmm model file, or is damaged: {error}") from None
-    return _checked(path, family, leaves)
+    except ModelFileError:
+        raise
+    except ValueError as error:
+        raise ModelFileError(str(error)) from None
+    return mixture
+
+
+def _check_length(path: Path) -> None:
+    """Refuses what cannot be a model file by its first eight bytes: the header's length."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, not a model file")
+    if path.exists() and not path.is_file():
+        raise ModelFileError(f"{path} is not a plain file")  # reading a pipe might never end
+    with open(path, "rb") as file:
+        start = file.read(8)
+        size = os.fstat(file.fileno()).st_size
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or length > min(size - 8, _LONGEST_HEADER):
+        raise ModelFileError(
+            f"{path} is not a jaxgmm model file, or is damaged: its {size} bytes begin with no header of ours"
+        )
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -92,7 +118,7 @@ def _tensor_names(family: type[Family]) -> list[str]:
 
 
 def _family(path: Path, header: dict[str, str], names: set[str]) -> type[Family]:
-    """The family the header names, once everything in the header is as it must be."""
+    """The family the header names, once the header is as it must be."""
     if header.get("format") != FORMAT:
         raise ModelFileError(f"{path} is not a jaxgmm model file: its header lacks format = {FORMAT!r}")
     if header.get("version") != str(VERSION):
@@ -106,32 +132,3 @@ def _family(path: Path, header: dict[str, str], names: set[str]) -> type[Family]
     if names != wanted:
         raise ModelFileError(f"{path} must hold {sorted(wanted)} for covariance_type {kind!r}, got {sorted(names)}")
     return FAMILIES[kind]
-
-
-def _checked(path: Path, family: type[Family], leaves: dict[str, Any]) -> Mixture:
-    """The mixture, if shapes agree and parameters are possible."""
-    dtypes = {leaf.dtype for leaf in leaves.values()}
-    if len(dtypes) != 1 or dtypes.pop() not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise ModelFileError(f"{path} must hold float32 or float64 throughout")
-    weights = leaves.pop("weights")
-    shape = leaves["means"].shape
-    if len(shape) < 2 or 0 in shape or weights.shape != shape[:-1]:
-        raise ModelFileError(f"{path} has means of shape {shape} and weights of shape {weights.shape}")
-    *batch, k, d = shape
-    row = jax.ShapeDtypeStruct((d,), np.float32)  # only shapes are asked for
-    like = jax.eval_shape(family.from_means, jax.ShapeDtypeStruct((k, d), np.float32), row, row)
-    for name, leaf in leaves.items():
-        wanted = (*batch, *getattr(like, name).shape)
-        if leaf.shape != wanted:
-            raise ModelFileError(f"{path} has {name} of shape {leaf.shape}, where {wanted} is wanted")
-    mixture = Mixture(weights, family(**leaves))
-    if not all(np.isfinite(leaf).all() for leaf in (weights, *leaves.values())):
-        raise ModelFileError(f"{path} holds NaN or infinite parameters")
-    if (weights < 0).any() or not np.allclose(weights.sum(-1), 1, atol=1e-3):
-        raise ModelFileError(f"{path} holds weights that are not at least 0 with sum 1")
-    # A density at the means is finite just when every factor is positive.
-    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(batch) :]), mixture)
-    for one in (flat[i] for i in range(len(flat.weights))):
-        if not np.isfinite(one.score_samples(one.means)).all():
-            raise ModelFileError(f"{path} holds covariances that are not positive definite")
-    return mixture

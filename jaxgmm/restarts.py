@@ -1,45 +1,44 @@
 """Many starts at once, the host's side: decisions between blocks of steps.
 
-Between blocks the host reads log-likelihoods and statuses, drops the finished restarts from the batch, chooses each
-restart's kernel anew, and reports.
+Between blocks the host reads log-likelihoods and statuses, drops the finished restarts from the batch, revives the
+collapsed, chooses each restart's kernel anew, looks at the clock, and reports.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxgmm import loop
 from jaxgmm.drivers import Driver
 from jaxgmm.em import KERNELS
+from jaxgmm.kernel_choice import KERNEL_NAMES, choose_kernels, trusted_conditioning
 from jaxgmm.loop import Controls, Pool
+from jaxgmm.memory import within_memory
 from jaxgmm.mixture import Mixture
+from jaxgmm.revival import REVIVALS, Surroundings, revive
 from jaxgmm.rows import Rows
-from jaxgmm.status import Status
-
-KERNEL_NAMES = tuple(KERNELS)
+from jaxgmm.status import SOUND, Status
 
 # A block is cut short when its steps are long, so that the host hears from it about every second on two cores.
 _BLOCK_WORK = 1e11
 # Smaller batches compile anew: only worth it when a step is this much work.
 _COMPACTION_WORK = 1e9
-# The shared-feature kernel errs by about ε·κ nats per row; it is left above this, and returned to well below.
-_TOLERATED_LOSS = 1e-3
-_RETURN_BELOW = 0.25
 
 
 @dataclass(frozen=True)
 class BlockInfo:
-    """What `on_block` hears after every block.
+    """What `on_block` hears after every block. If it returns True the fit ends there, with what it has.
 
     Attributes:
         block: how many blocks are done.
-        n_iter: steps taken by the restarts still running.
+        n_iter: the most steps that a restart has taken.
         max_iter: their limit.
         n_restarts, n_active: restarts in all, and still running.
         best: the highest mean log-likelihood so far among sound restarts, nats per row.
@@ -65,8 +64,8 @@ class Run:
     n_iter: Any
     passes: Any
     kernel: Any
+    revivals: Any
     history: Any
-    blocks: list[BlockInfo] = field(default_factory=list)
 
 
 def size_class(active: int, current: int, work_per_restart: float) -> int:
@@ -77,29 +76,20 @@ def size_class(active: int, current: int, work_per_restart: float) -> int:
     return size
 
 
-def trusted_conditioning(dtype: Any) -> float:
-    """The κ up to which the shared-feature kernel is trusted in `dtype`."""
-    return _TOLERATED_LOSS / float(np.finfo(dtype).eps)
-
-
-def choose_kernels(kernel: str, conditioning: Any, current: Any, limit: float) -> Any:
-    """The kernel for every restart, as indices into `KERNEL_NAMES`; "auto" goes by κ, with hysteresis."""
-    if kernel != "auto":
-        return np.full(len(conditioning), KERNEL_NAMES.index(kernel))
-    shared, centred = KERNEL_NAMES.index("shared_feature"), KERNEL_NAMES.index("centred")
-    bound = np.where(current == centred, _RETURN_BELOW * limit, limit)
-    return np.where(np.asarray(conditioning, np.float64) > bound, centred, shared)
-
-
 def run(
     driver: Driver, starts: Mixture, rows: Rows, controls: Controls, *, kernel: str = "auto",
-    on_block: Callable[[BlockInfo], None] | None = None, log_volume: float = 0.0,
+    on_block: Callable[[BlockInfo], bool | None] | None = None, log_volume: float = 0.0,
+    surroundings: Callable[[], Surroundings] | None = None, deadline: float = np.inf,
 ) -> Run:  # fmt: skip
     """Drives every restart in `starts` (leading axis r) to its end, all in the rows' coordinates.
 
     What is reported and returned is per unit of the data: mean log-densities less `log_volume`.
+
+    Args:
+        surroundings: what collapsed components are revived from, made when needed; None lets them lie.
+        deadline: the `time.perf_counter()` at which to stop.
     """
-    return _Loop(driver, starts, rows, controls, kernel, on_block, log_volume).run()
+    return _Loop(driver, starts, rows, controls, kernel, on_block, log_volume, surroundings, deadline).run()
 
 
 class _Loop:
@@ -107,39 +97,54 @@ class _Loop:
 
     def __init__(
         self, driver: Driver, starts: Mixture, rows: Rows, controls: Controls, kernel: str, on_block: Any,
-        log_volume: float,
+        log_volume: float, surroundings: Any, deadline: float,
     ) -> None:  # fmt: skip
-        self.log_volume = log_volume
         self.driver, self.rows, self.controls, self.kernel, self.on_block = driver, rows, controls, kernel, on_block
+        self.log_volume, self.deadline = log_volume, deadline
+        self.make_surroundings, self.surroundings = surroundings, None
         self.n = starts.weights.shape[0]
         self.limit = trusted_conditioning(np.dtype(starts.weights.dtype))
-        self.total_weight = float(rows.total_weight)
+        self.total_weight, self.n_rows = float(rows.total_weight), int(rows.n_rows)
         self.max_iter = int(controls.max_iter)
+        self.share = driver.share_of_rows(self.n_rows)
         per_row = KERNELS["shared_feature"].elements(starts.components, 1) - starts.n_components
-        self.work = 4.0 * rows.n_slots * per_row * starts.n_components
+        self.work = 4.0 * rows.n_slots * self.share * per_row * starts.n_components
         self.kernels = choose_kernels(kernel, loop.conditioning_of(starts), np.full(self.n, -1), self.limit)
         self.pool = self._started(starts)
-        self.sizes = {name: self.n for name in KERNEL_NAMES}
-        self.values = [self._values(self.pool.state.log_likelihood, self.pool.state.log_likelihood_error)[None]]
         self.status = np.array(self.pool.status)
-        self.first = 0
-        self.settled_at = np.zeros(self.n)
-        self.blocks: list[BlockInfo] = []
+        self.sizes = {name: self.n for name in KERNEL_NAMES}
+        self.first = self.block = 0
+        self.revivals = np.zeros(self.n, np.int32)
+        self.evaluations = 0
+        self.evaluated_at = np.zeros(self.n, np.int64)
+        self.exact = self._evaluated() if driver.stochastic else None
+        self.values = [self._current()[None]]
+
+    def _on_device(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """`function`, given the controls too, with smaller chunks if the device has no room for it."""
+        result, self.controls = within_memory(partial(function, *args, **options), self.controls)
+        return result
 
     def _started(self, starts: Mixture) -> Pool:
         """The pool after the first pass, every restart by its own kernel."""
         pools = [
-            loop.start(self.driver, starts, self.rows, self.controls, kernel=KERNEL_NAMES[number])
+            self._on_device(loop.start, self.driver, starts, self.rows, kernel=KERNEL_NAMES[number])
             for number in np.unique(self.kernels)
         ]
         if len(pools) == 1:
             return pools[0]
         second = jnp.asarray(self.kernels == np.max(self.kernels))
-        return jax.tree.map(lambda a, b: jnp.where(second.reshape(-1, *[1] * (a.ndim - 1)), b, a), *pools)
+        return loop.where(second, pools[1], pools[0])
 
     def _values(self, high: Any, low: Any) -> Any:
         """Mean log-likelihoods in float64 from a compensated pair."""
         return (np.asarray(high, np.float64) + np.asarray(low, np.float64)) / self.total_weight - self.log_volume
+
+    def _current(self) -> Any:
+        """Every restart's mean log-likelihood on all rows, as last known."""
+        if self.exact is not None:
+            return self.exact
+        return self._values(self.pool.state.log_likelihood, self.pool.state.log_likelihood_error)
 
     def _groups(self, active: Any) -> Iterator[tuple[str, Any]]:
         """Kernel and members of each batch to run, padded to a size class."""
@@ -148,8 +153,10 @@ class _Loop:
             if len(members):
                 grown = max(self.sizes[name], len(members))
                 self.sizes[name] = size_class(len(members), grown, self.work)
-                padding = np.full(self.sizes[name] - len(members), self.n)
-                yield name, np.concatenate([members, padding]).astype(np.int32)
+                yield name, self._padded(members, self.sizes[name])
+
+    def _padded(self, members: Any, size: int) -> Any:
+        return np.concatenate([members, np.full(size - len(members), self.n)]).astype(np.int32)
 
     def _one_block(self, active: Any) -> Any:
         """Steps every running restart once round; returns mean log-likelihoods (s, r)."""
@@ -157,60 +164,95 @@ class _Loop:
         left = self.max_iter - int(np.min(np.asarray(self.pool.n_iter)[active]))
         steps = max(1, min(loop.BLOCK_STEPS, wanted, left))
         traces = np.full((steps, self.n), np.nan)
-        dtype = self.pool.conditioning.dtype
-        watched = self.kernel == "auto"
-        limit = {name: np.asarray(np.inf, dtype) for name in KERNEL_NAMES}
-        limit["shared_feature"] = np.asarray(self.limit if watched else np.inf, dtype)
+        trusted = self.limit if self.kernel == "auto" else np.inf
+        limits = {"shared_feature": trusted, "centred": np.inf}
         for name, members in self._groups(active):
-            self.pool, trace = loop.block(
-                self.driver, self.pool, members, self.rows, self.controls, np.int32(self.first), np.int32(steps),
-                limit[name], kernel=name,
+            limit = np.asarray(limits[name], self.pool.conditioning.dtype)
+            self.pool, trace = self._on_device(
+                loop.block, self.driver, self.pool, members, self.rows, first=np.int32(self.first),
+                steps=np.int32(steps), limit=limit, kernel=name,
             )  # fmt: skip
             high, low = np.asarray(trace)
             real = members < self.n
             traces[:, members[real]] = self._values(high, low)[:steps][:, real]
         self.first += steps
+        self.status = np.array(self.pool.status)
         return traces
 
-    def _settle_stochastic(self, last: Any) -> Any:
-        """For drivers that see samples: the log-likelihood of all rows, and whether it still rises."""
+    def _revive(self) -> None:
+        """Sets collapsed restarts going again that have lives left, and room to use them."""
+        n_iter = np.asarray(self.pool.n_iter)
+        dead = (self.status == Status.DEGENERATE) & (self.revivals < REVIVALS) & (n_iter < self.max_iter)
+        if self.make_surroundings is None or not dead.any():
+            return
+        if self.surroundings is None:
+            self.surroundings = self.make_surroundings()
+        members = np.flatnonzero(dead)
+        padded = self._padded(members, 1 << (len(members) - 1).bit_length())
+        lives = self.revivals[np.minimum(padded, self.n - 1)]
+        # Nothing is known of the new mixtures' conditioning.
+        self.pool = self._on_device(
+            revive, self.driver, self.pool, padded, lives, self.rows, self.surroundings, kernel="centred"
+        )
+        self.revivals[members] += 1
+        self.status = np.array(self.pool.status)
+
+    def _evaluated(self) -> Any:
+        """The mean log-likelihood of all rows, which costs every restart a pass."""
         name = KERNEL_NAMES[int(self.kernels.max())]
-        exact = self._values(*loop.evaluate(self.pool.state.mixture, self.rows, kernel=name))
-        steps = np.asarray(self.pool.n_iter) - self.settled_at
-        # A restart that waits for the other kernel has gained nothing because it took no step: that settles nothing.
-        settled = (np.abs(exact - last) < float(self.controls.tol) * steps) & (self.status == Status.RUNNING)
-        self.settled_at = np.asarray(self.pool.n_iter)
-        if settled.any():
-            self.status = np.where(settled, Status.CONVERGED, self.status)
-            self.pool = replace(self.pool, status=jnp.asarray(self.status))
-        return exact
+        mixtures = self.pool.state.mixture
+        values = self._on_device(loop.evaluate, mixtures, self.rows, kernel=name)
+        self.evaluations += 1
+        self.evaluated_at = np.asarray(self.pool.n_iter)
+        return self._values(*values)
+
+    def _settle_stochastic(self) -> None:
+        """For drivers that see samples: whether the log-likelihood of all rows still rises.
+
+        Looked at only once the steps since the last time have read as much as looking does.
+        """
+        steps = np.asarray(self.pool.n_iter) - self.evaluated_at
+        running = self.status == Status.RUNNING
+        if running.any() and np.max(steps[running]) * self.share < 1:
+            return
+        before, self.exact = self.exact, self._evaluated()
+        # A restart that took no step has gained nothing because it waited: that settles nothing.
+        done = running & (np.abs(self.exact - before) < float(self.controls.tol) * steps)
+        self._end(done, Status.CONVERGED)
+
+    def _end(self, which: Any, status: Status) -> None:
+        if np.any(which):
+            self.status = np.where(which, status, self.status)
+            self.pool = replace(self.pool, status=jnp.asarray(self.status, self.pool.status.dtype))
 
     def run(self) -> Run:
-        exact = self.values[0][0]
+        self._revive()
         while len(active := np.flatnonzero(self.status == Status.RUNNING)):
             self.values.append(self._one_block(active))
-            self.status = np.array(self.pool.status)
+            self._revive()
             if self.driver.stochastic:
-                exact = self._settle_stochastic(exact)
+                self._settle_stochastic()
             self.kernels = choose_kernels(self.kernel, self.pool.conditioning, self.kernels, self.limit)
-            self._report()
-        state = self.pool.state
-        last = self._values(state.log_likelihood, state.log_likelihood_error)
+            stop = self._report()
+            running = self.status == Status.RUNNING
+            self._end(running & stop, Status.STOPPED)
+            self._end(running & (time.perf_counter() >= self.deadline), Status.TIME_LIMIT)
+        if self.driver.stochastic and np.any(self.evaluated_at != np.asarray(self.pool.n_iter)):
+            self.exact = self._evaluated()
         return Run(
-            mixtures=state.mixture,
-            log_likelihood=(exact if self.driver.stochastic else last) * self.total_weight,
+            mixtures=self.pool.state.mixture,
+            log_likelihood=self._current() * self.total_weight,
             status=self.status,
             n_iter=np.asarray(self.pool.n_iter),
             passes=self._passes(),
             kernel=np.array(KERNEL_NAMES)[self.kernels],
+            revivals=self.revivals,
             history=self._history(),
-            blocks=self.blocks,
         )
 
     def _passes(self) -> Any:
         """How often each restart has read the rows, in whole data sets."""
-        share = self.driver.share_of_rows(int(self.rows.n_rows))
-        return np.asarray(self.pool.state.passes, np.float64) * share
+        return np.asarray(self.pool.state.passes, np.float64) * self.share + self.evaluations
 
     def _history(self) -> Any:
         """Values in the order of each restart's own steps, (r, longest + 1): restarts that waited leave no gaps."""
@@ -218,19 +260,19 @@ class _Loop:
         order = np.argsort(np.isnan(values), axis=1, kind="stable")
         return np.take_along_axis(values, order, axis=1)[:, : int(np.max(self.pool.n_iter)) + 1]
 
-    def _report(self) -> None:
-        state = self.pool.state
-        means = self._values(state.log_likelihood, state.log_likelihood_error)
-        sound = np.isin(self.status, (Status.RUNNING, Status.CONVERGED, Status.MAX_ITER))
+    def _report(self) -> bool:
+        """Tells `on_block`; whether it asks to stop."""
+        self.block += 1
+        if self.on_block is None:
+            return False
+        sound = np.isin(self.status, (Status.RUNNING, *SOUND))
         info = BlockInfo(
-            block=len(self.blocks) + 1,
+            block=self.block,
             n_iter=int(np.max(self.pool.n_iter)),
             max_iter=self.max_iter,
             n_restarts=self.n,
             n_active=int(np.sum(self.status == Status.RUNNING)),
-            best=float(np.max(means, where=sound, initial=-np.inf)),
-            rows=float(np.sum(self._passes()) * int(self.rows.n_rows)),
+            best=float(np.max(self._current(), where=sound, initial=-np.inf)),
+            rows=float(np.sum(self._passes()) * self.n_rows),
         )
-        self.blocks.append(info)
-        if self.on_block is not None:
-            self.on_block(info)
+        return self.on_block(info) is True

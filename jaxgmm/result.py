@@ -8,14 +8,20 @@ from typing import Any
 
 import numpy as np
 
+from jaxgmm.diagnostics import ComponentReport, Diagnosis
 from jaxgmm.mixture import Mixture
-from jaxgmm.status import Status
-
-SOUND = (Status.CONVERGED, Status.MAX_ITER)
+from jaxgmm.status import SOUND, Status
 
 
 class FitError(RuntimeError):
     """No restart ended with a finite log-likelihood."""
+
+
+class FitWarning(RuntimeWarning):
+    """The best restart is not one to rely on."""
+
+
+_SPURIOUS_ADVICE = "Lower n_components, use prior='default' or a larger reg_covar, or start more restarts."
 
 
 @dataclass(frozen=True)
@@ -25,34 +31,53 @@ class FitResult:
     Attributes:
         mixture: the best restart's mixture.
         mixtures: every restart's, leading axis r.
-        best: the best restart's number: the highest log-likelihood among those that ended soundly.
-        log_likelihood: (r,), weighted sums over rows, nats, without the ridge.
+        best: the best restart's number: the highest log-likelihood (with a prior, log-posterior) among those that
+            ended soundly, spurious ones only if there are no others.
+        log_likelihood: (r,), weighted sums over rows, nats, without ridge or prior; nats of densities per unit of the
+            data.
+        log_prior: (r,), of the parameters, nats, up to a constant that all restarts share; 0 without a prior.
         n_iter: (r,), steps taken.
         status: (r,), values of `Status`.
+        spurious: (r,), whether some component owes its likelihood to a handful of rows; see `components`.
+        revivals: (r,), how often collapsed components were put elsewhere.
         kernel: (r,), the kernel each restart ended on.
         passes: (r,), how many times the rows were read, in whole data sets.
         history: (r, longest + 1), mean log-likelihood per row at the start and after each step; NaN past
-            a restart's end.
+            a restart's end. With mini-batches what steps saw: estimates, but for the start.
         total_weight: the rows' number, or the sum of their weights.
-        seconds: wall time of the restarts, compilation included.
+        seconds: wall time from checked rows to mixtures, compilation included.
+        diagnosis: what `components` reads.
     """
 
     mixture: Mixture
     mixtures: Mixture
     best: int
     log_likelihood: Any
+    log_prior: Any
     n_iter: Any
     status: Any
+    spurious: Any
+    revivals: Any
     kernel: Any
     passes: Any
     history: Any
     total_weight: float
     seconds: float
+    diagnosis: Diagnosis
 
     @property
     def score(self) -> float:
         """The best restart's mean log-likelihood, nats per row."""
         return float(self.log_likelihood[self.best] / self.total_weight)
+
+    @property
+    def log_posterior(self) -> Any:
+        """(r,), log-likelihood and log-prior together: what EM raises."""
+        return self.log_likelihood + self.log_prior
+
+    def components(self, restart: int | None = None) -> ComponentReport:
+        """What each component of a restart, the best one by default, stands on."""
+        return self.diagnosis.report(self.best if restart is None else restart)
 
     def counts(self) -> dict[str, int]:
         """How many restarts ended in each status."""
@@ -67,19 +92,24 @@ class FitResult:
         )
 
 
-def best_restart(log_likelihood: Any, status: Any) -> int:
-    """The highest log-likelihood among restarts that ended soundly.
+def best_restart(value: Any, status: Any, spurious: Any, stacklevel: int = 3) -> int:
+    """The restart with the highest `value` among those that ended soundly, not spurious if possible.
 
-    With none sound the best degenerate one is taken, with a warning.
+    With none sound the best degenerate one is taken. Either makes do with a warning.
 
     Raises:
         FitError: every restart is non-finite.
     """
-    for wanted in (SOUND, (Status.DEGENERATE,)):
-        candidates = np.isin(status, wanted) & np.isfinite(log_likelihood)
+    sound, degenerate = np.isin(status, SOUND), status == Status.DEGENERATE
+    for wanted, complaint in (
+        (sound & ~spurious, None),
+        (sound, f"every sound restart is spurious: a component sits on a handful of rows. {_SPURIOUS_ADVICE}"),
+        (degenerate, f"every restart is degenerate. {Status.DEGENERATE.advice}"),
+    ):
+        candidates = wanted & np.isfinite(value)
         if candidates.any():
-            if wanted is not SOUND:
-                warnings.warn(f"every restart is degenerate. {Status.DEGENERATE.advice}", RuntimeWarning, stacklevel=4)
-            return int(np.argmax(np.where(candidates, log_likelihood, -np.inf)))
+            if complaint is not None:
+                warnings.warn(complaint, FitWarning, stacklevel=stacklevel)
+            return int(np.argmax(np.where(candidates, value, -np.inf)))
     counts = ", ".join(f"{int(np.sum(status == s))} {s.name}" for s in Status if np.any(status == s))
     raise FitError(f"no restart stayed finite: {counts}. {Status.NON_FINITE.advice}")

@@ -6,13 +6,16 @@ from enum import IntEnum
 
 
 class Status(IntEnum):
-    """State of a restart. `advice` says what to do about it."""
+    """State of a restart. `advice` says what to do about it; `SOUND` lists the ends that leave a usable mixture."""
 
     RUNNING = 0
     CONVERGED = 1
     MAX_ITER = 2
     DEGENERATE = 3
     NON_FINITE = 4
+    ROUNDING = 5
+    TIME_LIMIT = 6
+    STOPPED = 7
 
     @property
     def advice(self) -> str:
@@ -22,14 +25,22 @@ class Status(IntEnum):
 
 _ADVICE = {
     Status.RUNNING: "The restart has not ended.",
-    Status.CONVERGED: "The mean log-likelihood changed by less than tol in the last iteration.",
+    Status.CONVERGED: "The last iteration changed less than tol.",
     Status.MAX_ITER: "max_iter was reached first: raise max_iter, or loosen tol.",
     Status.DEGENERATE: (
-        "A component lost its rows or collapsed onto a few of them; the last sound mixture was kept: "
+        "A component lost its rows or collapsed onto a few of them; the mixture before that was kept: "
         "raise reg_covar, lower n_components, or start more restarts."
     ),
     Status.NON_FINITE: (
-        "The log-likelihood became NaN or infinite; the last sound mixture was kept: "
+        "The log-likelihood became NaN or infinite; the mixture before that was kept: "
         "rescale the data, use float64, or lower the learning rate."
     ),
+    Status.ROUNDING: (
+        "The log-likelihood only rises and falls with rounding: it is at its maximum as far as this dtype can tell; "
+        "use float64 for a smaller tol."
+    ),
+    Status.TIME_LIMIT: "max_seconds was reached first: raise it, or loosen tol.",
+    Status.STOPPED: "on_block asked to stop.",
 }
+
+SOUND = (Status.CONVERGED, Status.ROUNDING, Status.MAX_ITER, Status.TIME_LIMIT, Status.STOPPED)

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgmm import Mixture, precision
+from jaxgmm.drivers import Penalty
 from jaxgmm.families import FAMILIES
+from jaxgmm.loop import Controls
 from jaxgmm.rows import ArrayRows
 
 NAMES = tuple(FAMILIES)
@@ -62,3 +64,10 @@ def free(m: Mixture) -> dict:
 def constrained(name: str, parameters: dict) -> Mixture:
     """Undoes `free`."""
     return Mixture(jax.nn.softmax(parameters["logits"]), FAMILIES[name].constrain(parameters["components"]))
+
+
+def controls(d: int, tol: float = 1e-6, max_iter: int = 300, ridge: float = 0.0, prior=None, **more) -> Controls:
+    """What steers a run, in the dtype that is on. `ridge` is a standard deviation."""
+    given = {"key": jax.random.key(0), "keep_degenerate": jnp.asarray(False), "floor": jnp.zeros(d)} | more
+    penalty = Penalty(jnp.full(d, ridge), prior)
+    return Controls(jnp.asarray(tol), jnp.asarray(max_iter, jnp.int32), penalty, **given)

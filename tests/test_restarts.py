@@ -7,14 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from create import NAMES, data, scope
+from create import NAMES, controls, data, scope
 
 import jaxgmm
 from jaxgmm import FitError, Mixture, Status, loop
 from jaxgmm import restarts as module
-from jaxgmm.loop import Controls
-from jaxgmm.restarts import KERNEL_NAMES, choose_kernels, run, size_class
+from jaxgmm.kernel_choice import KERNEL_NAMES, choose_kernels
+from jaxgmm.restarts import run, size_class
 from jaxgmm.result import best_restart
+from jaxgmm.revival import REVIVALS
 from jaxgmm.rows import ArrayRows
 
 
@@ -76,48 +77,111 @@ def test_exactly_max_iter_iterations_when_tol_is_zero(iris):
         assert np.isfinite(result.history).all()
 
 
+def by_hand(x, starts: Mixture, **more):
+    """A run of `starts` on rows as they are, in float64."""
+    with scope():
+        rows = ArrayRows.from_array(jnp.asarray(x))
+        return run(jaxgmm.EM(), jax.tree.map(jnp.asarray, starts), rows, controls(x.shape[1], **more))
+
+
 def test_a_broken_restart_never_hurts_its_neighbours(iris):
     starts = jaxgmm.fit(0, iris, 3, n_init=3, max_iter=1).mixtures
     means = starts.means.copy()
     means[1] = np.nan
     broken = Mixture(starts.weights, type(starts.components)(means, starts.components.scale_tril))
-    mixed = jaxgmm.fit(0, iris, 3, init=broken)
-    sound = jaxgmm.fit(0, iris, 3, init=starts)
+    mixed, sound = by_hand(iris, broken), by_hand(iris, starts)
     assert mixed.status[1] == Status.NON_FINITE
-    assert mixed.best != 1
+    assert best_restart(mixed.log_likelihood, mixed.status, np.zeros(3, bool)) != 1
     for i in (0, 2):
-        np.testing.assert_array_equal(mixed.mixtures[i].means, sound.mixtures[i].means)
+        chex.assert_trees_all_equal(mixed.mixtures[i], sound.mixtures[i])
         assert mixed.log_likelihood[i] == sound.log_likelihood[i]
+        assert mixed.n_iter[i] == sound.n_iter[i]
+
+
+def test_a_collapsing_restart_never_hurts_its_neighbours(iris):
+    """Bit for bit, though its fate is another: it stops, is revived, or goes on."""
+    starts = jaxgmm.fit(0, iris, 3, n_init=3, max_iter=1).mixtures
+    weights = starts.weights.copy()
+    weights[1] = [1 - 2e-9, 1e-9, 1e-9]
+    doomed = Mixture(weights, starts.components)
+    plain = jaxgmm.fit(0, iris, 3, init=starts)
+    for fate in ("reinit", "stop", "keep"):
+        mixed = jaxgmm.fit(0, iris, 3, init=doomed, on_degenerate=fate)
+        for i in (0, 2):
+            chex.assert_trees_all_equal(mixed.mixtures[i], plain.mixtures[i])
+            assert mixed.log_likelihood[i] == plain.log_likelihood[i]
 
 
 def test_all_broken_is_one_error_with_counts(iris):
     starts = jaxgmm.fit(0, iris, 3, n_init=2, max_iter=1).mixtures
-    broken = jax.tree.map(lambda leaf: leaf * np.nan, starts)
+    ended = by_hand(iris, jax.tree.map(lambda leaf: leaf * np.nan, starts))
     with pytest.raises(FitError, match=r"no restart stayed finite: 2 NON_FINITE\..*float64"):
-        jaxgmm.fit(0, iris, 3, init=broken)
+        best_restart(ended.log_likelihood, ended.status, np.zeros(2, bool))
 
 
-def test_collapse_has_a_status_and_keeps_the_last_sound_mixture(faithful):
-    """Without a ridge a component put on a single far row collapses; with one it does not."""
+def far_row(faithful):
+    """Old Faithful with one far row, and a start with a component on it."""
     x = np.concatenate([faithful, [[50.0, 500.0]]])
-    start = Mixture.create([0.5, 0.5], [[3.5, 70.0], [50.0, 500.0]], np.stack([np.diag([1.0, 180.0])] * 2))
-    good = jaxgmm.fit(1, x, 2, init="kmeans", max_iter=0).mixture
-    both = jax.tree.map(lambda a, b: np.stack([a, b]), start, good)
-    with pytest.warns(RuntimeWarning, match="every restart is degenerate"):
-        collapsed = jaxgmm.fit(0, x, 2, init=start, reg_covar=0)
+    return x, Mixture.create([0.5, 0.5], [[3.5, 70.0], [50.0, 500.0]], np.stack([np.diag([1.0, 180.0])] * 2))
+
+
+@pytest.mark.parametrize("ridge", [0, "auto"])
+def test_collapse_has_a_status_and_keeps_the_mixture_before_it(faithful, ridge):
+    """A component on a single row: without a ridge nothing is left of it, with one hardly anything else."""
+    x, start = far_row(faithful)
+    with pytest.warns(RuntimeWarning, match="every restart is degenerate") as caught:
+        collapsed = jaxgmm.fit(0, x, 2, init=start, reg_covar=ridge, on_degenerate="stop")
+    assert caught[0].filename == __file__
     assert collapsed.status[0] == Status.DEGENERATE
     assert np.isfinite(collapsed.mixture.score_samples(x)).all()
-    del both
-    ridged = jaxgmm.fit(0, x, 2, init=start, reg_covar=1e-3)
-    assert ridged.status[0] == Status.CONVERGED
+
+
+def test_a_collapsed_component_may_be_kept(faithful):
+    x, start = far_row(faithful)
+    with pytest.warns(RuntimeWarning, match="every sound restart is spurious"):
+        kept = jaxgmm.fit(0, x, 2, init=start, on_degenerate="keep")
+    assert kept.status[0] == Status.CONVERGED
+    assert kept.spurious[0]
+    report = kept.components()
+    np.testing.assert_array_equal(report.spurious, [False, True])
+    np.testing.assert_allclose(report.counts, [272, 1], rtol=1e-6)
+    np.testing.assert_array_equal(report.ridge_dominates, [False, True])
+
+
+def test_a_component_that_lost_its_rows_is_put_on_others(faithful):
+    """Revived from the key, deterministically; the two clusters are found after all."""
+    start = Mixture.create([0.5, 0.5], [[3.5, 70.0], [500.0, 9000.0]], np.stack([np.diag([1.0, 180.0])] * 2))
+    one, two = (jaxgmm.fit(3, faithful, 2, init=start) for _ in range(2))
+    chex.assert_trees_all_equal(one.mixture, two.mixture)
+    assert one.status[0] == Status.CONVERGED
+    assert 1 <= one.revivals[0] <= REVIVALS
+    best = jaxgmm.fit(0, faithful, 2, n_init=20)
+    assert one.score == pytest.approx(best.score, abs=1e-4)
+    with pytest.warns(RuntimeWarning, match="degenerate"):
+        stopped = jaxgmm.fit(3, faithful, 2, init=start, on_degenerate="stop")
+    assert stopped.status[0] == Status.DEGENERATE
+    assert stopped.revivals[0] == 0
+
+
+def test_a_restart_does_not_live_for_ever(faithful):
+    """Where data want a component on a single row, its last life gives them one, and says so."""
+    x, start = far_row(faithful)
+    with pytest.warns(RuntimeWarning, match="spurious"):
+        result = jaxgmm.fit(0, x, 2, init=start)
+    assert result.revivals[0] == REVIVALS
+    assert result.status[0] == Status.CONVERGED
 
 
 def test_the_best_is_the_best_of_the_sound():
     values = np.array([3.0, 9.0, 5.0, np.nan])
     status = np.array([Status.CONVERGED, Status.DEGENERATE, Status.MAX_ITER, Status.NON_FINITE])
-    assert best_restart(values, status) == 2
+    sound = np.zeros(4, bool)
+    assert best_restart(values, status, sound) == 2
+    assert best_restart(values, status, status == Status.MAX_ITER) == 0
     with pytest.warns(RuntimeWarning, match="degenerate"):
-        assert best_restart(values[1:2], status[1:2]) == 0
+        assert best_restart(values[1:2], status[1:2], sound[1:2]) == 0
+    with pytest.warns(RuntimeWarning, match="spurious"):
+        assert best_restart(values[:1], status[:1], ~sound[:1]) == 0
 
 
 def test_kernels_are_chosen_by_conditioning_with_hysteresis():
@@ -194,11 +258,7 @@ def test_the_same_key_gives_the_same_bits(iris):
 
 def test_run_needs_no_fit(iris):
     """The loop on rows as they are, by hand."""
-    with scope():
-        rows = ArrayRows.from_array(jnp.asarray(iris))
-        starts = jax.tree.map(jnp.asarray, jaxgmm.fit(0, iris, 2, n_init=3, max_iter=0).mixtures)
-        controls = Controls(jnp.asarray(1e-6), jnp.asarray(300), jnp.full(4, 1e-3), jax.random.key(0))
-        ended = run(jaxgmm.EM(), starts, rows, controls)
+    ended = by_hand(iris, jaxgmm.fit(0, iris, 2, n_init=3, max_iter=0).mixtures, ridge=1e-3)
     assert (ended.status == Status.CONVERGED).all()
     want = jaxgmm.fit(0, iris, 2, n_init=3, reg_covar=1e-6, tol=1e-6, max_iter=300)
     np.testing.assert_allclose(ended.log_likelihood, want.log_likelihood, rtol=1e-6)

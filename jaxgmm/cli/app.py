@@ -169,7 +169,7 @@ def score(
         return
     total = mixture.log_likelihood(rows)
     facts = {
-        "score": total / len(rows), "log_likelihood": total, **summary.criteria(mixture, total, len(rows)),
+        "score": total / len(rows), "log_likelihood": total, **mixture.criteria(total, len(rows)),
         "n_rows": len(rows), "n_parameters": mixture.n_parameters,
     }  # fmt: skip
     if as_json:

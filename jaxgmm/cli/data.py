@@ -5,17 +5,29 @@ from __future__ import annotations
 import csv
 import itertools
 import math
+import struct
+import tokenize
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 import numpy as np
+from numpy.lib import format as npy
 
 from jaxgmm import validation
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
 SUFFIXES = (".npy", ".npz", *TEXT_SUFFIXES)
+
+# What NumPy's and zip's readers raise for bytes that are not theirs.
+_FOREIGN = (
+    ValueError, TypeError, EOFError, KeyError, OverflowError, RuntimeError, SyntaxError, tokenize.TokenError,
+    struct.error, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+# Deflate makes nothing more than about a thousand times smaller.
+_DEFLATED_MOST = 1100
 
 
 class DataError(ValueError):
@@ -32,8 +44,7 @@ def read(path: Path, array: str | None = None, n_features: int | None = None) ->
         n_features: how many columns there must be, if that is known.
 
     Raises:
-        DataError: not rows of numbers: names the file, and for text the line and the field, both counted from 1.
-        ValueError, TypeError: an array that is not two-dimensional, finite and real.
+        DataError: not rows of finite numbers: names the file, and for text the line and the field, both counted from 1.
         OSError: the file cannot be read.
     """
     suffix = path.suffix.lower()
@@ -41,10 +52,17 @@ def read(path: Path, array: str | None = None, n_features: int | None = None) ->
         raise DataError(f"{path}: the name of a data file must end in {', '.join(SUFFIXES)}")
     if path.is_dir():
         raise DataError(f"{path}: is a folder")
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: is not a plain file")  # it is read twice, which a pipe cannot be
     if array is not None and suffix != ".npz":
         raise DataError(f"{path}: --array names an array in a .npz file")
     rows = _read_text(path) if suffix in TEXT_SUFFIXES else _read_numpy(path, array)
-    return validation.rows(str(path), rows, n_features)
+    if rows.ndim != 2:
+        raise DataError(f"{path}: must hold rows of shape (n, d), got an array of shape {rows.shape}")
+    try:
+        return validation.rows("x", rows, n_features)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path}: {str(error).removeprefix('x ')}") from None
 
 
 # ---- NumPy's files ------------------------------------------------------------------------------------------
@@ -52,19 +70,57 @@ def read(path: Path, array: str | None = None, n_features: int | None = None) ->
 
 def _read_numpy(path: Path, array: str | None) -> Any:
     try:
-        # A .npz cannot be mapped; np.load then ignores the mode.
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            return loaded
-        with loaded:
-            return loaded[_chosen(path, list(loaded.keys()), array)]
-    except DataError:
-        raise
-    except (ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
-        reason = str(error)
-        if "pickle" in reason or "Python objects" in reason:
-            reason = "holds Python objects, or is not NumPy's format; such files are never unpickled"
+        if path.suffix.lower() == ".npz":
+            return _read_archive(path, array)
+        with open(path, "rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd headers, which the shape then tells of
+            shape, dtype = _npy_header(file)
+            if 0 in shape:
+                raise DataError(f"{path}: must hold at least one row and one column, got shape {shape}")
+            _check_promise(dtype, shape, path.stat().st_size - file.tell())
+            return npy.open_memmap(path, mode="r")
+    except DataError as error:
+        raise error if str(error).startswith(f"{path}: ") else DataError(f"{path}: {error}") from None
+    except (OSError, *_FOREIGN) as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise  # the file's own; others are of a place inside it that does not exist
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{path}: cannot be read as {path.suffix}: {reason}") from None
+
+
+def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype that a .npy file promises; leaves `file` where its numbers begin."""
+    version = npy.read_magic(file)
+    if version not in ((1, 0), (2, 0)):  # later ones are for the names of fields
+        raise DataError(f"is a .npy file of version {version}, which is not for plain arrays of numbers")
+    shape, _, dtype = npy.read_array_header_1_0(file) if version == (1, 0) else npy.read_array_header_2_0(file)
+    if dtype.hasobject:
+        raise DataError("holds Python objects, which are never unpickled")
+    if dtype.kind not in "biuf":
+        raise DataError(f"must hold real numbers, got dtype {dtype}")
+    return shape, dtype
+
+
+def _check_promise(dtype: np.dtype, shape: tuple[int, ...], held: int) -> None:
+    """Refuses a header that promises more than there is, before anything of that size is allocated."""
+    promised = dtype.itemsize * math.prod(shape)
+    if promised > held:
+        raise DataError(f"is truncated: shape {shape} of {dtype} takes {promised} bytes, there are {held}")
+
+
+def _read_archive(path: Path, array: str | None) -> Any:
+    with zipfile.ZipFile(path) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        member = members[_chosen(path, list(members), array)]
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise DataError("is compressed in a way that NumPy does not write")
+        # Sizes in the archive's own lists are promises too; the file's size is not.
+        held = min(member.file_size, _DEFLATED_MOST * min(member.compress_size, path.stat().st_size))
+        with archive.open(member) as file:
+            shape, dtype = _npy_header(file)  # type: ignore[arg-type]
+            _check_promise(dtype, shape, held - file.tell())
+        with archive.open(member) as file:
+            return npy.read_array(file, allow_pickle=False)
 
 
 def _chosen(path: Path, names: list[str], wanted: str | None) -> str:
@@ -152,6 +208,7 @@ def _find_fault(path: Path, delimiter: str, skip: int) -> None:
 
 def _number(field: str) -> float | None:
     try:
-        return float(field)
+        # Python reads more than NumPy does: 1_000, and digits of other scripts
+        return float(field) if field.isascii() and "_" not in field else None
     except ValueError:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import sys
 import warnings
 from typing import Any, NoReturn
@@ -12,6 +13,34 @@ from typer.core import TyperGroup
 
 import jaxgmm
 from jaxgmm.cli import BAD_INPUT, FIT_FAILED, INTERRUPTED, UNEXPECTED, missing_extra
+from jaxgmm.cli.data import DataError
+
+# The library's names for what the command line calls otherwise. Those that may be other words too count only where
+# a complaint begins, after a verb of advice, or before an equals sign.
+_OPTIONS = {
+    "n_components": "--components (-k)", "n_init": "--restarts", "covariance_type": "--covariance",
+    "reg_covar": "--reg-covar", "max_iter": "--max-iter", "learning_rate": "--learning-rate",
+}  # fmt: skip
+_WORDS = {"init": "--init", "tol": "--tol", "kernel": "--kernel", "dtype": "--dtype", "driver": "--driver",
+          "key": "--seed", "x": "the data"}  # fmt: skip
+_ANYWHERE = re.compile(rf"(?<![\w./-])({'|'.join(_OPTIONS)})(?![\w/-]|\.\w)(?:=(['\"]?)([\w-]+)\2)?")
+_BARE = re.compile(rf"(^|\b(?:raise|lower|loosen|smaller|larger|that) )({'|'.join(_WORDS)})(?![\w/=-]|\.\w)")
+_ASSIGNED = re.compile(rf"(?<![\w./-])({'|'.join(_WORDS)})=(['\"]?)([\w-]+)\2")
+_MEMORY = (
+    "out of memory{}: lower --restarts or -k, use --dtype float32 or --covariance diag, or fit to fewer of the rows"
+)
+
+
+def in_options(message: object) -> str:
+    """A complaint of the library in the words of the command line: `n_init` is --restarts there."""
+
+    def option(found: re.Match[str]) -> str:
+        name, _, value = found.groups()
+        return _OPTIONS[name] if value is None else f"{_OPTIONS[name].split(' ')[0]} {value}"
+
+    text = _BARE.sub(lambda found: found[1] + _WORDS[found[2]], str(message))
+    text = _ASSIGNED.sub(lambda found: f"{_WORDS[found[1]]} {found[3]}", text)
+    return _ANYWHERE.sub(option, text)
 
 
 def complain(message: object) -> None:
@@ -24,16 +53,27 @@ def diagnose(error: BaseException) -> tuple[object, int]:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; nothing was written", INTERRUPTED
     if isinstance(error, jaxgmm.FitError):
-        return error, FIT_FAILED
+        return in_options(error), FIT_FAILED
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
-        return "not enough memory: use fewer restarts, or --dtype float32", FIT_FAILED
+        # The library's own says what to change; Python's, NumPy's and XLA's say how much was wanted, if anything.
+        if (message := str(error)) and not _wanted(message) and "RESOURCE_EXHAUSTED" not in message:
+            return in_options(message), FIT_FAILED
+        return _MEMORY.format(_wanted(message)), FIT_FAILED
     if isinstance(error, ModuleNotFoundError) and (advice := missing_extra(error)):
         return advice, BAD_INPUT
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}" if error.filename else error, BAD_INPUT
+    if isinstance(error, DataError | jaxgmm.ModelFileError):
+        return error, BAD_INPUT  # they name files, in which any word may occur
     if isinstance(error, ValueError | TypeError):
-        return error, BAD_INPUT
+        return in_options(error), BAD_INPUT
     return f"unexpected {type(error).__name__}: {error}", UNEXPECTED
+
+
+def _wanted(message: str) -> str:
+    """How much memory was asked for, if the error says so."""
+    found = re.search(r"allocat\w* (\d[\d.]*) ?([KMGTPE]i?B|bytes)", message)
+    return f" ({found[1]} {found[2]} wanted)" if found else ""
 
 
 def _is_typers(error: BaseException) -> bool:
@@ -63,7 +103,7 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_, **__: complain(f"warning: {message}")
+            warnings.showwarning = lambda message, *_, **__: complain(f"warning: {in_options(message)}")
             try:
                 return super().invoke(ctx)
             except (Exception, KeyboardInterrupt) as error:

@@ -16,12 +16,6 @@ from jaxgmm.cli.progress import compact
 _FEATURES_SHOWN = 6
 
 
-def criteria(mixture: Mixture, log_likelihood: float, n_rows: int) -> dict[str, float]:
-    """BIC and AIC from a log-likelihood at hand, as `Mixture.bic` and `Mixture.aic` would work out again."""
-    p = mixture.n_parameters
-    return {"bic": -2 * log_likelihood + p * float(np.log(n_rows)), "aic": -2 * log_likelihood + 2 * p}
-
-
 def of_fit(result: FitResult, n_rows: int) -> dict[str, Any]:
     """A `FitResult` as a dictionary."""
     best, mixture = result.best, result.mixture
@@ -33,7 +27,7 @@ def of_fit(result: FitResult, n_rows: int) -> dict[str, Any]:
         "dtype": str(mixture.dtype),
         "score": result.score,
         "log_likelihood": result.log_likelihood[best],
-        **criteria(mixture, float(result.log_likelihood[best]), n_rows),
+        **mixture.criteria(float(result.log_likelihood[best]), n_rows),
         "status": Status(int(result.status[best])).name,
         "n_iter": result.n_iter[best],
         "kernel": str(result.kernel[best]),
@@ -87,20 +81,6 @@ def of_model(mixture: Mixture) -> dict[str, Any]:
     }
 
 
-def standard_deviations(mixture: Mixture) -> Any:
-    """Each component's spread along each feature, (k, d), in units of the data."""
-    shape = (mixture.n_components, mixture.n_features)
-    covariances = np.asarray(mixture.covariances, np.float64)
-    kind = mixture.covariance_type
-    if kind == "spherical":
-        variances = np.broadcast_to(covariances[:, None], shape)
-    elif covariances.shape[-2:] == (mixture.n_features,) * 2 and kind in ("full", "tied"):
-        variances = np.broadcast_to(np.diagonal(covariances, axis1=-2, axis2=-1), shape)
-    else:
-        variances = covariances
-    return np.sqrt(variances)
-
-
 def print_model(mixture: Mixture, title: str) -> None:
     """A table on stdout: components by weight, their means and standard deviations."""
     d = mixture.n_features
@@ -117,7 +97,7 @@ def print_model(mixture: Mixture, title: str) -> None:
         table.add_column(f"x{feature}", justify="right", no_wrap=True)
     if d > shown:
         table.add_column(f"… {d - shown} more")
-    deviations = None if bernoulli else standard_deviations(mixture)
+    deviations = None if bernoulli else np.sqrt(np.einsum("kdd->kd", mixture.covariance_matrices()))
     for k in np.argsort(-np.asarray(mixture.weights), kind="stable"):
         cells = [
             f"{mixture.means[k, j]:.4g}" + ("" if deviations is None else f" ± {deviations[k, j]:.3g}")

@@ -1,24 +1,36 @@
 """How parameters move, said once: a driver is `init` and `step`.
 
 A driver is a pytree (its numbers are traced, so changing them does not recompile) and sees the data only through
-`e_step`. `init` and `step` treat one restart; the restarts are `jax.vmap`ped over them by `jaxgmm.restarts`.
+`e_step`. `init` and `step` treat one restart; `jaxgmm.loop` maps them over all restarts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 from jaxtyping import Array, Float, Int, Key
 
-from jaxgmm.families.base import Root
+from jaxgmm.families.base import Conjugate, Root
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import Rows
 from jaxgmm.statistics import SufficientStatistics
 
 EStep = Callable[[Mixture], SufficientStatistics]
+
+
+class Penalty(NamedTuple):
+    """What holds parameters back from the likelihood's own maximum.
+
+    Attributes:
+        ridge: a root of what is added to every covariance.
+        prior: of the parameters, or None.
+    """
+
+    ridge: Root
+    prior: Conjugate | None = None
 
 
 @jax.tree_util.register_dataclass
@@ -30,6 +42,7 @@ class State:
         mixture: where it stands.
         log_likelihood: of the rows under `mixture`, nats; for mini-batches an estimate.
         log_likelihood_error: what rounding dropped from it.
+        log_prior: of `mixture`, nats, up to a constant; 0 without a prior.
         passes: how many times `e_step` has been asked for; see `Driver.share_of_rows`.
         memory: what only the driver understands.
     """
@@ -37,14 +50,13 @@ class State:
     mixture: Mixture
     log_likelihood: Float[Array, ""]
     log_likelihood_error: Float[Array, ""]
+    log_prior: Float[Array, ""]
     passes: Float[Array, ""]
     memory: Any
 
 
 class Driver(Protocol):
     """How parameters move."""
-
-    name: ClassVar[str]
 
     def rows(self, rows: Rows, key: Key[Array, ""], iteration: Int[Array, ""]) -> Rows:
         """The rows that step number `iteration` reads."""
@@ -59,10 +71,10 @@ class Driver(Protocol):
         """What part of all rows one pass reads."""
         ...
 
-    def init(self, mixture: Mixture, e_step: EStep, ridge: Root) -> State:
+    def init(self, mixture: Mixture, e_step: EStep, penalty: Penalty) -> State:
         """The state at a start."""
         ...
 
-    def step(self, state: State, e_step: EStep, ridge: Root) -> State:
+    def step(self, state: State, e_step: EStep, penalty: Penalty) -> State:
         """The state after one step."""
         ...

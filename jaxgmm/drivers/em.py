@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from jaxgmm.drivers.base import EStep, State
-from jaxgmm.em import m_step
-from jaxgmm.families.base import Root
+from jaxgmm.drivers.base import EStep, Penalty, State
+from jaxgmm.em import log_prior, m_step
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import Rows
 
@@ -19,9 +17,10 @@ from jaxgmm.rows import Rows
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class EM:
-    """Expectation-maximisation (Dempster, Laird & Rubin 1977): one pass a step, and the log-likelihood never falls."""
+    """Expectation-maximisation (Dempster, Laird & Rubin 1977): one pass a step, and the log-posterior never falls.
 
-    name: ClassVar[str] = "em"
+    That is the log-likelihood where there is no prior. A ridge is not a prior: it may cost likelihood.
+    """
 
     @property
     def stochastic(self) -> bool:
@@ -33,12 +32,14 @@ class EM:
     def rows(self, rows: Rows, key: Key[Array, ""], iteration: Int[Array, ""]) -> Rows:
         return rows
 
-    def init(self, mixture: Mixture, e_step: EStep, ridge: Root) -> State:
-        return self._at(mixture, e_step, jnp.zeros((), mixture.weights.dtype))
+    def init(self, mixture: Mixture, e_step: EStep, penalty: Penalty) -> State:
+        return self._at(mixture, e_step, penalty, jnp.zeros((), mixture.weights.dtype))
 
-    def step(self, state: State, e_step: EStep, ridge: Root) -> State:
-        return self._at(m_step(state.mixture, state.memory, ridge), e_step, state.passes)
+    def step(self, state: State, e_step: EStep, penalty: Penalty) -> State:
+        return self._at(m_step(state.mixture, state.memory, *penalty), e_step, penalty, state.passes)
 
-    def _at(self, mixture: Mixture, e_step: EStep, passes: Float[Array, ""]) -> State:
+    def _at(self, mixture: Mixture, e_step: EStep, penalty: Penalty, passes: Float[Array, ""]) -> State:
         statistics = e_step(mixture)
-        return State(mixture, statistics.log_likelihood, statistics.log_likelihood_error, passes + 1, memory=statistics)
+        prior = jnp.zeros_like(passes) if penalty.prior is None else log_prior(mixture, penalty.prior)
+        value, error = statistics.log_likelihood, statistics.log_likelihood_error
+        return State(mixture, value, error, prior, passes + 1, memory=statistics)

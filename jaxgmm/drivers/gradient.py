@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +13,8 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 
 from jaxgmm import validation
-from jaxgmm.drivers.base import EStep, State
-from jaxgmm.drivers.objective import Free, about, loss, origin, ridge_price
-from jaxgmm.families.base import Root
+from jaxgmm.drivers.base import EStep, Penalty, State
+from jaxgmm.drivers.objective import Free, about, loss, origin, price
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import Rows
 
@@ -58,8 +57,6 @@ class Gradient:
     Raises:
         ValueError, TypeError: not an optimizer, or settings without a factory.
     """
-
-    name: ClassVar[str] = "gradient"
 
     def __init__(self, optimizer: Any = "adam", *, batch_size: int | None = None, **settings: Any) -> None:
         if isinstance(optimizer, str):
@@ -111,45 +108,47 @@ class Gradient:
         if self.batch_size is None:
             return rows
         index = jax.random.randint(jax.random.fold_in(key, iteration), (self.batch_size,), 0, rows.n_rows)
-        batch = rows.take(index)
+        batch = rows.take(index)  # all with weight: `fit` leaves rows without it out
         # Weighed up to the whole, so that sums over the batch estimate sums over all rows.
-        ratio = rows.total_weight / jnp.maximum(batch.total_weight, jnp.finfo(batch.weights.dtype).tiny)
+        ratio = rows.total_weight / batch.total_weight
         return replace(batch, weights=batch.weights * ratio, total_weight=rows.total_weight)
 
-    def init(self, mixture: Mixture, e_step: EStep, ridge: Root) -> State:
+    def init(self, mixture: Mixture, e_step: EStep, penalty: Penalty) -> State:
         free = origin(mixture)
         none_yet = jnp.zeros((), mixture.weights.dtype)
-        return _evaluated(mixture, free, self._transformation().init(free), none_yet, e_step)
+        state = _evaluated(mixture, free, self._transformation().init(free), none_yet, none_yet, e_step)
+        known = price(mixture, mixture.weights, penalty, state.memory.total_weight)(free)[1]
+        return replace(state, log_prior=known)
 
-    def step(self, state: State, e_step: EStep, ridge: Root) -> State:
+    def step(self, state: State, e_step: EStep, penalty: Penalty) -> State:
         memory: _Memory = state.memory
         likelihood = loss(memory.anchor, e_step)
-        price = ridge_price(memory.anchor, state.mixture.weights, ridge)
-        priced = jax.value_and_grad(price)
-        cost, slope = priced(memory.free)
+        cost_of = price(memory.anchor, state.mixture.weights, penalty, memory.total_weight)
+        priced = jax.value_and_grad(cost_of, has_aux=True)
+        (cost, _), slope = priced(memory.free)
         gradient = jax.tree.map(jnp.add, memory.gradient, slope)
         updates, optimizer = self._transformation().update(
             gradient, memory.optimizer, memory.free,
-            value=memory.loss + cost, grad=gradient, value_fn=lambda free: likelihood(free)[0] + price(free),
+            value=memory.loss + cost, grad=gradient, value_fn=lambda free: likelihood(free)[0] + cost_of(free)[0],
         )  # fmt: skip
         free = optax.apply_updates(memory.free, updates)
+        (cost, known), slope = priced(free)
         searched = optax.tree.get(optimizer, "num_linesearch_steps")
         passes = state.passes if searched is None else state.passes + searched
         found = optax.tree.get(optimizer, "grad")
         if found is None or self.stochastic:
-            return _evaluated(memory.anchor, free, optimizer, passes, e_step)
+            return _evaluated(memory.anchor, free, optimizer, passes, known, e_step)
         # The line search has been where the step ends, and kept what it saw: no second pass.
-        cost, slope = priced(free)
         value = optax.tree.get(optimizer, "value") - cost
         log_p = -value * memory.total_weight
         kept = memory._replace(
             free=free, optimizer=optimizer, loss=value, gradient=jax.tree.map(jnp.subtract, found, slope)
         )
-        return State(about(memory.anchor, free), log_p, jnp.zeros_like(log_p), passes, kept)
+        return State(about(memory.anchor, free), log_p, jnp.zeros_like(log_p), known, passes, kept)
 
 
-def _evaluated(anchor: Mixture, free: Free, optimizer: Any, passes: Float[Array, ""], e_step: EStep) -> State:
-    """The state at `free`, by a pass of its own."""
+def _evaluated(anchor: Mixture, free: Free, optimizer: Any, passes: Array, known: Array, e_step: EStep) -> State:
+    """The state at `free`, by a pass of its own; `known` is its log-prior."""
     (value, (log_p, error, total_weight)), gradient = jax.value_and_grad(loss(anchor, e_step), has_aux=True)(free)
     kept = _Memory(anchor, free, optimizer, value, gradient, total_weight)
-    return State(about(anchor, free), log_p, error, passes + 1, kept)
+    return State(about(anchor, free), log_p, error, known, passes + 1, kept)

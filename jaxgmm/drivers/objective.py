@@ -13,9 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxgmm.drivers.base import EStep
-from jaxgmm.em import expected_log_likelihood
-from jaxgmm.families.base import Root
+from jaxgmm.drivers.base import EStep, Penalty
+from jaxgmm.em import expected_log_likelihood, log_prior
 from jaxgmm.mixture import Mixture
 from jaxgmm.statistics import SufficientStatistics
 
@@ -73,10 +72,22 @@ def loss(anchor: Mixture, e_step: EStep) -> Callable[[Free], tuple[Array, tuple[
     return function
 
 
-def ridge_price(anchor: Mixture, shares: Float[Array, " k"], ridge: Root) -> Callable[[Free], Float[Array, ""]]:
-    """½ Σ_k s_k tr(R Rᵀ Σ_k⁻¹) per row for R = `ridge`, of free parameters about `anchor`.
+def price(
+    anchor: Mixture, shares: Float[Array, " k"], penalty: Penalty, total_weight: Float[Array, ""]
+) -> Callable[[Free], tuple[Array, Array]]:
+    """What the penalty costs per row, of free parameters about `anchor`; beside it the log-prior, in nats.
 
-    EM's ridge costs this with s_k = N_k / N. Taken at the weights a step sets out from, and held there for the step,
-    it leaves gradients with EM's own fixed points, and a line search with a function that its gradient belongs to.
+    The ridge R costs ½ Σ_k s_k tr(R Rᵀ Σ_k⁻¹), EM's with s_k = N_k / N. Taken at the weights a step sets out from, and
+    held there for the step, it leaves gradients with EM's own fixed points, and a line search with a function that its
+    gradient belongs to.
     """
-    return lambda free: 0.5 * jnp.sum(shares * about(anchor, free).components.ridge_trace(ridge))
+
+    def function(free: Free) -> tuple[Array, Array]:
+        mixture = about(anchor, free)
+        cost = 0.5 * jnp.sum(shares * mixture.components.ridge_trace(penalty.ridge))
+        if penalty.prior is None:
+            return cost, jnp.zeros_like(cost)
+        known = log_prior(mixture, penalty.prior)
+        return cost - known / total_weight, known
+
+    return function

@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 Rescaling = Literal["linear", "feature", "scalar", "none"]
 
 Root = Float[Array, "d d"] | Float[Array, " d"]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Conjugate:
+    """The conjugate prior of a mixture's parameters, in the coordinates of its rows.
+
+    Attributes:
+        concentration: of the Dirichlet on the weights; 1 is flat.
+        centre: (d,), where means are drawn to.
+        strength: how many rows that is worth.
+        scatter: a root of the scatter that every covariance is given.
+        dof: degrees of freedom of that scatter.
+    """
+
+    concentration: Float[Array, ""]
+    centre: Float[Array, " d"]
+    strength: Float[Array, ""]
+    scatter: Root
+    dof: Float[Array, ""]
 
 
 class Family(ABC):
@@ -25,6 +49,8 @@ class Family(ABC):
     name: ClassVar[str]
     #: how rows may be mapped without leaving the family: by any matrix, per feature, by one scalar, or not at all
     rescaling: ClassVar[Rescaling]
+    #: whether all components have one covariance between them
+    pooled: ClassVar[bool] = False
 
     means: Float[Array, "k d"]
 
@@ -56,6 +82,19 @@ class Family(ABC):
     @abstractmethod
     def covariances(self) -> Float[Array, "..."]:
         """Covariances in scikit-learn's shape for the structure."""
+
+    @abstractmethod
+    def matrices(self) -> np.ndarray:
+        """Covariances as matrices, (*r, k, d, d), float64, of components at rest."""
+
+    @staticmethod
+    def check_rows(name: str, x: Any) -> None:
+        """Complains of rows, the argument `name`, that no component could have made.
+
+        Raises:
+            ValueError: naming the first.
+        """
+        return
 
     # ---- the direct road: one density, one set of moments ------------------------------------------------
 
@@ -110,8 +149,38 @@ class Family(ABC):
         """tr(R Rᵀ Σ_k⁻¹) for R = `ridge`: its price for each component."""
 
     @abstractmethod
-    def degenerate(self) -> Bool[Array, ""]:
-        """Whether some component has collapsed below what the dtype can resolve."""
+    def pseudo(self, prior: Conjugate) -> tuple[Float[Array, " k"], Any]:
+        """`prior` as counts and moments about these components: what it adds to those of the rows.
+
+        Then `expected_log_prob` of these alone is the logarithm of the prior's density, up to a constant.
+        """
+
+    # ---- soundness ------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def collapsed(self) -> Bool[Array, " k"]:
+        """Which components have collapsed below what the dtype can resolve."""
+
+    @abstractmethod
+    def at_floor(self, floor: Float[Array, " d"]) -> Bool[Array, " k"]:
+        """Which components are, in some feature given those before it, hardly wider than `floor`."""
+
+    @property
+    @abstractmethod
+    def rows_to_span(self) -> int:
+        """How many rows a component needs for parameters that are not degenerate; 0 where it needs none of its own."""
+
+    @abstractmethod
+    def log_width(self) -> Float[Array, " k"]:
+        """The logarithm of each component's standard deviation, the mean over directions."""
+
+    @abstractmethod
+    def move(self, other: Self) -> Float[Array, ""]:
+        """The largest change from here to `other`: means in standard deviations, factors relative to themselves."""
+
+    def with_replaced(self, which: Bool[Array, " k"], fresh: Self) -> Self:
+        """These components, those named by `which` taken from `fresh`."""
+        return jax.tree.map(lambda a, b: jnp.where(which.reshape(-1, *[1] * (a.ndim - 1)), b, a), self, fresh)
 
     # ---- the rest -------------------------------------------------------------------------------------------
 

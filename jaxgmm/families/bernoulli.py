@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxgmm.families import triangular as tri
-from jaxgmm.families.base import Family, Rescaling, Root
+from jaxgmm.families.base import Conjugate, Family, Rescaling, Root
 from jaxgmm.families.gaussian import HIGHEST, means_2d, positive
 
 
@@ -45,6 +45,20 @@ class Bernoulli(Family):
     @property
     def covariances(self) -> Float[Array, "*r k d"]:
         return self.means * (1 - self.means)
+
+    def matrices(self) -> np.ndarray:
+        rates = np.asarray(self.means, np.float64)
+        return (rates * (1 - rates))[..., None] * np.eye(self.n_features)
+
+    @staticmethod
+    def check_rows(name: str, x: Any) -> None:
+        wrong = ~np.isin(x, (0, 1))
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            raise ValueError(
+                f"{name} must hold only 0 and 1 for covariance_type='bernoulli', got {x[row, column]} at row {row}, "
+                f"column {column}"
+            )
 
     def _log_odds(self) -> tuple[Float[Array, "k d"], Float[Array, "k d"]]:
         """log μ and log(1 − μ), finite at 0 and 1 so that 0 · log 0 is 0."""
@@ -90,8 +104,26 @@ class Bernoulli(Family):
         on, off = self._log_odds()
         return -2 * jnp.sum(ridge**2 * (on + off), axis=1)
 
-    def degenerate(self) -> Bool[Array, ""]:
-        return ~jnp.all((self.means >= 0) & (self.means <= 1))
+    def pseudo(self, prior: Conjugate) -> tuple[Float[Array, " k"], Float[Array, "k d"]]:
+        # Beta(1 + s c, 1 + s (1 − c)): s rows at the rates c.
+        counts = jnp.full_like(self.means[:, 0], prior.strength)
+        return counts, counts[:, None] * prior.centre
+
+    def collapsed(self) -> Bool[Array, " k"]:
+        return ~jnp.all((self.means >= 0) & (self.means <= 1), axis=1)
+
+    def at_floor(self, floor: Float[Array, " d"]) -> Bool[Array, " k"]:
+        return jnp.zeros(self.n_components, bool)
+
+    @property
+    def rows_to_span(self) -> int:
+        return 0
+
+    def log_width(self) -> Float[Array, " k"]:
+        return jnp.zeros_like(self.means[:, 0])  # a density over zeros and ones has no width to lose
+
+    def move(self, other: Self) -> Float[Array, ""]:
+        return jnp.max(jnp.abs(other.means - self.means))
 
     def sample(self, key: Key[Array, ""], labels: Int[Array, " n"]) -> Float[Array, "n d"]:
         rates = self.means[labels]

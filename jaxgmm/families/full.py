@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from jaxgmm.families import triangular as tri
-from jaxgmm.families.base import Rescaling, Root
+from jaxgmm.families.base import Conjugate, Rescaling, Root
 from jaxgmm.families.gaussian import (
     HIGHEST,
     LOG_2PI,
@@ -50,6 +50,10 @@ class FullGaussian(Gaussian):
     def covariances(self) -> Float[Array, "*r k d d"]:
         return tri.gram(self.scale_tril)
 
+    def matrices(self) -> np.ndarray:
+        factor = np.asarray(self.scale_tril, np.float64)
+        return factor @ np.swapaxes(factor, -1, -2)
+
     def whiten(self, z: Float[Array, "k d b"]) -> Float[Array, "k d b"]:
         return jnp.einsum("kde,keb->kdb", tri.inverse(self.scale_tril), z, precision=HIGHEST)
 
@@ -72,9 +76,11 @@ class FullGaussian(Gaussian):
 
     def rescaled(
         self, means: Float[Array, "k d"], counts: Float[Array, " k"], offset: Float[Array, "k d"],
-        second: Float[Array, "k d d"], ridge: Root,
+        moments: Moments, ridge: Root,
     ) -> Self:  # fmt: skip
-        m = second / positive(counts)[:, None, None] - offset[:, :, None] * offset[:, None, :]
+        dof = positive(counts + moments.dof)
+        share = (counts / dof)[:, None, None]
+        m = moments.second / dof[:, None, None] - share * offset[:, :, None] * offset[:, None, :]
         return type(self)(means, tri.update(self.scale_tril, m, ridge))
 
     def smallest_scale(self) -> Float[Array, "k d"]:
@@ -82,6 +88,19 @@ class FullGaussian(Gaussian):
 
     def spread(self) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
         return tri.squared_norm(self.scale_tril), tri.squared_norm(tri.inverse(self.scale_tril))
+
+    def scatter(self, root: Root) -> Float[Array, "k d d"]:
+        return tri.gram(tri.whitened(self.scale_tril, root))
+
+    def prior_dof(self, prior: Conjugate) -> Float[Array, " k"]:
+        return jnp.full_like(self.means[:, 0], prior.dof + self.n_features + 1)
+
+    @property
+    def rows_to_span(self) -> int:
+        return self.n_features + 1
+
+    def move(self, other: Self) -> Float[Array, ""]:
+        return tri.largest_move(self.scale_tril, self.means, other.scale_tril, other.means)
 
     def ridge_trace(self, ridge: Root) -> Float[Array, " k"]:
         return tri.squared_norm(tri.whitened(self.scale_tril, ridge))
@@ -100,7 +119,7 @@ class FullGaussian(Gaussian):
         whitener = tri.augmented_whitener(self.means, tri.inverse(self.scale_tril))
         raw = tri.symmetric(sums, self.n_features + 1)
         about = jnp.einsum("kab,kbc,kdc->kad", whitener, raw, whitener, precision=HIGHEST)
-        return Moments(about[:, 1:, 0], about[:, 1:, 1:])
+        return Moments(about[:, 1:, 0], about[:, 1:, 1:], jnp.zeros_like(sums[:, 0]))
 
     def sample(self, key: Key[Array, ""], labels: Int[Array, " n"]) -> Float[Array, "n d"]:
         noise = jax.random.normal(key, (labels.shape[0], self.n_features), self.means.dtype)

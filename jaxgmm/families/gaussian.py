@@ -15,17 +15,24 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from jaxgmm.families.base import Family, Rescaling, Root
+from jaxgmm.families.base import Conjugate, Family, Rescaling, Root
 
 HIGHEST = lax.Precision.HIGHEST
 LOG_2PI = float(np.log(2 * np.pi))
+# Within this factor of the floor a width owes much of itself to the ridge.
+_AT_FLOOR = 3.0
 
 
 class Moments(NamedTuple):
-    """Σ r y (k, d) and the structure's contraction of Σ r y yᵀ, y whitened by the reference components."""
+    """Σ r y (k, d) and the structure's contraction of Σ r y yᵀ, y whitened by the reference components.
+
+    `dof` is what log-determinants count beyond N_k: nothing for rows, but a prior's scatter is worth more rows in them
+    than in the means.
+    """
 
     first: Float[Array, "k d"]
     second: Float[Array, "..."]
+    dof: Float[Array, " k"]
 
 
 class Gaussian(Family):
@@ -56,13 +63,21 @@ class Gaussian(Family):
     @abstractmethod
     def rescaled(
         self, means: Float[Array, "k d"], counts: Float[Array, " k"], offset: Float[Array, "k d"],
-        second: Float[Array, "..."], ridge: Root,
+        moments: Moments, ridge: Root,
     ) -> Self:  # fmt: skip
         """Components at `means` with factor L·chol(M): M the mean of (y − offset)(y − offset)ᵀ, plus the ridge."""
 
     @abstractmethod
+    def scatter(self, root: Root) -> Float[Array, "..."]:
+        """L⁻¹ R Rᵀ L⁻ᵀ for R = `root`, contracted as second moments are."""
+
+    @abstractmethod
+    def prior_dof(self, prior: Conjugate) -> Float[Array, " k"]:
+        """The exponent of det Σ_k^(−1/2) in the prior of Σ_k alone, in rows."""
+
+    @abstractmethod
     def smallest_scale(self) -> Float[Array, "..."]:
-        """The factor's diagonal, shaped to broadcast against (k, d)."""
+        """The factor's diagonal, (k, d) or (k, 1)."""
 
     @abstractmethod
     def spread(self) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
@@ -76,26 +91,41 @@ class Gaussian(Family):
     def moments(self, x: Float[Array, "d b"], r: Float[Array, "k b"]) -> Moments:
         y = self.whiten(x - self.means[:, :, None])
         first = jnp.einsum("kdb,kb->kd", y, r, precision=HIGHEST)
-        return Moments(first, self.second_moment(y, r))
+        return Moments(first, self.second_moment(y, r), jnp.zeros_like(self.means[:, 0]))
 
     def expected_log_prob(
         self, counts: Float[Array, " k"], moments: Moments, other: Self, ridge: Root
     ) -> Float[Array, ""]:
-        normaliser = other.log_det() + 0.5 * self.n_features * LOG_2PI + 0.5 * other.ridge_trace(ridge)
-        return -0.5 * self.quadratic(counts, moments, other) - jnp.sum(counts * normaliser)
+        volume = other.log_det() + 0.5 * other.ridge_trace(ridge)
+        constant = 0.5 * self.n_features * LOG_2PI * jnp.sum(counts)
+        return -0.5 * self.quadratic(counts, moments, other) - jnp.sum((counts + moments.dof) * volume) - constant
 
     def maximize(self, counts: Float[Array, " k"], moments: Moments, ridge: Root) -> Self:
         offset = moments.first / positive(counts)[:, None]
-        return self.rescaled(self.means + self.colour(offset), counts, offset, moments.second, ridge)
+        return self.rescaled(self.means + self.colour(offset), counts, offset, moments, ridge)
+
+    def pseudo(self, prior: Conjugate) -> tuple[Float[Array, " k"], Moments]:
+        counts = jnp.full_like(self.means[:, 0], prior.strength)
+        y = self.whiten((prior.centre - self.means)[:, :, None])
+        second = self.second_moment(y, counts[:, None]) + self.scatter(prior.scatter)
+        # The prior of a mean given Σ_k has one det Σ_k^(−1/2) of its own, however many rows it is worth.
+        dof = self.prior_dof(prior) + 1 - counts
+        return counts, Moments(counts[:, None] * y[:, :, 0], second, dof)
 
     def conditioning(self) -> Float[Array, ""]:
         trace, sharpest = self.spread()
         return jnp.max((jnp.sum(self.means**2, axis=1) + trace) * sharpest)
 
-    def degenerate(self) -> Bool[Array, ""]:
+    def collapsed(self) -> Bool[Array, " k"]:
         # A width below the rounding of the mean beside it carries no information about the data.
         floor = 4 * jnp.finfo(self.means.dtype).eps * jnp.maximum(1.0, jnp.abs(self.means))
-        return ~jnp.all(self.smallest_scale() > floor)
+        return ~jnp.all(self.smallest_scale() > floor, axis=1)
+
+    def at_floor(self, floor: Float[Array, " d"]) -> Bool[Array, " k"]:
+        return jnp.any(self.smallest_scale() < _AT_FLOOR * floor, axis=1)
+
+    def log_width(self) -> Float[Array, " k"]:
+        return self.log_det() / self.n_features
 
 
 def positive(counts: Float[Array, "..."]) -> Float[Array, "..."]:

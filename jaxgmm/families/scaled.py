@@ -8,10 +8,11 @@ from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from jaxgmm.families import triangular as tri
-from jaxgmm.families.base import Rescaling, Root
+from jaxgmm.families.base import Conjugate, Rescaling, Root
 from jaxgmm.families.gaussian import (
     HIGHEST,
     LOG_2PI,
@@ -44,6 +45,10 @@ class ScaledGaussian(Gaussian):
         """How many features one scale serves."""
         return self.n_features // self.scale.shape[-1]
 
+    def matrices(self) -> np.ndarray:
+        variances = np.broadcast_to(np.asarray(self.scale, np.float64) ** 2, self.means.shape)
+        return variances[..., None] * np.eye(self.n_features)
+
     def whiten(self, z: Float[Array, "k d b"]) -> Float[Array, "k d b"]:
         return z / self.scale[:, :, None]
 
@@ -65,10 +70,26 @@ class ScaledGaussian(Gaussian):
 
     def rescaled(
         self, means: Float[Array, "k d"], counts: Float[Array, " k"], offset: Float[Array, "k d"],
-        second: Float[Array, "k s"], ridge: Root,
+        moments: Moments, ridge: Root,
     ) -> Self:  # fmt: skip
-        m = second / positive(counts)[:, None] - self.contract(offset**2)
+        # The second moment is a mean over the features that a scale serves; so are the rows its prior is worth.
+        dof = positive(counts + moments.dof)[:, None]
+        m = moments.second / dof - counts[:, None] / dof * self.contract(offset**2)
         return type(self)(means, self.scale * factor_scale(m + self.contract((ridge / self.scale) ** 2)))
+
+    def scatter(self, root: Root) -> Float[Array, "k s"]:
+        return self.contract((root / self.scale) ** 2) / self.multiplicity
+
+    def prior_dof(self, prior: Conjugate) -> Float[Array, " k"]:
+        return jnp.full_like(self.means[:, 0], (prior.dof + 2) / self.multiplicity)
+
+    @property
+    def rows_to_span(self) -> int:
+        return 2
+
+    def move(self, other: Self) -> Float[Array, ""]:
+        moved = jnp.max(jnp.abs((other.means - self.means) / self.scale))
+        return jnp.maximum(moved, jnp.max(jnp.abs(other.scale / self.scale - 1)))
 
     def smallest_scale(self) -> Float[Array, "k s"]:
         return self.scale
@@ -84,7 +105,8 @@ class ScaledGaussian(Gaussian):
         counts, raw, square = sums[:, :1], sums[:, 1 : d + 1], sums[:, d + 1 :]
         first = raw - counts * self.means
         cross = self.contract(self.means * (2 * raw - counts * self.means))
-        return Moments(first / self.scale, (square / self.multiplicity - cross) / self.scale**2)
+        second = (square / self.multiplicity - cross) / self.scale**2
+        return Moments(first / self.scale, second, jnp.zeros_like(sums[:, 0]))
 
     def sample(self, key: Key[Array, ""], labels: Int[Array, " n"]) -> Float[Array, "n d"]:
         noise = jax.random.normal(key, (labels.shape[0], self.n_features), self.means.dtype)

@@ -7,10 +7,11 @@ from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxgmm.families import triangular as tri
-from jaxgmm.families.base import Rescaling, Root
+from jaxgmm.families.base import Conjugate, Rescaling, Root
 from jaxgmm.families.gaussian import (
     HIGHEST,
     LOG_2PI,
@@ -32,6 +33,7 @@ class TiedGaussian(Gaussian):
 
     name: ClassVar[str] = "tied"
     rescaling: ClassVar[Rescaling] = "linear"
+    pooled: ClassVar[bool] = True
 
     @classmethod
     def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], root: Root) -> Self:
@@ -47,6 +49,11 @@ class TiedGaussian(Gaussian):
     @property
     def covariances(self) -> Float[Array, "*r d d"]:
         return tri.gram(self.scale_tril)
+
+    def matrices(self) -> np.ndarray:
+        factor = np.asarray(self.scale_tril, np.float64)
+        shared = (factor @ np.swapaxes(factor, -1, -2))[..., None, :, :]
+        return np.broadcast_to(shared, (*self.means.shape, self.n_features))
 
     def whiten(self, z: Float[Array, "k d b"]) -> Float[Array, "k d b"]:
         return jnp.einsum("de,keb->kdb", tri.inverse(self.scale_tril), z, precision=HIGHEST)
@@ -70,13 +77,33 @@ class TiedGaussian(Gaussian):
 
     def rescaled(
         self, means: Float[Array, "k d"], counts: Float[Array, " k"], offset: Float[Array, "k d"],
-        second: Float[Array, "d d"], ridge: Root,
+        moments: Moments, ridge: Root,
     ) -> Self:  # fmt: skip
         between = jnp.einsum("k,kd,ke->de", counts, offset, offset, precision=HIGHEST)
-        return type(self)(means, tri.update(self.scale_tril, (second - between) / jnp.sum(counts), ridge))
+        dof = jnp.sum(counts + moments.dof)
+        return type(self)(means, tri.update(self.scale_tril, (moments.second - between) / dof, ridge))
 
-    def smallest_scale(self) -> Float[Array, " d"]:
-        return jnp.diagonal(self.scale_tril, axis1=-2, axis2=-1)
+    def scatter(self, root: Root) -> Float[Array, "d d"]:
+        return tri.gram(tri.whitened(self.scale_tril, root))
+
+    def prior_dof(self, prior: Conjugate) -> Float[Array, " k"]:
+        # There is one Σ, and one prior of it, in the sum over components.
+        return jnp.full_like(self.means[:, 0], (prior.dof + self.n_features + 1) / self.n_components)
+
+    @property
+    def rows_to_span(self) -> int:
+        return 0
+
+    def move(self, other: Self) -> Float[Array, ""]:
+        return tri.largest_move(self.scale_tril, self.means, other.scale_tril, other.means)
+
+    def with_replaced(self, which: Bool[Array, " k"], fresh: Self) -> Self:
+        lost = jnp.all(which)  # the covariance is everybody's: it stays unless nobody is left
+        means = jnp.where(which[:, None], fresh.means, self.means)
+        return type(self)(means, jnp.where(lost, fresh.scale_tril, self.scale_tril))
+
+    def smallest_scale(self) -> Float[Array, "k d"]:
+        return jnp.broadcast_to(jnp.diagonal(self.scale_tril), self.means.shape)
 
     def spread(self) -> tuple[Float[Array, ""], Float[Array, ""]]:
         return tri.squared_norm(self.scale_tril), tri.squared_norm(tri.inverse(self.scale_tril))
@@ -112,7 +139,8 @@ class TiedGaussian(Gaussian):
         second = tri.symmetric(common, self.n_features) - mixed - mixed.T + own
         inverse = tri.inverse(self.scale_tril)
         first = jnp.einsum("de,ke->kd", inverse, raw - counts[:, None] * self.means, precision=HIGHEST)
-        return Moments(first, jnp.einsum("ab,bc,dc->ad", inverse, second, inverse, precision=HIGHEST))
+        pooled = jnp.einsum("ab,bc,dc->ad", inverse, second, inverse, precision=HIGHEST)
+        return Moments(first, pooled, jnp.zeros_like(counts))
 
     def sample(self, key: Key[Array, ""], labels: Int[Array, " n"]) -> Float[Array, "n d"]:
         noise = jax.random.normal(key, (labels.shape[0], self.n_features), self.means.dtype)

@@ -124,6 +124,17 @@ def update(
     return jnp.einsum("...de,...ef->...df", factor, cholesky(m + whitened_ridge), precision=HIGHEST)
 
 
+def largest_move(
+    factor: Float[Array, "*k d d"], means: Float[Array, "k d"], new_factor: Float[Array, "*k d d"],
+    new_means: Float[Array, "k d"],
+) -> Float[Array, ""]:  # fmt: skip
+    """The largest entry of L⁻¹(μ' − μ) and of L⁻¹L' − I."""
+    own = inverse(factor)
+    moved = jnp.einsum("de,ke->kd" if factor.ndim == 2 else "kde,ke->kd", own, new_means - means, precision=HIGHEST)
+    turned = _product(own, new_factor) - jnp.eye(factor.shape[-1], dtype=factor.dtype)
+    return jnp.maximum(jnp.max(jnp.abs(moved)), jnp.max(jnp.abs(turned)))
+
+
 def log_diagonal(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
     """A free lower triangle: the strict part of L, and the logarithm of its diagonal."""
     eye = jnp.eye(factor.shape[-1], dtype=bool)

@@ -59,7 +59,7 @@ def plot_mixture(
         points, shares = np.asarray(x, np.float64)[:, shown], mixture.responsibilities(x)
     ax = new_or_given(ax)
     means = np.asarray(mixture.means, np.float64)[:, shown]
-    covariances = _matrices(mixture)[:, shown][:, :, shown]
+    covariances = mixture.covariance_matrices()[:, shown][:, :, shown]
     draw = _draw_line if len(shown) == 1 else _draw_plane
     draw(ax, np.asarray(mixture.weights, np.float64), means, covariances, colors, points, shares)
     ax.set_xlabel(f"feature {shown[0]}")
@@ -140,15 +140,3 @@ def _features(features: int | Sequence[int] | None, mixture: Mixture) -> list[in
     if not (whole and len(chosen) in (1, 2) and len(set(chosen)) == len(chosen) and all(0 <= f < d for f in chosen)):
         raise ValueError(f"features must be one or two different numbers in 0 … {d - 1}, got {features!r}")
     return [int(f) for f in chosen]
-
-
-def _matrices(mixture: Mixture) -> Any:
-    """Covariances as (k, d, d), whatever the type."""
-    k, d = np.shape(mixture.means)
-    covariances = np.asarray(mixture.covariances, np.float64)
-    if mixture.covariance_type == "tied":
-        return np.broadcast_to(covariances, (k, d, d))
-    if mixture.covariance_type == "full":
-        return covariances
-    variances = covariances[:, None] if covariances.ndim == 1 else covariances
-    return variances[..., None] * np.eye(d)

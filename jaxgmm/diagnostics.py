@@ -1,0 +1,118 @@
+"""What a fitted component stands on: rows, or a ridge, or a prior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxgmm import precision
+from jaxgmm.coordinates import Coordinates
+from jaxgmm.families.base import Conjugate
+from jaxgmm.mixture import Mixture
+from jaxgmm.soundness import spurious
+
+# More than half of a component is then not the rows'.
+_DOMINATES = 0.5
+
+
+@dataclass(frozen=True)
+class ComponentReport:
+    """One restart's components; arrays over k.
+
+    Attributes:
+        counts: N_k, the weight of the rows that the component holds.
+        reciprocal_condition: smallest over largest eigenvalue of its covariance, every feature in units of the data's
+            own standard deviation.
+        ridge_share: how much of its covariance is ridge, in the direction where that is most: 0 … 1.
+        prior_share: how much of what its covariance is estimated from is prior: 0 … 1.
+        spurious: whether it owes its likelihood to a handful of rows.
+    """
+
+    counts: Any
+    reciprocal_condition: Any
+    ridge_share: Any
+    prior_share: Any
+    spurious: Any
+
+    @property
+    def ridge_dominates(self) -> Any:
+        """Where more of the covariance is ridge than rows, in some direction."""
+        return self.ridge_share > _DOMINATES
+
+    @property
+    def prior_dominates(self) -> Any:
+        """Where the covariance owes more to the prior than to rows."""
+        return self.prior_share > _DOMINATES
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Restarts in the coordinates they were fitted in, and what they were held back by.
+
+    Attributes:
+        mixtures: leading axis r, NumPy.
+        frame: those coordinates.
+        ridge: the root of the ridge in them.
+        prior: the prior in them, NumPy; or None.
+        n_rows, total_weight: of the rows.
+    """
+
+    mixtures: Mixture
+    frame: Coordinates
+    ridge: Any
+    prior: Conjugate | None
+    n_rows: int
+    total_weight: float
+
+    def spurious(self) -> Any:
+        """Which components of which restarts owe their likelihood to a handful of rows, (r, k)."""
+        wide = self.mixtures.astype(np.float64)
+        with precision.scope(np.dtype(np.float64)):
+            widths = np.asarray(jax.vmap(lambda components: components.log_width())(wide.components))
+        return spurious(np.asarray(wide.weights), widths, self.n_rows, wide.components.rows_to_span)
+
+    def report(self, restart: int) -> ComponentReport:
+        """What there is to say of the components of one restart."""
+        mixture = self.mixtures[restart].astype(np.float64)
+        weights = np.asarray(mixture.weights, np.float64)
+        counts = weights * self.total_weight
+        prior_share = np.zeros_like(counts)
+        if self.prior is not None:
+            extra = float(self.prior.concentration) - 1
+            counts = np.maximum(weights * (self.total_weight + len(weights) * extra) - extra, 0.0)
+            prior_share = _prior_share(mixture, self.prior, counts)
+        matrices = mixture.covariance_matrices()
+        eigenvalues = np.linalg.eigvalsh(_in_feature_units(matrices, self.frame.spread))
+        return ComponentReport(
+            counts=counts,
+            reciprocal_condition=np.maximum(eigenvalues[:, 0], 0.0) / eigenvalues[:, -1],
+            ridge_share=_ridge_share(matrices, self.ridge),
+            prior_share=prior_share,
+            spurious=self.spurious()[restart],
+        )
+
+
+def _in_feature_units(matrices: Any, spread: Any) -> Any:
+    """Covariances with the data's own variance per feature, whose root is `spread`, as the unit."""
+    back = np.diag(1 / spread) if spread.ndim == 1 else np.linalg.inv(spread)
+    return back @ matrices @ back.T
+
+
+def _ridge_share(matrices: Any, ridge: Any) -> Any:
+    """The largest eigenvalue of Σ⁻¹ R Rᵀ."""
+    root = np.diag(ridge) if ridge.ndim == 1 else ridge
+    whitened = np.linalg.solve(np.linalg.cholesky(matrices), np.broadcast_to(root, matrices.shape))
+    return np.minimum(np.linalg.norm(whitened, ord=2, axis=(-2, -1)) ** 2, 1.0)
+
+
+def _prior_share(mixture: Mixture, prior: Conjugate, counts: Any) -> Any:
+    """Pseudo-rows in the denominators of covariances (of rates, for Bernoulli), over all rows in them."""
+    with precision.scope(np.dtype(np.float64)):
+        pseudo_counts, moments = mixture.components.pseudo(prior)
+        worth = np.asarray(pseudo_counts) + np.asarray(getattr(moments, "dof", 0.0))
+    if mixture.components.pooled:
+        worth, counts = np.full_like(counts, worth.sum()), np.full_like(counts, counts.sum())
+    return worth / (worth + counts)

@@ -1,0 +1,29 @@
+"""Which kernel a restart can be trusted to, by its conditioning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jaxgmm.em import KERNELS
+
+KERNEL_NAMES = tuple(KERNELS)
+
+# The shared-feature kernel errs by about ε·κ nats per row; it is left above this, and returned to well below.
+_TOLERATED_LOSS = 1e-3
+_RETURN_BELOW = 0.25
+
+
+def trusted_conditioning(dtype: Any) -> float:
+    """The κ up to which the shared-feature kernel is trusted in `dtype`."""
+    return _TOLERATED_LOSS / float(np.finfo(dtype).eps)
+
+
+def choose_kernels(kernel: str, conditioning: Any, current: Any, limit: float) -> Any:
+    """The kernel for every restart, as indices into `KERNEL_NAMES`; "auto" goes by κ, with hysteresis."""
+    if kernel != "auto":
+        return np.full(len(conditioning), KERNEL_NAMES.index(kernel))
+    shared, centred = KERNEL_NAMES.index("shared_feature"), KERNEL_NAMES.index("centred")
+    bound = np.where(current == centred, _RETURN_BELOW * limit, limit)
+    return np.where(np.asarray(conditioning, np.float64) > bound, centred, shared)

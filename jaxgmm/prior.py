@@ -1,0 +1,103 @@
+"""Priors: what a mixture's parameters are known to be near before any row is seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgmm import validation
+from jaxgmm.coordinates import Coordinates
+from jaxgmm.families import Family
+from jaxgmm.families.base import Conjugate
+
+
+@dataclass(frozen=True)
+class Prior:
+    """The conjugate prior of a mixture: its maximum a posteriori replaces the maximum of the likelihood.
+
+    Weights are Dirichlet, means and covariances normal–inverse-Wishart (diag: a normal–inverse-gamma per feature,
+    spherical: one of all features, tied: one covariance), rates of a Bernoulli mixture beta. What is left out follows
+    from the data, in the manner of mclust: weak, and whatever the units (Fraley & Raftery 2007, J. Classification 24).
+
+    Args:
+        concentration: α of the Dirichlet, at least 1: α − 1 rows more for every component.
+        mean: (d,), where means are drawn to; the data's mean.
+        mean_strength: κ, how many rows that is worth.
+        scale: the matrix Λ of the inverse Wishart, a scatter in squared units of the data: (d, d) for full and tied,
+            (d,) if diagonal, or one number; the data's own covariance over K^(2/d).
+        dof: ν, its degrees of freedom, above d − 1; d + 2.
+
+    Raises:
+        ValueError, TypeError: when a fit begins, for values out of range or of the wrong shape.
+    """
+
+    concentration: float = 1.0
+    mean: Any = None
+    mean_strength: float = 0.01
+    scale: Any = None
+    dof: float | None = None
+
+
+def conjugate(prior: Prior, family: type[Family], frame: Coordinates, k: int, dtype: np.dtype) -> Conjugate:
+    """`prior` in the coordinates of `frame`, for K = `k` components."""
+    d = len(frame.shift)
+    mean = frame.centre if prior.mean is None else frame.rows(np.asarray(prior.mean, np.float64)[None])[:, 0]
+    # In these coordinates the data's own covariance is the identity, or its diagonal is, or the mean of that.
+    scatter = np.full(d, k ** (-1.0 / d)) if prior.scale is None else _root(prior.scale, frame)
+    dof = d + 2 if prior.dof is None else prior.dof
+    numbers = (prior.concentration, mean, prior.mean_strength, scatter, dof)
+    return Conjugate(*(jnp.asarray(value, dtype) for value in numbers))
+
+
+def checked(prior: Any, family: type[Family], d: int) -> Prior | None:
+    """`prior` as a `Prior` that fits, or None.
+
+    Raises:
+        ValueError, TypeError: naming what does not fit.
+    """
+    if prior is None:
+        return None
+    if isinstance(prior, str):
+        validation.choice("prior", prior, ("default",))
+        prior = Prior()
+    if not isinstance(prior, Prior):
+        raise TypeError(f"prior must be None, 'default' or a Prior(...), got {prior!r}")
+    validation.real("prior.concentration", prior.concentration, 1.0)
+    validation.real("prior.mean_strength", prior.mean_strength)
+    if prior.mean is not None:
+        mean = np.asarray(prior.mean)
+        if mean.shape != (d,) or mean.dtype.kind not in "biuf" or not np.isfinite(mean).all():
+            raise ValueError(f"prior.mean must be {d} finite numbers, one a feature; got {prior.mean!r}")
+    if prior.dof is not None and validation.real("prior.dof", prior.dof) <= d - 1:
+        raise ValueError(f"prior.dof must be above n_features - 1 = {d - 1}, got {prior.dof}")
+    if prior.scale is not None:
+        _check_scale(prior.scale, family, d)
+    return prior
+
+
+def _check_scale(covariance: Any, family: type[Family], d: int) -> None:
+    if family.rescaling == "none":
+        raise ValueError(f"prior.scale must be None for covariance_type={family.name!r}")
+    allowed: list[tuple[int, ...]] = [()]
+    allowed += [(d,)] if family.rescaling != "scalar" else []
+    allowed += [(d, d)] if family.rescaling == "linear" else []
+    array = np.asarray(covariance)
+    if array.shape not in allowed or array.dtype.kind not in "biuf":
+        raise ValueError(
+            f"prior.scale must have shape {' or '.join(map(str, allowed))} for covariance_type={family.name!r}, "
+            f"got {array.shape}"
+        )
+    lowest = np.linalg.eigvalsh(array)[0] if array.ndim == 2 else np.min(array)
+    if not (np.isfinite(array).all() and lowest > 0):
+        raise ValueError(f"prior.scale must be positive definite, got smallest eigenvalue {lowest:g}")
+
+
+def _root(covariance: Any, frame: Coordinates) -> Any:
+    """A root of `covariance`, of the data, in the coordinates of `frame`."""
+    covariance = np.asarray(covariance, np.float64)
+    if covariance.ndim < 2:
+        return frame.scaled(np.broadcast_to(np.sqrt(covariance), frame.shift.shape))
+    return frame.scaled(np.linalg.cholesky(covariance))

@@ -1,0 +1,96 @@
+"""A fit as it is posed to the device: rows in coordinates of their own, and what holds parameters back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from jaxgmm.checks import check_data
+from jaxgmm.coordinates import Coordinates, coordinates, summarise
+from jaxgmm.diagnostics import Diagnosis
+from jaxgmm.drivers import Penalty
+from jaxgmm.em import log_prior
+from jaxgmm.families import Family
+from jaxgmm.families.base import Conjugate, Root
+from jaxgmm.initialization import seed_rows
+from jaxgmm.mixture import Mixture, at_rest
+from jaxgmm.prior import Prior, conjugate
+from jaxgmm.revival import Surroundings
+from jaxgmm.rows import ArrayRows
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Rows and penalties, in the coordinates of `frame`.
+
+    Attributes:
+        family, n_components, dtype: of the mixtures.
+        frame: the coordinates.
+        rows: the data in them.
+        penalty: the ridge and the prior.
+        floor: see `loop.Controls`.
+        centre, spread: of the data; see `coordinates.Coordinates`.
+    """
+
+    family: type[Family]
+    n_components: int
+    dtype: np.dtype
+    frame: Coordinates
+    rows: ArrayRows
+    penalty: Penalty
+    floor: Float[Array, " d"]
+    centre: Float[Array, " d"]
+    spread: Root
+
+    def surroundings(self, key: Key[Array, ""]) -> Surroundings:
+        """What collapsed components are revived from."""
+        return Surroundings(seed_rows(key, self.rows, self.n_components), self.centre, self.spread)
+
+    def diagnosis(self, mixtures: Mixture) -> Diagnosis:
+        """`mixtures` (leading axis r) with all that their diagnosis needs."""
+        ridge, prior = jax.tree.map(np.asarray, tuple(self.penalty))
+        rows = self.rows
+        return Diagnosis(at_rest(mixtures), self.frame, ridge, prior, int(rows.n_rows), float(rows.total_weight))
+
+
+def pose(
+    x: Any, sample_weight: Any, family: type[Family], n_components: int, reg_covar: float | Literal["auto"],
+    prior: Prior | None, dtype: np.dtype,
+) -> Problem:  # fmt: skip
+    """Checked rows `x` (n, d), all with weight, as a problem. Call inside `precision.scope(dtype)`.
+
+    Raises:
+        ValueError: the rows cannot be fitted as they are; see `checks.check_data`.
+    """
+    summary = summarise(x, sample_weight)
+    # A prior keeps covariances positive as a ridge does. Warnings should point at the line that called `fit`.
+    held = reg_covar if prior is None else "auto"
+    check_data(x, sample_weight, summary, family, n_components, held, dtype, stacklevel=4)
+    if prior is not None and reg_covar == "auto":
+        reg_covar = 0.0
+    frame = coordinates(family, x, sample_weight, summary)
+    ridge = frame.ridge(reg_covar)
+    known = None if prior is None else conjugate(prior, family, frame, n_components, dtype)
+    return Problem(
+        family=family,
+        n_components=n_components,
+        dtype=dtype,
+        frame=frame,
+        rows=ArrayRows.from_numpy(x, sample_weight, frame.rows, dtype),
+        penalty=Penalty(jnp.asarray(ridge, dtype), known),
+        floor=jnp.asarray(np.where(summary.scale > 0, frame.floor(ridge), 0.0), dtype),
+        centre=jnp.asarray(frame.centre, dtype),
+        spread=jnp.asarray(frame.spread, dtype),
+    )
+
+
+def log_priors(mixtures: Mixture, prior: Conjugate | None) -> Any:
+    """log p(θ) of each mixture, up to a constant, NumPy float64: zeros without a prior."""
+    if prior is None:
+        return np.zeros(len(mixtures.weights))
+    return np.asarray(jax.vmap(log_prior, (0, None))(mixtures, prior), np.float64)

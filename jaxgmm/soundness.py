@@ -1,0 +1,66 @@
+"""What is wrong with a mixture, component by component."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxgmm.mixture import Mixture
+from jaxgmm.status import Status
+
+# A handful: fewer rows than this many times what its parameters need to be more than a spike.
+_HANDFUL = 2
+# A handful of rows is suspect when this much narrower than the mixture's components usually are.
+_NARROW = 0.1
+
+
+class Faults(NamedTuple):
+    """What is wrong with one mixture.
+
+    Attributes:
+        status: RUNNING where nothing is, else DEGENERATE or NON_FINITE.
+        collapsed: (k,), the components that lost their rows or collapsed onto a few of them.
+    """
+
+    status: Int[Array, ""]
+    collapsed: Bool[Array, " k"]
+
+
+def faults(
+    mixture: Mixture, log_likelihood: Float[Array, ""], lenient: Bool[Array, ""], *, floor: Float[Array, " d"],
+    n_rows: Int[Array, ""], keep: Bool[Array, ""],
+) -> Faults:  # fmt: skip
+    """The faults of `mixture`; with `keep` collapsed components are none as long as everything is finite.
+
+    Args:
+        lenient: whether a component may be a handful of rows with hardly any width but the ridge's.
+        floor: that width per feature; 0 where the data are no wider themselves.
+    """
+    weights, components = mixture.weights, mixture.components
+    weightless = weights <= 10 * jnp.finfo(weights.dtype).eps
+    few = weights * n_rows < _HANDFUL * components.rows_to_span
+    collapsed = weightless | components.collapsed() | (~lenient & few & components.at_floor(floor))
+    # Collapse leaves the means finite and the factors not; anything else that is not finite is another fault.
+    lost = ~jnp.all(jnp.isfinite(components.means)) | ~jnp.all(jnp.isfinite(weights))
+    degenerate = jnp.any(collapsed)
+    fault = jnp.where(degenerate & ~keep, Status.DEGENERATE, Status.RUNNING)
+    infinite = ~jnp.isfinite(log_likelihood) & (~degenerate | keep)
+    return Faults(jnp.where(lost | infinite, Status.NON_FINITE, fault).astype(jnp.int32), collapsed)
+
+
+def spurious(
+    weights: Float[np.ndarray, "r k"], log_width: Float[np.ndarray, "r k"], n_rows: int, span: int
+) -> np.ndarray:
+    """Which components owe their likelihood to a handful of rows: few of them, and far narrower than is usual.
+
+    Args:
+        weights: of the components.
+        log_width: see `Family.log_width`.
+        n_rows: how many rows were fitted.
+        span: see `Family.rows_to_span`.
+    """
+    usual = np.sum(weights * log_width, axis=-1, keepdims=True)
+    return (weights * n_rows < _HANDFUL * span) & (log_width < usual + np.log(_NARROW))

@@ -1,0 +1,77 @@
+"""When a restart has converged: by what a step gained, by how far it moved, or by what is still to gain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxgmm.mixture import Mixture
+
+#: what `tol` may be compared with
+CRITERIA = ("log_likelihood", "parameters", "aitken")
+
+# Gains are watched over this many steps: rounding shows in gains that cancel.
+_WINDOW = 32
+# A mean log-likelihood ℓ is resolved to some ε(1 + |ℓ|); gains below this many of them may be rounding.
+_ROUNDING = 64
+# Steady progress adds gains up. Of gains that are noise, sums stay below this part of their sizes.
+_CANCELLED = 0.25
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Progress:
+    """What is remembered of a restart's gains, nats per row; leading axis r.
+
+    Attributes:
+        gain: the last one; NaN at first.
+        drift: their sum since the window began.
+        wander: the sum of their sizes.
+        steps: how many they are.
+    """
+
+    gain: Float[Array, " r"]
+    drift: Float[Array, " r"]
+    wander: Float[Array, " r"]
+    steps: Int[Array, " r"]
+
+    @classmethod
+    def none(cls, like: Float[Array, " r"]) -> Progress:
+        zero = jnp.zeros_like(like)
+        return cls(jnp.full_like(like, jnp.nan), zero, zero, jnp.zeros(like.shape, jnp.int32))
+
+    def after(self, gain: Float[Array, " r"]) -> Progress:
+        """With one more gain; a full window is forgotten first."""
+        full = self.steps >= _WINDOW
+        drift, wander, steps = (jnp.where(full, 0, a) for a in (self.drift, self.wander, self.steps))
+        return Progress(gain, drift + gain, wander + jnp.abs(gain), steps + 1)
+
+    def rounding(self, log_likelihood: Float[Array, " r"]) -> Bool[Array, " r"]:
+        """Whether a whole window of gains was nothing but rounding, at this mean log-likelihood."""
+        noise = _ROUNDING * jnp.finfo(self.drift.dtype).eps * (1 + jnp.abs(log_likelihood))
+        small = self.wander <= self.steps * noise
+        return (self.steps >= _WINDOW) & small & (jnp.abs(self.drift) <= _CANCELLED * self.wander)
+
+
+def settled(
+    criterion: str, tol: Float[Array, ""], gain: Float[Array, " r"], previous: Float[Array, " r"], old: Mixture,
+    new: Mixture,
+) -> Bool[Array, " r"]:  # fmt: skip
+    """Whether the step from `old` to `new`, which gained `gain` after one of `previous`, changed less than `tol`.
+
+    "log_likelihood": the gain. "parameters": the largest move, in standard deviations for means, relative for
+    covariance factors, absolute for weights. "aitken": what a geometric series of gains would still add (Böhning et
+    al. 1994).
+    """
+    if criterion == "parameters":
+        moved = jax.vmap(lambda a, b: a.components.move(b.components))(old, new)
+        return jnp.maximum(moved, jnp.max(jnp.abs(new.weights - old.weights), axis=-1)) < tol
+    small = jnp.abs(gain) < tol
+    if criterion == "log_likelihood":
+        return small
+    rate = gain / previous
+    remaining = gain * rate / (1 - rate)
+    return small & ((gain <= 0) | ((rate < 1) & (remaining < tol)))
