@@ -7,6 +7,7 @@
 
 from typing import Any
 
+from jaxgmm.checks import DataWarning
 from jaxgmm.drivers import EM
 from jaxgmm.fit import fit
 from jaxgmm.mixture import Mixture
@@ -18,8 +19,8 @@ from jaxgmm.status import Status
 
 __version__ = "0.1.0"
 
-__all__ = ["EM", "BlockInfo", "FitError", "FitResult", "FitWarning", "Gradient", "Mixture", "ModelFileError", "Prior"]
-__all__ += ["Status", "fit", "load", "save"]
+__all__ = ["EM", "BlockInfo", "DataWarning", "FitError", "FitResult", "FitWarning", "Gradient", "Mixture"]
+__all__ += ["ModelFileError", "Prior", "Status", "fit", "load", "save"]
 
 
 def __getattr__(name: str) -> Any:

@@ -99,8 +99,7 @@ def fit(
         raise ValueError(f"n_components must be at most the number of rows{weighted}, {present}; got {n_components}")
     tol, max_iter = validation.real("tol", tol), validation.integer("max_iter", max_iter, 0)
     patience = np.inf if max_seconds is None else validation.real("max_seconds", max_seconds)
-    if reg_covar != "auto":
-        reg_covar = validation.real("reg_covar", reg_covar)
+    reg_covar = validation.real_or_word("reg_covar", reg_covar, ("auto",))
     prior = checked_prior(prior, family, x.shape[1])
     driver = EM() if driver is None else driver
     if isinstance(driver, type) or not (hasattr(driver, "init") and hasattr(driver, "step")):

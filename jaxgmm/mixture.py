@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from jaxgmm import precision, validation
+from jaxgmm import arrays, precision, validation
 from jaxgmm.density import answer
 from jaxgmm.density import joint_log_prob as joint_log_prob
 from jaxgmm.density import posterior as posterior
@@ -59,17 +59,15 @@ class Mixture:
             dtype: float32 or float64; that of the inputs by default.
 
         Raises:
-            ValueError: wrong shapes, weights off the simplex, covariances not positive definite.
+            TypeError: not real numbers.
+            ValueError: wrong shapes, NaN, weights off the simplex, covariances not positive definite.
         """
         family = FAMILIES[validation.choice("covariance_type", covariance_type, FAMILIES)]
-        arrays: list[Any] = [None if a is None else np.asarray(a) for a in (weights, means, covariances)]
-        dtype = precision.compute_dtype(*arrays, dtype=dtype)
-        for name, array in zip(("weights", "means", "covariances"), arrays, strict=True):
-            if array is not None and not np.isfinite(array.astype(np.float64)).all():
-                raise ValueError(f"{name} must be finite, got {array[~np.isfinite(array)].flat[0]}")
-        pi: Any
-        mu: Any
-        pi, mu, sigma = (a if a is None else a.astype(dtype) for a in arrays)
+        pi, mu = arrays.finite("weights", weights), arrays.finite("means", means)
+        sigma = None if covariances is None else arrays.finite("covariances", covariances)
+        dtype = precision.compute_dtype(pi, mu, sigma, dtype=dtype)
+        pi, mu = arrays.finite("weights", pi, dtype), arrays.finite("means", mu, dtype)
+        sigma = None if sigma is None else arrays.finite("covariances", sigma, dtype)
         if pi.ndim < 1 or mu.shape[:-1] != pi.shape:
             raise ValueError(f"weights must have shape (..., k) = {mu.shape[:-1]} as means do, got {pi.shape}")
         if (pi < 0).any() or not np.allclose(pi.sum(-1), 1, atol=1e-3 if dtype == np.float32 else 1e-6):

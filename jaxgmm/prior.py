@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgmm import validation
+from jaxgmm import arrays, validation
 from jaxgmm.coordinates import Coordinates
 from jaxgmm.families import Family
 from jaxgmm.families.base import Conjugate
@@ -68,8 +68,8 @@ def checked(prior: Any, family: type[Family], d: int) -> Prior | None:
     validation.real("prior.concentration", prior.concentration, 1.0)
     validation.real("prior.mean_strength", prior.mean_strength)
     if prior.mean is not None:
-        mean = np.asarray(prior.mean)
-        if mean.shape != (d,) or mean.dtype.kind not in "biuf" or not np.isfinite(mean).all():
+        mean = arrays.finite("prior.mean", prior.mean)
+        if mean.shape != (d,):
             raise ValueError(f"prior.mean must be {d} finite numbers, one a feature; got {prior.mean!r}")
     if prior.dof is not None and validation.real("prior.dof", prior.dof) <= d - 1:
         raise ValueError(f"prior.dof must be above n_features - 1 = {d - 1}, got {prior.dof}")
@@ -84,14 +84,16 @@ def _check_scale(covariance: Any, family: type[Family], d: int) -> None:
     allowed: list[tuple[int, ...]] = [()]
     allowed += [(d,)] if family.rescaling != "scalar" else []
     allowed += [(d, d)] if family.rescaling == "linear" else []
-    array = np.asarray(covariance)
-    if array.shape not in allowed or array.dtype.kind not in "biuf":
+    array = arrays.finite("prior.scale", covariance, np.float64)
+    if array.shape not in allowed:
         raise ValueError(
             f"prior.scale must have shape {' or '.join(map(str, allowed))} for covariance_type={family.name!r}, "
             f"got {array.shape}"
         )
+    if array.ndim == 2 and np.abs(array - array.T).max() > 1e-5 * np.abs(array).max():
+        raise ValueError(f"prior.scale must be symmetric, got a difference of {np.abs(array - array.T).max():g}")
     lowest = np.linalg.eigvalsh(array)[0] if array.ndim == 2 else np.min(array)
-    if not (np.isfinite(array).all() and lowest > 0):
+    if not lowest > 0:
         raise ValueError(f"prior.scale must be positive definite, got smallest eigenvalue {lowest:g}")
 
 

@@ -44,11 +44,11 @@ def checked_init(init: Any, n_init: int | None, family: type[Family], k: int, sh
             assigned = np.asarray(init)
         except ValueError as error:
             raise ValueError(f"init must be a rectangular array, if it is an array: {error}") from None
-        if assigned.dtype.kind in "iu" and assigned.ndim in (1, 2) and assigned.shape[-1] == n:
+        if assigned.dtype.kind in "iu" and assigned.ndim in (1, 2) and assigned.shape[-1] == n and assigned.size:
             assigned = assigned.reshape(-1, n).astype(np.int32)
-            if assigned.min(initial=0) < 0 or assigned.max() >= k:
+            if assigned.min() < 0 or assigned.max() >= k:
                 raise ValueError(f"init labels must lie in 0 … {k - 1}, got {assigned.min()} … {assigned.max()}")
-        elif assigned.dtype.kind == "f" and assigned.ndim in (2, 3) and assigned.shape[-2:] == (n, k):
+        elif assigned.dtype.kind == "f" and assigned.ndim in (2, 3) and assigned.shape[-2:] == (n, k) and assigned.size:
             assigned = assigned.reshape(-1, n, k)
             if not ((assigned >= 0).all() and np.allclose(assigned.sum(-1), 1, atol=1e-3)):
                 raise ValueError("init responsibilities must be at least 0 and sum to 1 over components")

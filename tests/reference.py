@@ -28,6 +28,12 @@ def log_prob(kind: str, means: np.ndarray, covariances: np.ndarray, x: np.ndarra
     return np.stack(columns, axis=1)
 
 
+def responsibilities(m, x: np.ndarray) -> np.ndarray:
+    """r (n, k) of a `Mixture`."""
+    joint = np.log(m.weights) + log_prob(m.covariance_type, m.means, m.covariances, x)
+    return np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
+
+
 def em_iteration(
     kind: str,
     weights: np.ndarray,

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import pickle
+import re
 import shlex
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +19,7 @@ from typer.testing import CliRunner
 
 import jaxgmm
 from jaxgmm.cli.app import app
+from jaxgmm.cli.errors import _MEMORY, _OPTIONS, _WORDS, in_options
 
 CSV = str(DATA / "faithful.csv")
 
@@ -29,6 +35,8 @@ def _bad_files(folder: Path) -> None:
     np.save(folder / "good.npy", whole)
     (folder / "cut.npy").write_bytes((folder / "good.npy").read_bytes()[:-9])
     np.save(folder / "objects.npy", np.array([[1, "a"]], object), allow_pickle=True)
+    np.savez(folder / "objects.npz", np.array([[1, "a"]], object))
+    (folder / "pickle.npy").write_bytes(pickle.dumps(whole))
     (folder / "garbage.npy").write_bytes(b"no such thing")
     np.savez(folder / "two.npz", a=whole, b=whole)
     (folder / "cut.npz").write_bytes((folder / "two.npz").read_bytes()[:100])
@@ -38,7 +46,11 @@ def _bad_files(folder: Path) -> None:
     (folder / "ragged.csv").write_text("1,2\n3\n")
     (folder / "latin.csv").write_bytes(b"1,2\n3,\xe9\n")
     (folder / "bad.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0garbage!")
-    jaxgmm.save(folder / "batch.safetensors", jaxgmm.fit(0, whole, 1, n_init=2, max_iter=1).mixtures)
+    for name, k in (("one", 1), ("two", 2)):
+        mixture = jaxgmm.Mixture.create(np.full(k, 1 / k), whole[:k], np.tile(np.eye(2), (k, 1, 1)))
+        jaxgmm.save(folder / f"{name}.safetensors", mixture)
+    twice = jaxgmm.Mixture.create(np.ones((2, 1)), np.zeros((2, 1, 2)), np.tile(np.eye(2), (2, 1, 1, 1)))
+    jaxgmm.save(folder / "batch.safetensors", twice)
     (folder / "folder.npy").mkdir()
 
 
@@ -58,31 +70,46 @@ FIT = "fit good.npy -k 2 -o m.safetensors"
         ("fit absent.npy -k 2 -o m.safetensors", "absent.npy: No such file"),
         ("fit folder.npy -k 2 -o m.safetensors", "folder.npy: is a folder"),
         ("fit good.dat -k 2 -o m.safetensors", "must end in"),
-        ("fit cut.npy -k 2 -o m.safetensors", "cut.npy: cannot be read"),
-        ("fit objects.npy -k 2 -o m.safetensors", "never unpickled"),
-        ("fit garbage.npy -k 2 -o m.safetensors", "never unpickled"),
+        (
+            "fit cut.npy -k 2 -o m.safetensors",
+            "cut.npy: is truncated: shape (20, 2) of float64 takes 320 bytes, there are 311",
+        ),
+        ("fit objects.npy -k 2 -o m.safetensors", "holds Python objects, which are never unpickled"),
+        ("fit objects.npz -k 2 -o m.safetensors", "holds Python objects, which are never unpickled"),
+        ("fit garbage.npy -k 2 -o m.safetensors", "garbage.npy: cannot be read as .npy"),
+        ("fit pickle.npy -k 2 -o m.safetensors", "pickle.npy: cannot be read as .npy"),
         ("fit cut.npz -k 2 -o m.safetensors", "cut.npz: cannot be read"),
         ("fit two.npz -k 2 -o m.safetensors", "--array; it holds a, b"),
         ("fit two.npz --array c -k 2 -o m.safetensors", "no array 'c'"),
         ("fit good.npy --array c -k 2 -o m.safetensors", "--array names an array in a .npz"),
-        ("fit flat.npy -k 2 -o m.safetensors", "flat.npy must have shape (n, d)"),
+        ("fit flat.npy -k 2 -o m.safetensors", "flat.npy: must hold rows of shape (n, d), got an array of shape (3,)"),
         ("fit nan.npy -k 2 -o m.safetensors", "got nan at row 1, column 1"),
         ("fit ragged.csv -k 2 -o m.safetensors", "ragged.csv:2:2"),
         ("fit latin.csv -k 2 -o m.safetensors", "not text in UTF-8"),
-        ("fit good.npy -k 99 -o m.safetensors", "n_components must be at most the number of rows"),
+        ("fit good.npy -k 99 -o m.safetensors", "--components (-k) must be at most the number of rows, 20; got 99"),
         ("fit good.npy -k 0 -o m.safetensors", "--components"),
         ("fit good.npy -k two -o m.safetensors", "--components"),
         ("fit good.npy -o m.safetensors", "--components"),
         ("fit good.npy -k 2", "--out"),
         (f"{FIT} --covariance ful", "did you mean 'full'?"),
-        (f"{FIT} --covariance bernoulli", "only 0 and 1"),
+        (f"{FIT} --covariance bernoulli", "the data must hold only 0 and 1 for --covariance bernoulli"),
         (f"{FIT} --driver sgd", "--driver must be one of"),
         (f"{FIT} --kernel fast", "--kernel must be one of"),
         (f"{FIT} --dtype float16", "--dtype must be one of"),
         (f"{FIT} --init kmean", "did you mean 'kmeans'?"),
         (f"{FIT} --init batch.safetensors", "holds a batch"),
         (f"{FIT} --tol -1", "--tol"),
-        (f"{FIT} --tol nan", "tol"),
+        (f"{FIT} --tol nan", "--tol"),
+        (f"{FIT} --tol inf", "--tol must be a finite number"),
+        (f"{FIT} --max-iter 3000000000", "--max-iter must be at most 2147483647"),
+        (
+            f"{FIT} --init one.safetensors",
+            "--init must be a full mixture with 2 components and 2 features, got full with 1",
+        ),
+        (
+            f"{FIT} --init two.safetensors -r 3",
+            "--restarts must be left out or be 1, the starts that --init holds; got 3",
+        ),
         (f"{FIT} --learning-rate 0.1", "--learning-rate is for --driver adam"),
         (f"{FIT} --bogus", "--bogus"),
         ("fit good.npy -k 2 -o m.pickle", "must end in .safetensors"),
@@ -127,6 +154,94 @@ def test_what_nobody_foresaw_is_still_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(jaxgmm, "fit", lambda *args, **options: 1 / 0)
     found = jax_gmm("fit", CSV, "-k", 2, "-o", tmp_path / "m.safetensors", code=1)
     assert found.stderr == "jaxgmm: unexpected ZeroDivisionError: division by zero\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "naming"),
+    [
+        (
+            MemoryError(),
+            "out of memory: lower --restarts or -k, use --dtype float32 or --covariance diag, or fit to fewer",
+        ),
+        (MemoryError("no room: lower n_init, or dtype='float32'"), "no room: lower --restarts, or --dtype float32"),
+        (MemoryError("Unable to allocate 74.5 GiB for an array"), "out of memory (74.5 GiB wanted): lower --restarts"),
+        (
+            RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 800 bytes."),
+            "out of memory (800 bytes wanted): lower",
+        ),
+    ],
+)
+def test_out_of_memory_says_what_to_change(error, naming, tmp_path, monkeypatch):
+    def fail(*args, **options):
+        raise error
+
+    monkeypatch.setattr(jaxgmm, "fit", fail)
+    found = jax_gmm("fit", CSV, "-k", 2, "-o", tmp_path / "m.safetensors", code=3)
+    assert found.stderr.startswith(f"jaxgmm: {naming}")
+    assert len(found.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("librarys", "command_lines"),
+    [
+        ("n_init must be at least 1, got 0", "--restarts must be at least 1, got 0"),
+        ("x must be finite, got nan at row 7, column 2", "the data must be finite, got nan at row 7, column 2"),
+        ("max_iter was reached first: raise max_iter, or loosen tol.", "--max-iter was reached first: raise --max-iter, or loosen --tol."),
+        ("raise reg_covar, lower n_components, or start more", "raise --reg-covar, lower --components (-k), or start more"),
+        ('fewer than n_components=5; use n_components=3', "fewer than --components 5; use --components 3"),
+        ('use covariance_type="diag", or dtype="float64"', "use --covariance diag, or --dtype float64"),
+        ("reg_covar=1e-06 is large", "--reg-covar 1e-06 is large"),
+        ("init labels, starts that init holds", "--init labels, starts that --init holds"),
+        ("key must be a JAX key", "--seed must be a JAX key"),
+        ("the key to a kernel, tol and init; x", "the key to a kernel, tol and init; x"),
+        ("n_init.npy: n_init/x, --init must", "n_init.npy: n_init/x, --init must"),
+    ],
+)  # fmt: skip
+def test_messages_speak_of_the_command_lines_options(librarys, command_lines):
+    assert in_options(librarys) == command_lines
+
+
+def test_the_options_spoken_of_exist():
+    text = jax_gmm("fit", "--help").stdout
+    named = {
+        option for words in (*_OPTIONS.values(), *_WORDS.values(), _MEMORY) for option in re.findall(r"--[\w-]+", words)
+    }
+    assert len(named) > 10
+    for option in named:
+        assert re.search(rf"{option}\b", text), option
+
+
+def test_a_file_named_like_an_argument_keeps_its_name(tmp_path):
+    path = tmp_path / "n_init n_components.npy"
+    np.save(path, np.full((4, 2), np.nan))
+    found = jax_gmm("fit", path, "-k", 2, "-o", tmp_path / "m.safetensors", code=2)
+    assert f"{path}: must be finite, got nan at row 0, column 0" in found.stderr
+
+
+def test_warnings_speak_of_options_too(tmp_path, monkeypatch):
+    def fit(*args, **options):
+        warnings.warn("lower n_components", stacklevel=1)
+        raise jaxgmm.FitError("raise reg_covar")
+
+    monkeypatch.setattr(jaxgmm, "fit", fit)
+    found = jax_gmm("fit", CSV, "-k", 2, "-o", tmp_path / "m.safetensors", code=3)
+    assert found.stderr == "jaxgmm: warning: lower --components (-k)\njaxgmm: raise --reg-covar\n"
+
+
+@pytest.mark.parametrize("option", ["-o", "--report"])
+def test_unwritable_output_is_found_before_the_rows_are_read(option, tmp_path, monkeypatch):
+    monkeypatch.setattr(jaxgmm, "fit", lambda *_, **__: pytest.fail("fitted first"))
+    monkeypatch.setattr("jaxgmm.cli.data.read", lambda *_, **__: pytest.fail("read first"))
+
+    def refuse(*args, **options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    # Permissions do not stop root, whom tests may run as: the file system refuses instead.
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    others = [] if option == "-o" else ["-o", tmp_path / "m.safetensors"]
+    name = "m.safetensors" if option == "-o" else "r.png"
+    found = jax_gmm("fit", CSV, "-k", 2, *others, option, tmp_path / name, code=2)
+    assert "cannot be written: Read-only file system" in found.stderr
 
 
 @pytest.mark.parametrize(
