@@ -52,6 +52,10 @@ class GeneratedRows:
     def n_slots(self) -> int:
         return self.n
 
+    @property
+    def whitener(self) -> None:
+        return None
+
     def rows(self, index: Int[Array, " b"]) -> Float[Array, "1 b"]:
         bits = _hashed(index.astype(jnp.uint32))
         side = jnp.where(bits & 1, 1.5, -1.0).astype(jnp.float32)

@@ -24,6 +24,7 @@ from jaxgmm.families import Family
 from jaxgmm.families.base import Conjugate, Root
 from jaxgmm.mixture import Mixture, joint_log_prob, posterior
 from jaxgmm.rows import Rows, chunk_size
+from jaxgmm.rows.base import two_sum
 from jaxgmm.statistics import SufficientStatistics
 
 HIGHEST = lax.Precision.HIGHEST
@@ -32,9 +33,9 @@ HIGHEST = lax.Precision.HIGHEST
 class Kernel(NamedTuple):
     """A road from rows to statistics: `prepare` once, `chunk` per chunk of rows, `finish` once."""
 
-    prepare: Callable[[Mixture], Any]
+    prepare: Callable[[Mixture, Float[Array, "d d"] | None], Any]
     chunk: Callable[[Any, Float[Array, "d b"], Float[Array, " b"]], Any]
-    finish: Callable[[Mixture, Any], tuple[Float[Array, " k"], Float[Array, ""], Any]]
+    finish: Callable[[Any, Any], tuple[Float[Array, " k"], Float[Array, ""], Any]]
     elements: Callable[[Family, int], int]
 
 
@@ -65,23 +66,42 @@ def _centred_finish(mixture: Mixture, rest: Any) -> tuple[Any, Any, Any]:
 # ---- shared features ----------------------------------------------------------------------------------------
 
 
-def _shared_prepare(mixture: Mixture) -> tuple[type[Family], Float[Array, "k f"]]:
-    natural = mixture.components.natural()
-    return type(mixture.components), natural.at[:, 0].add(jnp.log(mixture.weights))
+class _Shared(NamedTuple):
+    components: Family
+    theta: Float[Array, "k f"]
+    whitener: Float[Array, "d d"] | None
 
 
-def _shared_chunk(prepared: Any, x: Float[Array, "d b"], w: Float[Array, " b"]) -> _Sums:
-    family, theta = prepared
-    phi = family.features(x)
+def _uncorrelated(components: Family, whitener: Float[Array, "d d"] | None) -> Family:
+    """The components of W x. Their whitened coordinates y are the same, and so are the moments."""
+    if whitener is None:
+        return components
+    with jax.default_matmul_precision("highest"):
+        return components.affine(jnp.zeros_like(whitener[0]), whitener)
+
+
+def _shared_prepare(mixture: Mixture, whitener: Float[Array, "d d"] | None) -> _Shared:
+    components = _uncorrelated(mixture.components, whitener)
+    volume = 0.0 if whitener is None else jnp.sum(jnp.log(jnp.diagonal(whitener)))
+    theta = components.natural().at[:, 0].add(jnp.log(mixture.weights) + volume)
+    return _Shared(components, theta, whitener)
+
+
+def _shared_chunk(prepared: _Shared, x: Float[Array, "d b"], w: Float[Array, " b"]) -> _Sums:
+    components, theta, whitener = prepared
+    # Correlations of the data as a whole would be conditioning lost; they are taken out here, where a chunk at a time
+    # is rounded, and not from the rows, where `centred` would find them rounded too.
+    x = x if whitener is None else jnp.matmul(whitener, x, precision=HIGHEST)
+    phi = components.features(x)
     r, log_p = posterior(jnp.einsum("kf,fb->kb", theta, phi, precision=HIGHEST), w)
     sums = jnp.einsum("kb,fb->kf", r, phi, precision=HIGHEST)
-    common = jnp.einsum("gb,b->g", family.common_features(x), w, precision=HIGHEST)
+    common = jnp.einsum("gb,b->g", components.common_features(x), w, precision=HIGHEST)
     return _Sums(_weighted(log_p, w), jnp.sum(w), (sums, common))
 
 
-def _shared_finish(mixture: Mixture, rest: Any) -> tuple[Any, Any, Any]:
+def _shared_finish(prepared: _Shared, rest: Any) -> tuple[Any, Any, Any]:
     sums, common = rest
-    components = mixture.components
+    components = prepared.components
     shared = jnp.sum(components.common_natural() * common)
     return sums[:, 0], shared, components.moments_from_features(sums, common)
 
@@ -94,7 +114,7 @@ def _shared_elements(components: Family, batch: int) -> int:
 KERNELS: dict[str, Kernel] = {
     "shared_feature": Kernel(_shared_prepare, _shared_chunk, _shared_finish, _shared_elements),
     "centred": Kernel(
-        lambda mixture: mixture,
+        lambda mixture, _: mixture,
         _centred_chunk,
         _centred_finish,
         lambda components, batch: 2 * batch * components.n_components * components.n_features,
@@ -127,12 +147,14 @@ def e_step(mixture: Mixture, rows: Rows, *, kernel: str = "centred", chunk: int 
     road = KERNELS[kernel]
 
     def one(mixture: Mixture) -> SufficientStatistics:
-        prepared = road.prepare(mixture)
+        prepared = road.prepare(mixture, rows.whitener)
         value, error = rows.total(lambda x, w, _: road.chunk(prepared, x, w), chunk)
-        counts, shared, moments = road.finish(mixture, jax.tree.map(jnp.add, value.rest, error.rest))
+        counts, shared, moments = road.finish(prepared, jax.tree.map(jnp.add, value.rest, error.rest))
+        # Large where it is not zero; the error pair would be worth little without what is dropped here.
+        high, low = two_sum(value.log_likelihood, shared)
         return SufficientStatistics(
-            log_likelihood=value.log_likelihood + shared,
-            log_likelihood_error=error.log_likelihood,
+            log_likelihood=high,
+            log_likelihood_error=error.log_likelihood + low,
             total_weight=value.total_weight + error.total_weight,
             counts=counts,
             moments=moments,
@@ -141,6 +163,11 @@ def e_step(mixture: Mixture, rows: Rows, *, kernel: str = "centred", chunk: int 
     for _ in range(mixture.weights.ndim - 1):
         one = jax.vmap(one)
     return one(mixture)
+
+
+def conditioning(mixture: Mixture, rows: Rows) -> Float[Array, ""]:
+    """κ of `mixture` as the shared-feature kernel sees `rows` (`Family.conditioning`)."""
+    return _uncorrelated(mixture.components, rows.whitener).conditioning()
 
 
 def m_step(mixture: Mixture, statistics: SufficientStatistics, ridge: Root, prior: Conjugate | None = None) -> Mixture:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxgmm.drivers import Driver, Penalty, State
-from jaxgmm.em import e_step, pass_chunk
+from jaxgmm.em import conditioning, e_step, pass_chunk
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import Rows
 from jaxgmm.soundness import Faults, faults
@@ -95,7 +95,7 @@ def start(
     status = jnp.where((found.status == Status.RUNNING) & (controls.max_iter <= 0), Status.MAX_ITER, found.status)
     zero = jnp.zeros_like(status)
     progress = Progress.none(state.log_likelihood)
-    return Pool(state, status, zero, conditioning_of(starts), found.collapsed, lenient, progress)
+    return Pool(state, status, zero, conditioning_of(starts, rows), found.collapsed, lenient, progress)
 
 
 def _faults(mixtures: Mixture, log_p: Float[Array, " r"], lenient: Any, rows: Rows, controls: Controls) -> Faults:
@@ -104,8 +104,8 @@ def _faults(mixtures: Mixture, log_p: Float[Array, " r"], lenient: Any, rows: Ro
 
 
 @jax.jit
-def conditioning_of(mixtures: Mixture) -> Float[Array, " r"]:
-    return jax.vmap(lambda mixture: mixture.components.conditioning())(mixtures)
+def conditioning_of(mixtures: Mixture, rows: Rows) -> Float[Array, " r"]:
+    return jax.vmap(lambda mixture: conditioning(mixture, rows))(mixtures)
 
 
 @partial(jax.jit, static_argnames="kernel")
@@ -133,9 +133,9 @@ def block(
         estep = _stepper(batch, kernel, old.mixture, controls)
         new = jax.vmap(lambda s: driver.step(s, estep, controls.penalty))(old)
         found = _faults(new.mixture, new.log_likelihood, now.lenient, rows, controls)
-        conditioning = conditioning_of(new.mixture)
+        kappa = conditioning_of(new.mixture, batch)
         running = moving(now)
-        accepted = running & (found.status == Status.RUNNING) & ~(conditioning > limit)
+        accepted = running & (found.status == Status.RUNNING) & ~(kappa > limit)
         faulty = running & (found.status != Status.RUNNING)
 
         gain = _gain(old, new) / rows.total_weight
@@ -155,7 +155,7 @@ def block(
             state=state,
             status=status,
             n_iter=n_iter,
-            conditioning=jnp.where(running & ~faulty, conditioning, now.conditioning),
+            conditioning=jnp.where(running & ~faulty, kappa, now.conditioning),
             collapsed=where(faulty, found.collapsed, now.collapsed),
             lenient=now.lenient,
             progress=where(accepted, progress, now.progress),

@@ -45,8 +45,7 @@ def conjugate(prior: Prior, family: type[Family], frame: Coordinates, k: int, dt
     """`prior` in the coordinates of `frame`, for K = `k` components."""
     d = len(frame.shift)
     mean = frame.centre if prior.mean is None else frame.rows(np.asarray(prior.mean, np.float64)[None])[:, 0]
-    # In these coordinates the data's own covariance is the identity, or its diagonal is, or the mean of that.
-    scatter = np.full(d, k ** (-1.0 / d)) if prior.scale is None else _root(prior.scale, frame)
+    scatter = k ** (-1.0 / d) * frame.own if prior.scale is None else _root(prior.scale, frame)
     dof = d + 2 if prior.dof is None else prior.dof
     numbers = (prior.concentration, mean, prior.mean_strength, scatter, dof)
     return Conjugate(*(jnp.asarray(value, dtype) for value in numbers))

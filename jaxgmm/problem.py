@@ -81,7 +81,7 @@ def pose(
         n_components=n_components,
         dtype=dtype,
         frame=frame,
-        rows=ArrayRows.from_numpy(x, sample_weight, frame.rows, dtype),
+        rows=ArrayRows.from_numpy(x, sample_weight, frame.rows, dtype, frame.whitener),
         penalty=Penalty(jnp.asarray(ridge, dtype), known),
         floor=jnp.asarray(np.where(summary.scale > 0, frame.floor(ridge), 0.0), dtype),
         centre=jnp.asarray(frame.centre, dtype),

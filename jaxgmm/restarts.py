@@ -109,7 +109,7 @@ class _Loop:
         self.share = driver.share_of_rows(self.n_rows)
         per_row = KERNELS["shared_feature"].elements(starts.components, 1) - starts.n_components
         self.work = 4.0 * rows.n_slots * self.share * per_row * starts.n_components
-        self.kernels = choose_kernels(kernel, loop.conditioning_of(starts), np.full(self.n, -1), self.limit)
+        self.kernels = choose_kernels(kernel, loop.conditioning_of(starts, rows), np.full(self.n, -1), self.limit)
         self.pool = self._started(starts)
         self.status = np.array(self.pool.status)
         self.sizes = {name: self.n for name in KERNEL_NAMES}

@@ -87,7 +87,7 @@ class FullGaussian(Gaussian):
         return jnp.diagonal(self.scale_tril, axis1=-2, axis2=-1)
 
     def spread(self) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
-        return tri.squared_norm(self.scale_tril), tri.squared_norm(tri.inverse(self.scale_tril))
+        return tri.squared_norm(self.scale_tril), tri.largest_eigenvalue(tri.inverse(self.scale_tril))
 
     def scatter(self, root: Root) -> Float[Array, "k d d"]:
         return tri.gram(tri.whitened(self.scale_tril, root))

@@ -106,7 +106,7 @@ class TiedGaussian(Gaussian):
         return jnp.broadcast_to(jnp.diagonal(self.scale_tril), self.means.shape)
 
     def spread(self) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        return tri.squared_norm(self.scale_tril), tri.squared_norm(tri.inverse(self.scale_tril))
+        return tri.squared_norm(self.scale_tril), tri.largest_eigenvalue(tri.inverse(self.scale_tril))
 
     def ridge_trace(self, ridge: Root) -> Float[Array, " k"]:
         trace = tri.squared_norm(tri.whitened(self.scale_tril, ridge))

@@ -21,12 +21,13 @@ _ALIGNMENT = 16
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class ArrayRows:
-    """Rows minor and padded with zero weights: x (d, m), weights (m,), m ≥ n."""
+    """Rows minor and padded with zero weights: x (d, m), weights (m,), m ≥ n; `whitener` as in `rows.base`."""
 
     x: Float[Array, "d m"]
     weights: Float[Array, " m"]
     total_weight: Float[Array, ""]
     n_rows: Int[Array, ""]
+    whitener: Float[Array, "d d"] | None = None
 
     @classmethod
     def from_array(cls, x: Float[Array, "n d"], sample_weight: Float[Array, " n"] | None = None) -> ArrayRows:
@@ -40,8 +41,9 @@ class ArrayRows:
 
     @classmethod
     def from_numpy(
-        cls, x: Any, sample_weight: Any, transform: Callable[[Any], Any], dtype: np.dtype, block: int = 1 << 16
-    ) -> ArrayRows:
+        cls, x: Any, sample_weight: Any, transform: Callable[[Any], Any], dtype: np.dtype, whitener: Any = None,
+        block: int = 1 << 16,
+    ) -> ArrayRows:  # fmt: skip
         """Lays out `transform` of rows (b, d), which gives (d, b) in float64, block by block."""
         n, d = x.shape
         m = n + -n % _ALIGNMENT
@@ -53,7 +55,8 @@ class ArrayRows:
         weights[:n] = 1 if sample_weight is None else sample_weight
         laid[:, weights == 0] = 0  # 0 · ∞ is no nothing: a row without weight must not overflow in a product
         total = np.asarray(n if sample_weight is None else np.sum(sample_weight, dtype=np.float64), dtype)
-        return cls(jnp.asarray(laid), jnp.asarray(weights), jnp.asarray(total), jnp.asarray(n, jnp.int32))
+        whitener = None if whitener is None else jnp.asarray(whitener, dtype)
+        return cls(jnp.asarray(laid), jnp.asarray(weights), jnp.asarray(total), jnp.asarray(n, jnp.int32), whitener)
 
     @property
     def n_features(self) -> int:
@@ -66,7 +69,7 @@ class ArrayRows:
     def take(self, index: Int[Array, " b"]) -> ArrayRows:
         """The rows at `index`, in that order, as rows of their own."""
         weights = self.weights[index]
-        return ArrayRows(self.x[:, index], weights, jnp.sum(weights), jnp.asarray(index.shape[0]))
+        return ArrayRows(self.x[:, index], weights, jnp.sum(weights), jnp.asarray(index.shape[0]), self.whitener)
 
     def total(self, function: ChunkFunction, chunk: int) -> tuple[Any, Any]:
         """Σ over chunks of `function`, as (value, error); see `rows.base`."""
