@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -142,22 +142,52 @@ def test_the_real_command_is_quiet_when_piped(tmp_path):
     assert wrong.stderr == "jaxgmm: none.npy: No such file or directory\n"
 
 
-def test_interrupted_is_130_and_nothing_written(tmp_path):
-    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(20_000, 8)).astype(np.float32))
-    args = ["fit", "x.npy", "-k", "8", "-r", "8", "--tol", "0", "--max-iter", "1000000", "-o", "m.safetensors"]
-    code = "from jaxgmm.cli import app, main; print('loaded', flush=True); main()"
-    command = [sys.executable, "-c", code, *args]
+def test_interrupted_before_the_fit_is_130_and_nothing_written(tmp_path):
+    code = (
+        "import time\nfrom jaxgmm.cli import app, data, main\n"
+        "data.read = lambda *_: print('reading', flush=True) or time.sleep(60)\nmain()"
+    )
+    command = [sys.executable, "-c", code, "fit", "x.npy", "-k", "8", "-o", "m.safetensors"]
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, cwd=tmp_path, text=True, stdout=pipe, stderr=pipe)
     assert process.stdout is not None
-    assert process.stdout.readline() == "loaded\n"
-    time.sleep(3)
+    assert process.stdout.readline() == "reading\n"
     process.send_signal(signal.SIGINT)
     _, complaint = process.communicate(timeout=60)
     assert process.returncode == cli.INTERRUPTED
-    assert len(complaint.splitlines()) == 1
-    assert "interrupted" in complaint
-    assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]
+    assert complaint == "jaxgmm: interrupted; nothing was written\n"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("presses", [1, 2])
+def test_interrupted_fit(presses, tmp_path, monkeypatch):
+    """The first Ctrl-C ends the fit with the best so far, saved; the second ends the program."""
+    heard = []
+
+    @contextlib.contextmanager
+    def pressing():
+        def on_block(info):
+            heard.append(info.block)
+            if info.block == 2:
+                for _ in range(presses):
+                    signal.raise_signal(signal.SIGINT)
+
+        yield on_block
+
+    monkeypatch.setattr(progress, "bar", pressing)
+    out = tmp_path / "m.safetensors"
+    args = ["fit", CSV, "-k", "2", "-r", "2", "--tol", "0", "--max-iter", "100000", "-o", str(out), "--json"]
+    done = CliRunner().invoke(app, args)
+    assert done.exit_code == cli.INTERRUPTED
+    assert heard == [1, 2]
+    assert "ending with the best so far" in done.stderr
+    assert out.exists() == (presses == 1)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if presses == 1:
+        assert json.loads(done.stdout)["status"] == "STOPPED"
+        assert jaxgmm.load(out).n_components == 2
+    else:
+        assert "nothing was written" in done.stderr
 
 
 def test_progress_on_a_terminal_only(monkeypatch):

@@ -9,11 +9,12 @@ import typer
 
 import jaxgmm
 from jaxgmm import validation
-from jaxgmm.cli import data, options, output, progress, summary
+from jaxgmm.cli import INTERRUPTED, data, options, output, progress, summary
 from jaxgmm.cli.errors import Commands
+from jaxgmm.cli.interrupt import interruptible
 from jaxgmm.families import FAMILIES
 from jaxgmm.initialization import METHODS
-from jaxgmm.restarts import KERNEL_NAMES
+from jaxgmm.kernel_choice import KERNEL_NAMES
 
 _DRIVERS = ("em", "adam", "lbfgs")
 _KERNELS = ("auto", *KERNEL_NAMES)
@@ -55,8 +56,12 @@ def fit(
     driver: options.Driver = "em",
     init: options.Init = "k-means++",
     tol: options.Tol = 1e-5,
+    stopping: options.Stopping = "log_likelihood",
     max_iter: options.MaxIter = 1000,
-    reg_covar: options.RegCovar = 1e-6,
+    max_seconds: options.MaxSeconds = None,
+    reg_covar: options.RegCovar = "auto",
+    prior: options.PriorName = None,
+    on_degenerate: options.OnDegenerate = "reinit",
     seed: options.Seed = 0,
     dtype: options.DType = None,
     kernel: options.KernelName = "auto",
@@ -71,6 +76,7 @@ def fit(
     """
     validation.choice("--covariance", covariance, FAMILIES)
     validation.choice("--kernel", kernel, _KERNELS)
+    ridge = _ridge(reg_covar)
     if dtype is not None:
         validation.choice("--dtype", dtype, _DTYPES)
     moves = _driver(driver, learning_rate)
@@ -83,10 +89,11 @@ def fit(
     rows = data.read(path, array)
     if restarts is None and isinstance(start, str):
         restarts = 16
-    with progress.bar() as on_block:
+    with progress.bar() as on_block, interruptible() as interruption:
         result = jaxgmm.fit(
             seed, rows, n_components, covariance_type=covariance, n_init=restarts, init=start, driver=moves, tol=tol,
-            max_iter=max_iter, reg_covar=reg_covar, kernel=kernel, dtype=dtype, on_block=on_block,
+            stopping=stopping, max_iter=max_iter, max_seconds=max_seconds, reg_covar=ridge, prior=prior,
+            on_degenerate=on_degenerate, kernel=kernel, dtype=dtype, on_block=interruption.watching(on_block),
         )  # fmt: skip
     jaxgmm.save(out, result.mixture)
     if report is not None:
@@ -95,9 +102,20 @@ def fit(
         output.emit_json(
             {"model": out, "report": report, "driver": driver, "seed": seed, **summary.of_fit(result, len(rows))}
         )
-        return
-    written = [str(out)] + ([] if report is None else [str(report)])
-    print("\n".join([*summary.fit_lines(result, len(rows)), f"written  {', '.join(written)}"]))
+    else:
+        written = [str(out)] + ([] if report is None else [str(report)])
+        print("\n".join([*summary.fit_lines(result, len(rows)), f"written  {', '.join(written)}"]))
+    if interruption.asked:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _ridge(value: str) -> Any:
+    """--reg-covar as a number, where it is one."""
+    try:
+        number = float(value)
+    except ValueError:
+        return validation.real_or_word("--reg-covar", value, ("auto",))
+    return validation.real("--reg-covar", number)
 
 
 def _driver(name: str, learning_rate: float | None) -> Any:

@@ -69,13 +69,41 @@ Tol = Annotated[
     ),
 ]
 MaxIter = Annotated[int, typer.Option(metavar="N", min=0, help="The most iterations a restart may take.")]
+MaxSeconds = Annotated[
+    float | None,
+    typer.Option(metavar="S", min=0, show_default="none", help="End soon after, with the best so far."),
+]
+Stopping = Annotated[
+    str,
+    typer.Option(
+        metavar="RULE",
+        help="What --tol is compared with: log_likelihood (its change), aitken (what it is predicted still to rise by) "
+        "or parameters (the largest move, in standard deviations).",
+    ),
+]
 RegCovar = Annotated[
-    float,
+    str,
     typer.Option(
         metavar="X",
-        min=0,
-        help="Added to the diagonal of every covariance, in squared units of the data. Raise it when components "
-        "collapse onto single points.",
+        help="Added to the diagonal of every covariance, in squared units of the data; auto adds 1e-6 of each "
+        "feature's variance. Raise it when components collapse onto single points.",
+    ),
+]
+PriorName = Annotated[
+    str | None,
+    typer.Option(
+        "--prior",
+        metavar="NAME",
+        show_default="none",
+        help="default: a weak conjugate prior that follows from the data, as mclust's; keeps components from "
+        "collapsing.",
+    ),
+]
+OnDegenerate = Annotated[
+    str,
+    typer.Option(
+        metavar="WHAT",
+        help="When a component loses its rows or collapses: reinit (put it elsewhere), stop (the restart) or keep.",
     ),
 ]
 DType = Annotated[
@@ -100,7 +128,7 @@ LearningRate = Annotated[
         metavar="X",
         min=0,
         show_default="0.05",
-        help="Step size of --driver adam, in free parameters of the standardized data.",
+        help="Step size of --driver adam, relative to the start: in standard deviations of each component.",
     ),
 ]
 Report = Annotated[

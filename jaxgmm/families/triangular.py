@@ -115,7 +115,7 @@ def squared_norm(a: Float[Array, "*k d d"]) -> Float[Array, "*k"]:
 
 
 def largest_eigenvalue(a: Float[Array, "*k d d"]) -> Float[Array, "*k"]:
-    """An upper bound of λmax(A Aᵀ), at most d^¼ too large: the trace of its fourth power leaves little of the others."""
+    """An upper bound of λmax(A Aᵀ), at most d^¼ too large: in the trace of its fourth power the others hardly count."""
     size = squared_norm(a)
     shares = gram(a) / size[..., None, None]  # whose powers do not overflow
     return size * squared_norm(_product(shares, shares)) ** 0.25

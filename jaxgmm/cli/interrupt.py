@@ -1,0 +1,52 @@
+"""Ctrl-C during a fit: the first asks it to end with the best so far, the second ends the program."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from jaxgmm import BlockInfo
+
+OnBlock = Callable[[BlockInfo], bool | None]
+
+
+class Interruption:
+    """Whether Ctrl-C has been pressed."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self, *_: Any) -> None:
+        """The signal's handler."""
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        print("jaxgmm: ending with the best so far; Ctrl-C again to end at once", file=sys.stderr)
+
+    def watching(self, on_block: OnBlock | None) -> OnBlock:
+        """`on_block`, which then ends the fit once Ctrl-C has been pressed."""
+
+        def told(info: BlockInfo) -> bool:
+            if on_block is not None:
+                on_block(info)
+            return self.asked
+
+        return told
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[Interruption]:
+    """Within it Ctrl-C is a question. Elsewhere than in the main thread, where signals are not heard, it is not."""
+    interruption = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption
+        return
+    before = signal.signal(signal.SIGINT, interruption)
+    try:
+        yield interruption
+    finally:
+        signal.signal(signal.SIGINT, before)
