@@ -25,7 +25,7 @@ from jaxgmm.rows.base import ChunkFunction, compensated_add
 
 KERNEL = "centred"
 #: chunks of the smallest and largest size that `rows.base.chunk_size` gives, each with the largest number of rows
-CHUNKS = {8192: 10**9, 128: 10**8}
+CHUNKS = {2048: 10**9, 128: 10**8}
 SMALLEST = 10**4
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import jaxgmm
 from jaxgmm import FitResult
 from jaxgmm.persistence import write_whole
+from jaxgmm.status import SOUND
 
 N_COMPONENTS = 12
 TOL = 1e-4
@@ -93,7 +94,7 @@ def run(
     # The starts themselves, so that every driver sets out from the same ones.
     starts = fit("starts", n_init=n_restarts, max_iter=0).mixtures
     em = fit("EM", init=starts, tol=TOL, max_iter=max_iter)
-    few = np.argsort(-np.where(np.isfinite(em.log_likelihood), em.log_likelihood, -np.inf))[:n_few]
+    few = np.argsort(-np.where(np.isin(em.status, SOUND), em.log_likelihood, -np.inf), kind="stable")[:n_few]
     say_em(em, len(x), say)
 
     gradients = {}

@@ -55,7 +55,7 @@ class Diagnosis:
     Attributes:
         mixtures: leading axis r, NumPy.
         frame: those coordinates.
-        ridge: the root of the ridge in them.
+        ridge: the ridge's standard deviation per feature, in them.
         prior: the prior in them, NumPy; or None.
         n_rows, total_weight: of the rows.
     """
@@ -96,15 +96,13 @@ class Diagnosis:
 
 
 def _in_feature_units(matrices: Any, spread: Any) -> Any:
-    """Covariances with the data's own variance per feature, whose root is `spread`, as the unit."""
-    back = np.diag(1 / spread) if spread.ndim == 1 else np.linalg.inv(spread)
-    return back @ matrices @ back.T
+    """Covariances with the data's own standard deviation per feature, `spread`, as the unit."""
+    return matrices / (spread[:, None] * spread)
 
 
 def _ridge_share(matrices: Any, ridge: Any) -> Any:
     """The largest eigenvalue of Σ⁻¹ R Rᵀ."""
-    root = np.diag(ridge) if ridge.ndim == 1 else ridge
-    whitened = np.linalg.solve(np.linalg.cholesky(matrices), np.broadcast_to(root, matrices.shape))
+    whitened = np.linalg.solve(np.linalg.cholesky(matrices), np.broadcast_to(np.diag(ridge), matrices.shape))
     return np.minimum(np.linalg.norm(whitened, ord=2, axis=(-2, -1)) ** 2, 1.0)
 
 

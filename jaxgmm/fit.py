@@ -40,7 +40,7 @@ def fit(
     max_iter: int = 1000,
     max_seconds: float | None = None,
     reg_covar: float | Literal["auto"] = "auto",
-    prior: Prior | Literal["default"] | None = None,
+    prior: Prior | str | None = None,
     on_degenerate: str = "reinit",
     kernel: str = "auto",
     dtype: Any = None,

@@ -17,7 +17,6 @@ from jaxtyping import Array, Float, Int, Key
 
 from jaxgmm.em import m_step, statistics_of
 from jaxgmm.families import Family, TiedGaussian
-from jaxgmm.families import triangular as tri
 from jaxgmm.families.base import Root
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import ArrayRows, chunk_size
@@ -90,18 +89,18 @@ def _kmeans_plusplus(key: Key[Array, ""], rows: ArrayRows, n_components: int) ->
 
 @partial(jax.jit, static_argnames=("method", "n_components"))
 def _centres(
-    keys: Key[Array, " r"], rows: ArrayRows, spread: Root, method: Callable[..., Any], n_components: int
+    keys: Key[Array, " r"], rows: ArrayRows, spread: Float[Array, " d"], method: Callable[..., Any], n_components: int
 ) -> Float[Array, "r k d"]:
-    # Features count alike in distances, however they correlate: that is what `spread` undoes.
-    apart = tri.inverse(spread) @ rows.x if spread.ndim == 2 else rows.x / spread[:, None]
-    alike = replace(rows, x=apart)
+    alike = replace(rows, x=rows.x / spread[:, None])  # features count alike in distances, however they correlate
     together = max(1, _SEED_ELEMENTS // (4 * rows.x.size))
     seeds = jax.lax.map(lambda key: method(key, alike, n_components), keys, batch_size=together)
     return rows.x.T[seeds]
 
 
 @partial(jax.jit, static_argnames="family")
-def _from_centres(centres: Float[Array, "r k d"], family: type[Family], centre: Array, spread: Root) -> Mixture:
+def _from_centres(
+    centres: Float[Array, "r k d"], family: type[Family], centre: Array, spread: Float[Array, " d"]
+) -> Mixture:
     """Uniform weights, and the data's own per-feature variances about every centre."""
     components = jax.vmap(lambda means: family.from_means(means, centre, spread))(centres)
     return Mixture(jnp.full(centres.shape[:2], 1 / centres.shape[1], centres.dtype), components)
@@ -163,7 +162,7 @@ def _from_random_responsibilities(
 
 @partial(jax.jit, static_argnames="family")
 def _from_kmeans(
-    centres: Float[Array, "r k d"], rows: ArrayRows, family: type[Family], ridge: Root, spread: Root
+    centres: Float[Array, "r k d"], rows: ArrayRows, family: type[Family], ridge: Root, spread: Float[Array, " d"]
 ) -> Mixture:
     """Lloyd's rounds from `centres`, then one M-step from the nearest centres: hard EM with one fixed spread."""
     r, k, d = centres.shape
@@ -196,7 +195,7 @@ METHODS = ("k-means++", "kmeans", "random_from_data", "random")
 
 def initialize(
     key: Key[Array, ""], rows: ArrayRows, family: type[Family], n_components: int, n_init: int, method: str,
-    ridge: Root, centre: Float[Array, " d"], spread: Root,
+    ridge: Root, centre: Float[Array, " d"], spread: Float[Array, " d"],
 ) -> Mixture:  # fmt: skip
     """`n_init` starts by one of `METHODS`, in the rows' coordinates; leading axis r."""
     # Keys of restarts are fold_in(key, 0, 1, …); the shared sample takes the last number there is.

@@ -16,7 +16,7 @@ from jaxgmm.diagnostics import Diagnosis
 from jaxgmm.drivers import Penalty
 from jaxgmm.em import log_prior
 from jaxgmm.families import Family
-from jaxgmm.families.base import Conjugate, Root
+from jaxgmm.families.base import Conjugate
 from jaxgmm.initialization import seed_rows
 from jaxgmm.mixture import Mixture, at_rest
 from jaxgmm.prior import Prior, conjugate
@@ -45,7 +45,7 @@ class Problem:
     penalty: Penalty
     floor: Float[Array, " d"]
     centre: Float[Array, " d"]
-    spread: Root
+    spread: Float[Array, " d"]
 
     def surroundings(self, key: Key[Array, ""]) -> Surroundings:
         """What collapsed components are revived from."""

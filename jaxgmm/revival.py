@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxgmm.drivers import Driver
-from jaxgmm.families.base import Root
 from jaxgmm.loop import Controls, Pool, put, start, taken
 from jaxgmm.mixture import Mixture, joint_log_prob, posterior
 from jaxgmm.rows import ArrayRows, Rows
@@ -31,7 +30,7 @@ class Surroundings:
 
     sample: ArrayRows
     centre: Float[Array, " d"]
-    spread: Root
+    spread: Float[Array, " d"]
 
 
 @partial(jax.jit, static_argnames="kernel")

@@ -124,7 +124,7 @@ def _single_gaussian(mixture: Any) -> Mixture:
         raise ValueError(f"mixture must be a Mixture, got {type(mixture).__name__}{hint}")
     if mixture.batch_shape:
         raise ValueError(f"mixture must be a single one, got leading axes {mixture.batch_shape}; index it first")
-    if mixture.covariances is None or mixture.covariance_type == "bernoulli":
+    if mixture.covariance_type == "bernoulli":
         raise ValueError(f"mixture must be Gaussian, got {mixture.covariance_type!r}")
     return mixture
 

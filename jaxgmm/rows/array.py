@@ -34,6 +34,7 @@ class ArrayRows:
         """Lays out `x` (n, d). Pure: works under `jit`, and takes rows as they come (see `coordinates`)."""
         n = x.shape[0]
         weights = jnp.ones(n, x.dtype) if sample_weight is None else jnp.asarray(sample_weight, x.dtype)
+        x = jnp.where(weights[:, None] > 0, x, 0)  # 0 · ∞ is no nothing: see `from_numpy`
         padding = -n % _ALIGNMENT
         return cls(
             jnp.pad(x.T, ((0, 0), (0, padding))), jnp.pad(weights, (0, padding)), jnp.sum(weights), jnp.asarray(n)
