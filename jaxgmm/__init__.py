@@ -11,9 +11,9 @@ from jaxgmm.checks import DataWarning
 from jaxgmm.drivers import EM
 from jaxgmm.fit import fit
 from jaxgmm.mixture import Mixture
+from jaxgmm.outcome import BlockInfo
 from jaxgmm.persistence import ModelFileError, load, save
 from jaxgmm.prior import Prior
-from jaxgmm.restarts import BlockInfo
 from jaxgmm.result import FitError, FitResult, FitWarning
 from jaxgmm.status import Status
 

@@ -146,11 +146,8 @@ def _check_ridge_needed(summary: Any, family: type[Family], reg_covar: float | s
     constant = ~_varied(summary)
     if reg_covar != 0 or not constant.any() or (family.name == "spherical" and not constant.all()):
         return
-    what = (
-        "rows that differ, got equal rows"
-        if constant.all()
-        else f"columns that vary, got {_columns(constant)} constant"
-    )
+    columns = f"columns that vary, got {_columns(constant)} constant"
+    what = "rows that differ, got equal rows" if constant.all() else columns
     raise ValueError(
         f'x must have {what}, or reg_covar must be positive, got 0: a variance would be 0; use reg_covar="auto"'
     )

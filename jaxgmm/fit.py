@@ -16,10 +16,11 @@ from jaxgmm.drivers import EM, Driver
 from jaxgmm.families import FAMILIES
 from jaxgmm.kernel_choice import KERNEL_NAMES
 from jaxgmm.loop import Controls
+from jaxgmm.outcome import BlockInfo
 from jaxgmm.prior import Prior
 from jaxgmm.prior import checked as checked_prior
 from jaxgmm.problem import log_priors, pose
-from jaxgmm.restarts import BlockInfo, run
+from jaxgmm.restarts import run
 from jaxgmm.result import FitResult, best_restart
 from jaxgmm.starts import checked_init, make_starts
 from jaxgmm.stopping import CRITERIA

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from jaxgmm.kernel_choice import KERNEL_NAMES, choose_kernels, trusted_condition
 from jaxgmm.loop import Controls, Pool
 from jaxgmm.memory import within_memory
 from jaxgmm.mixture import Mixture
+from jaxgmm.outcome import BlockInfo, Run
 from jaxgmm.revival import REVIVALS, Surroundings, revive
 from jaxgmm.rows import Rows
 from jaxgmm.status import SOUND, Status
@@ -30,42 +31,6 @@ from jaxgmm.status import SOUND, Status
 _BLOCK_WORK = 1e11
 # Smaller batches compile anew: only worth it when a step is this much work.
 _COMPACTION_WORK = 1e9
-
-
-@dataclass(frozen=True)
-class BlockInfo:
-    """What `on_block` hears after every block. If it returns True the fit ends there, with what it has.
-
-    Attributes:
-        block: how many blocks are done.
-        n_iter: the most steps that a restart has taken.
-        max_iter: their limit.
-        n_restarts, n_active: restarts in all, and still running.
-        best: the highest mean log-likelihood so far among sound restarts, nats per row.
-        rows: restart-rows read so far: the sum over restarts of the rows they read.
-    """
-
-    block: int
-    n_iter: int
-    max_iter: int
-    n_restarts: int
-    n_active: int
-    best: float
-    rows: float
-
-
-@dataclass
-class Run:
-    """Where the restarts ended; arrays over r, log-likelihoods in float64."""
-
-    mixtures: Mixture
-    log_likelihood: Any
-    status: Any
-    n_iter: Any
-    passes: Any
-    kernel: Any
-    revivals: Any
-    history: Any
 
 
 def size_class(active: int, current: int, work_per_restart: float) -> int:

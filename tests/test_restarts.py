@@ -148,6 +148,32 @@ def test_a_collapsed_component_may_be_kept(faithful):
     np.testing.assert_array_equal(report.ridge_dominates, [False, True])
 
 
+def test_a_spurious_optimum_loses_to_a_sound_one(faithful):
+    """A spike on five rows that nearly coincide has by far the higher likelihood, for no good reason."""
+    near = np.array([[0, 0], [1e-5, 1e-4], [-1e-5, 1.5e-4], [0.5e-5, -1e-4]])
+    x = np.concatenate([faithful, faithful[100] + near])
+    sound = jaxgmm.fit(0, x, 3, n_init=5).mixture
+    two = jaxgmm.fit(0, x, 2, n_init=5).mixture
+    spike = Mixture.create(
+        [*two.weights * 0.985, 0.015], [*two.means, x[100]], [*two.covariances, np.diag([1e-10, 1e-8])]
+    )
+    both = jax.tree.map(lambda a, b: np.stack([a, b]), sound, spike)
+    result = jaxgmm.fit(0, x, 3, init=both, reg_covar=1e-13)
+    assert result.log_likelihood[1] > result.log_likelihood[0] + 50
+    np.testing.assert_array_equal(result.spurious, [False, True])
+    assert result.best == 0
+    np.testing.assert_array_equal(result.components(1).spurious, [False, False, True])
+    assert not result.components().spurious.any()
+
+
+def test_units_change_nothing(faithful):
+    """At 1e-8 of the scale the default ridge still is no blob."""
+    one = jaxgmm.fit(0, faithful, 2, n_init=4)
+    tiny = jaxgmm.fit(0, faithful * 1e-8, 2, n_init=4)
+    np.testing.assert_array_equal(tiny.mixture.predict(faithful * 1e-8), one.mixture.predict(faithful))
+    np.testing.assert_allclose(tiny.mixture.means * 1e8, one.mixture.means, rtol=1e-4)
+
+
 def test_a_component_that_lost_its_rows_is_put_on_others(faithful):
     """Revived from the key, deterministically; the two clusters are found after all."""
     start = Mixture.create([0.5, 0.5], [[3.5, 70.0], [500.0, 9000.0]], np.stack([np.diag([1.0, 180.0])] * 2))

@@ -1,0 +1,44 @@
+"""What a run of many restarts says: while it goes, and at its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from jaxgmm.mixture import Mixture
+
+
+@dataclass(frozen=True)
+class BlockInfo:
+    """What `on_block` hears after every block. If it returns True the fit ends there, with what it has.
+
+    Attributes:
+        block: how many blocks are done.
+        n_iter: the most steps that a restart has taken.
+        max_iter: their limit.
+        n_restarts, n_active: restarts in all, and still running.
+        best: the highest mean log-likelihood so far among sound restarts, nats per row.
+        rows: restart-rows read so far: the sum over restarts of the rows they read.
+    """
+
+    block: int
+    n_iter: int
+    max_iter: int
+    n_restarts: int
+    n_active: int
+    best: float
+    rows: float
+
+
+@dataclass
+class Run:
+    """Where the restarts ended; arrays over r, log-likelihoods in float64."""
+
+    mixtures: Mixture
+    log_likelihood: Any
+    status: Any
+    n_iter: Any
+    passes: Any
+    kernel: Any
+    revivals: Any
+    history: Any

@@ -1,0 +1,152 @@
+"""Breaks the core on purpose, one line at a time, in a copy of the repository: every break must turn a test red."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+RED, BROKEN = 1, 2
+
+
+class Mutation(NamedTuple):
+    """One line of `file` with `old` replaced by `new`; `tests` are what should notice."""
+
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+TEXTBOOK = "tests/test_families.py::test_one_em_iteration_is_the_textbook_update"
+MODE = "tests/test_prior.py::test_the_m_step_is_the_mode_given_responsibilities"
+REPORTED = "tests/test_laws.py::test_what_is_reported_is_what_the_mixture_says"
+
+# fmt: off
+MUTATIONS = {
+    # densities
+    "sign of the quadratic": Mutation("families/gaussian.py", "return -0.5 * jnp.sum(y * y, axis=1)", "return 0.5 * jnp.sum(y * y, axis=1)", "tests/test_families.py::test_log_prob_is_the_textbook_density"),
+    "no log-determinant": Mutation("families/gaussian.py", "normaliser = self.log_det() + 0.5", "normaliser = 0 * self.log_det() + 0.5", "tests/test_families.py::test_log_prob_is_the_textbook_density"),
+    "pairs counted once": Mutation("families/triangular.py", "np.where(i == j, 1, 2)", "np.where(i == j, 1, 1)", "tests/test_em.py::test_kernels_agree[full]"),
+    "posterior without its maximum": Mutation("density.py", "largest = jnp.max(joint, axis=0)", "largest = 0 * jnp.max(joint, axis=0)", "tests/test_em.py::test_posterior_survives_impossible_rows"),
+    "far rows fall off linearly": Mutation("density.py", "values * pull**2", "values * pull", "tests/test_far.py::test_far_densities_are_right_where_float64_has_them"),
+    "far rows not pulled": Mutation("density.py", "x / pull[:, None]", "x", "tests/test_laws.py::test_far_rows_are_finite_ordered_and_shared_out"),
+    # the pass
+    "sums without compensation": Mutation("rows/base.py", "return value, jax.tree.map(jnp.add, error, dropped)", "return value, error", "tests/test_em.py::test_compensated_sums_keep_what_float32_drops"),
+    "the last chunk repeats rows": Mutation("rows/array.py", "fresh = jnp.where(index >= number * chunk, w, 0)", "fresh = w", "tests/test_em.py::test_any_chunk_size_gives_the_same_statistics[full-centred]"),
+    "impossible rows without weight count": Mutation("em.py", "jnp.sum(jnp.where(w > 0, w * x, 0.0))", "jnp.sum(w * x)", "tests/test_em.py::test_a_row_without_weight_has_no_say_even_if_impossible"),
+    "the whitener's volume dropped": Mutation("em.py", "jnp.log(mixture.weights) + volume", "jnp.log(mixture.weights)", REPORTED),
+    "the error of the sum dropped": Mutation("restarts.py", "(np.asarray(high, np.float64) + np.asarray(low, np.float64))", "np.asarray(high, np.float64)", "tests/test_laws.py::test_float32_reports_what_its_sums_dropped"),
+    # the M-step
+    "weights not normalised": Mutation("em.py", "Mixture(shares / jnp.sum(shares)", "Mixture(shares", f"{TEXTBOOK}[diag-float64-centred]"),
+    "means not moved": Mutation("families/gaussian.py", "self.means + self.colour(offset)", "self.means", f"{TEXTBOOK}[full-float64-centred]"),
+    "offset not taken out, full": Mutation("families/full.py", " - share * offset[:, :, None] * offset[:, None, :]", "", f"{TEXTBOOK}[full-float64-centred]"),
+    "offset not taken out, tied": Mutation("families/tied.py", "(moments.second - between) / dof", "moments.second / dof", f"{TEXTBOOK}[tied-float64-centred]"),
+    "offset not taken out, diag": Mutation("families/scaled.py", " - counts[:, None] / dof * self.contract(offset**2)", "", f"{TEXTBOOK}[diag-float64-centred]"),
+    "the ridge added twice": Mutation("families/triangular.py", "cholesky(m + whitened_ridge)", "cholesky(m + 2 * whitened_ridge)", f"{TEXTBOOK}[full-float64-centred]"),
+    "the rates' ridge counted once": Mutation("families/bernoulli.py", "(1 + 2 * ridge**2)", "(1 + ridge**2)", f"{TEXTBOOK}[bernoulli-float64-centred]"),
+    "half the cross term of Q": Mutation("families/full.py", "spread + 2 * cross", "spread + cross", "tests/test_families.py::test_q_elsewhere_is_the_expected_joint[full]"),
+    # priors
+    "degrees of freedom one short": Mutation("families/full.py", "prior.dof + self.n_features + 1)", "prior.dof + self.n_features)", f"{MODE}[centred-full]"),
+    "a tied prior for each component": Mutation("families/tied.py", "(prior.dof + self.n_features + 1) / self.n_components", "prior.dof + self.n_features + 1", f"{MODE}[centred-tied]"),
+    "the prior is no part of the gain": Mutation("loop.py", "return value + (new.log_prior - old.log_prior)", "return value", "tests/test_laws.py::test_gains_are_of_the_posterior_and_signed"),
+    # the loop
+    "the gain's sign": Mutation("loop.py", "value = (new.log_likelihood - old.log_likelihood)", "value = (old.log_likelihood - new.log_likelihood)", "tests/test_laws.py::test_gains_are_of_the_posterior_and_signed"),
+    "gains not per row": Mutation("loop.py", "gain = _gain(old, new) / rows.total_weight", "gain = _gain(old, new)", "tests/test_stopping.py::test_each_rule_keeps_its_word"),
+    "the limit of conditioning ignored": Mutation("loop.py", "(found.status == Status.RUNNING) & ~(kappa > limit)", "(found.status == Status.RUNNING)", "tests/test_restarts.py::test_tight_clusters_move_to_the_centred_kernel_and_stay_right"),
+    "hysteresis inverted": Mutation("kernel_choice.py", "_RETURN_BELOW = 0.25", "_RETURN_BELOW = 4.0", "tests/test_restarts.py::test_kernels_are_chosen_by_conditioning_with_hysteresis"),
+    # soundness
+    "spurious never flagged": Mutation("soundness.py", "return (weights * n_rows < _HANDFUL * span)", "return (weights * n_rows < 0)", "tests/test_restarts.py::test_a_collapsed_component_may_be_kept"),
+    "spurious restarts may win": Mutation("result.py", "(sound & ~spurious, None)", "(sound, None)", "tests/test_restarts.py::test_the_best_is_the_best_of_the_sound"),
+    "the floor never seen": Mutation("soundness.py", "(~lenient & few & components.at_floor(floor))", "(lenient & few & components.at_floor(floor))", "tests/test_restarts.py::test_collapse_has_a_status_and_keeps_the_mixture_before_it"),
+    # coordinates
+    "volume of the coordinates, wrong way": Mutation("restarts.py", "/ self.total_weight - self.log_volume", "/ self.total_weight + self.log_volume", REPORTED),
+    "starts not shifted": Mutation("coordinates.py", "-self.shift / self.root, 1 / self.root", "0 * self.shift, 1 / self.root", "tests/test_initialization.py::test_a_given_mixture_is_the_start"),
+    "a ridge in wrong units": Mutation("coordinates.py", "return np.sqrt(AUTO_RIDGE) * self.spread", "return AUTO_RIDGE * self.spread", "tests/test_laws.py::test_the_automatic_ridge_is_a_millionth_of_each_variance"),
+}
+# fmt: on
+
+
+def copy_repository(to: Path) -> None:
+    """What git would commit, new files included."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    ).stdout.decode()
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            (to / name).write_bytes((ROOT / name).read_bytes())
+
+
+def environment(copy: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("JAXGMM_", "PYTEST_"))}
+    return kept | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def run_tests(copy: Path, tests: list[str]) -> tuple[int, str]:
+    """pytest's exit status and what it printed."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    ran = subprocess.run(command, cwd=copy, env=environment(copy), capture_output=True, text=True)
+    return ran.returncode, ran.stdout + ran.stderr
+
+
+def mutated(content: str, name: str, mutation: Mutation) -> str:
+    found = content.count(mutation.old)
+    if found != 1:
+        sys.exit(f"{name}: jaxgmm/{mutation.file} must hold {mutation.old!r} once, holds it {found} times")
+    return content.replace(mutation.old, mutation.new)
+
+
+def check_import(copy: Path) -> None:
+    command = [sys.executable, "-c", "import jaxgmm; print(jaxgmm.__file__)"]
+    imported = subprocess.run(
+        command, cwd=copy, env=environment(copy), check=True, capture_output=True, text=True
+    ).stdout
+    if not Path(imported.strip()).is_relative_to(copy):
+        sys.exit(f"tests would import {imported.strip()}, not the copy in {copy}")
+
+
+def main(names: list[str]) -> int:
+    if names == ["--list"]:
+        print("\n".join(MUTATIONS))
+        return 0
+    if unknown := [name for name in names if name not in MUTATIONS]:
+        sys.exit(f"no mutation is called {unknown[0]!r}; --list says which there are")
+    chosen = {name: MUTATIONS[name] for name in names or MUTATIONS}
+    survivors = []
+    with tempfile.TemporaryDirectory(prefix="jaxgmm mutations ") as folder:
+        copy = Path(folder).resolve()
+        copy_repository(copy)
+        check_import(copy)
+        for name, mutation in chosen.items():
+            mutated((copy / "jaxgmm" / mutation.file).read_text(), name, mutation)
+        status, output = run_tests(copy, sorted({mutation.tests for mutation in chosen.values()}))
+        if status != 0:
+            sys.exit(f"{output}\nthe tests must be green before anything is broken")
+        for name, mutation in chosen.items():
+            path = copy / "jaxgmm" / mutation.file
+            sound = path.read_text()
+            path.write_text(mutated(sound, name, mutation))
+            begun = time.perf_counter()
+            status, output = run_tests(copy, [mutation.tests])
+            path.write_text(sound)
+            if status >= BROKEN:
+                sys.exit(f"{output}\n{name}: no test ran")
+            verdict = "caught" if status == RED else "SURVIVED"
+            if status != RED:
+                survivors.append(name)
+            print(f"{verdict:9} {name:40} {time.perf_counter() - begun:5.0f} s  {mutation.tests}", flush=True)
+    print(f"{len(chosen) - len(survivors)} of {len(chosen)} caught")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
