@@ -82,7 +82,8 @@ def _answer_far(name: str, mixture: Mixture, x: Any) -> Any:
     wide = mixture.astype(np.float64)
     x = np.asarray(x, np.float64)
     with precision.scope(np.dtype(np.float64)):
-        reach = _FAR / np.maximum(1.0, np.exp(-np.min(np.asarray(wide.components.log_width()))))
+        narrowest = np.sqrt(np.min(np.linalg.eigvalsh(wide.covariance_matrices())[..., 0]))
+        reach = _FAR * np.clip(narrowest, 1e-100, 1.0)
         pull = np.maximum(np.max(np.abs(x), axis=1) / reach, 1.0)
         parts = rowwise(_FARTHER[name], wide, x / pull[:, None], np.dtype(np.float64), 1 << 12, len(wide.batch_shape))
         values = np.concatenate([np.asarray(part)[..., : stop - start] for start, stop, part in parts], axis=-1)

@@ -56,6 +56,7 @@ class Diagnosis:
         mixtures: leading axis r, NumPy.
         frame: those coordinates.
         ridge: the ridge's standard deviation per feature, in them.
+        floor: the same, but 0 where the data are hardly wider themselves.
         prior: the prior in them, NumPy; or None.
         n_rows, total_weight: of the rows.
     """
@@ -63,6 +64,7 @@ class Diagnosis:
     mixtures: Mixture
     frame: Coordinates
     ridge: Any
+    floor: Any
     prior: Conjugate | None
     n_rows: int
     total_weight: float
@@ -71,8 +73,12 @@ class Diagnosis:
         """Which components of which restarts owe their likelihood to a handful of rows, (r, k)."""
         wide = self.mixtures.astype(np.float64)
         with precision.scope(np.dtype(np.float64)):
-            widths = np.asarray(jax.vmap(lambda components: components.log_width())(wide.components))
-        return spurious(np.asarray(wide.weights), widths, self.n_rows, wide.components.rows_to_span)
+            return np.asarray(_spurious(wide, self.floor, self.n_rows))
+
+    def blurred(self, restart: int) -> Any:
+        """The components of a restart that are more ridge than rows in some direction in which the data are wide."""
+        matrices = self.mixtures[restart].covariance_matrices()
+        return np.flatnonzero(_ridge_share(matrices, np.asarray(self.floor, np.float64)) > _DOMINATES)
 
     def report(self, restart: int) -> ComponentReport:
         """What there is to say of the components of one restart."""
@@ -95,6 +101,11 @@ class Diagnosis:
         )
 
 
+# Compiled: loops over factors would otherwise be, at every call.
+_spurious = jax.jit(jax.vmap(spurious, (0, None, None)))
+_pseudo = jax.jit(lambda mixture, prior: mixture.components.pseudo(prior))
+
+
 def _in_feature_units(matrices: Any, spread: Any) -> Any:
     """Covariances with the data's own standard deviation per feature, `spread`, as the unit."""
     return matrices / (spread[:, None] * spread)
@@ -109,7 +120,7 @@ def _ridge_share(matrices: Any, ridge: Any) -> Any:
 def _prior_share(mixture: Mixture, prior: Conjugate, counts: Any) -> Any:
     """Pseudo-rows in the denominators of covariances (of rates, for Bernoulli), over all rows in them."""
     with precision.scope(np.dtype(np.float64)):
-        pseudo_counts, moments = mixture.components.pseudo(prior)
+        pseudo_counts, moments = _pseudo(mixture, prior)
         worth = np.asarray(pseudo_counts) + np.asarray(getattr(moments, "dof", 0.0))
     if mixture.components.pooled:
         worth, counts = np.full_like(counts, worth.sum()), np.full_like(counts, counts.sum())

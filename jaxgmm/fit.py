@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from jaxgmm import precision, validation
+from jaxgmm import memory, precision, validation
 from jaxgmm.drivers import EM, Driver
 from jaxgmm.families import FAMILIES
 from jaxgmm.kernel_choice import KERNEL_NAMES
@@ -21,7 +21,7 @@ from jaxgmm.prior import Prior
 from jaxgmm.prior import checked as checked_prior
 from jaxgmm.problem import log_priors, pose
 from jaxgmm.restarts import run
-from jaxgmm.result import FitResult, best_restart
+from jaxgmm.result import FitResult, best_restart, warn_of_ridge
 from jaxgmm.starts import checked_init, make_starts
 from jaxgmm.stopping import CRITERIA
 
@@ -105,6 +105,10 @@ def fit(
     driver = EM() if driver is None else driver
     if isinstance(driver, type) or not (hasattr(driver, "init") and hasattr(driver, "step")):
         raise TypeError(f"driver must be a driver such as EM() or Gradient(...), got {driver!r}")
+    if driver.stochastic and stopping != "log_likelihood":
+        raise ValueError(
+            f"stopping must be 'log_likelihood' for mini-batches, got {stopping!r}: single steps are noise"
+        )
     if on_block is not None and not callable(on_block):
         raise TypeError(f"on_block must be callable, got {on_block!r}")
     init = checked_init(init, n_init, family, n_components, x.shape)
@@ -115,7 +119,7 @@ def fit(
         kept = np.flatnonzero(sample_weight)
         x, sample_weight = x[kept], sample_weight[kept]
         init = np.take(init, kept, axis=1) if isinstance(init, np.ndarray) else init
-    with precision.scope(dtype):
+    with precision.scope(dtype), memory.explained():
         posed = pose(x, sample_weight, family, n_components, reg_covar, prior, dtype)
         starts = make_starts(key, posed, init, n_init or 1)
         controls = Controls(
@@ -138,6 +142,7 @@ def fit(
 
     dubious = diagnosis.spurious().any(axis=1)
     best = best_restart(ended.log_likelihood + held, ended.status, dubious)
+    warn_of_ridge(diagnosis.blurred(best))
     return FitResult(
         mixture=mixtures[best],
         mixtures=mixtures,

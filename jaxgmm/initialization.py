@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from jaxgmm.drivers import Penalty
 from jaxgmm.em import m_step, statistics_of
 from jaxgmm.families import Family, TiedGaussian
-from jaxgmm.families.base import Root
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import ArrayRows, chunk_size
 
@@ -111,7 +111,7 @@ def _from_centres(
 
 def _fitted(
     rows: ArrayRows, responsibilities: Callable[..., Any], family: type[Family], n_components: int,
-    ridge: Root, chunk: int,
+    penalty: Penalty, chunk: int,
 ) -> Mixture:  # fmt: skip
     """One M-step from given responsibilities, by two passes: means first, then second moments about those means."""
     zeros = jnp.zeros((n_components, rows.n_features), rows.x.dtype)
@@ -119,14 +119,14 @@ def _fitted(
     components = family.from_means(zeros, zeros[0], spread)
     for _ in range(2):
         reference = Mixture(jnp.full(n_components, 1 / n_components, rows.x.dtype), components)
-        fitted = m_step(reference, statistics_of(reference, rows, responsibilities, chunk), ridge)
+        fitted = m_step(reference, statistics_of(reference, rows, responsibilities, chunk), *penalty)
         components = family.from_means(fitted.means, fitted.means[0], spread)
     return fitted
 
 
 @partial(jax.jit, static_argnames=("family", "n_components"))
 def _from_responsibilities(
-    given: Array, rows: ArrayRows, family: type[Family], n_components: int, ridge: Root
+    given: Array, rows: ArrayRows, family: type[Family], n_components: int, penalty: Penalty
 ) -> Mixture:
     """From labels (r, n) or responsibilities (r, n, k)."""
     chunk = chunk_size(given.shape[0] * n_components * rows.n_features, rows.n_slots)
@@ -138,14 +138,14 @@ def _from_responsibilities(
             own = given[jnp.minimum(index, last)]
             return own.T if own.ndim == 2 else jax.nn.one_hot(own, n_components, axis=0, dtype=x.dtype)
 
-        return _fitted(rows, lookup, family, n_components, ridge, chunk)
+        return _fitted(rows, lookup, family, n_components, penalty, chunk)
 
     return jax.vmap(one)(given)
 
 
 @partial(jax.jit, static_argnames=("family", "n_components"))
 def _from_random_responsibilities(
-    keys: Key[Array, " r"], rows: ArrayRows, family: type[Family], n_components: int, ridge: Root
+    keys: Key[Array, " r"], rows: ArrayRows, family: type[Family], n_components: int, penalty: Penalty
 ) -> Mixture:
     chunk = chunk_size(keys.shape[0] * n_components * rows.n_features, rows.n_slots)
 
@@ -155,19 +155,19 @@ def _from_random_responsibilities(
             draws = jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(key, i), (n_components,), x.dtype))(index)
             return (draws / jnp.sum(draws, axis=1, keepdims=True)).T
 
-        return _fitted(rows, shares, family, n_components, ridge, chunk)
+        return _fitted(rows, shares, family, n_components, penalty, chunk)
 
     return jax.vmap(one)(keys)
 
 
 @partial(jax.jit, static_argnames="family")
 def _from_kmeans(
-    centres: Float[Array, "r k d"], rows: ArrayRows, family: type[Family], ridge: Root, spread: Float[Array, " d"]
+    centres: Float[Array, "r k d"], rows: ArrayRows, family: type[Family], penalty: Penalty, spread: Float[Array, " d"]
 ) -> Mixture:
     """Lloyd's rounds from `centres`, then one M-step from the nearest centres: hard EM with one fixed spread."""
     r, k, d = centres.shape
     chunk = chunk_size(2 * r * k * d, rows.n_slots)
-    no_ridge = jnp.zeros(d, ridge.dtype)
+    no_ridge = jnp.zeros(d, centres.dtype)
 
     def one(centres: Float[Array, "k d"]) -> Mixture:
         def spheres(means: Float[Array, "k d"]) -> Mixture:
@@ -182,7 +182,7 @@ def _from_kmeans(
             return m_step(mixture, statistics, no_ridge).means
 
         means = jax.lax.fori_loop(0, LLOYD_ROUNDS, lloyd, centres)
-        return _fitted(rows, partial(nearest, spheres(means)), family, k, ridge, chunk)
+        return _fitted(rows, partial(nearest, spheres(means)), family, k, penalty, chunk)
 
     return jax.vmap(one)(centres)
 
@@ -195,20 +195,22 @@ METHODS = ("k-means++", "kmeans", "random_from_data", "random")
 
 def initialize(
     key: Key[Array, ""], rows: ArrayRows, family: type[Family], n_components: int, n_init: int, method: str,
-    ridge: Root, centre: Float[Array, " d"], spread: Float[Array, " d"],
+    penalty: Penalty, centre: Float[Array, " d"], spread: Float[Array, " d"],
 ) -> Mixture:  # fmt: skip
     """`n_init` starts by one of `METHODS`, in the rows' coordinates; leading axis r."""
     # Keys of restarts are fold_in(key, 0, 1, …); the shared sample takes the last number there is.
     keys = restart_keys(key, n_init)
     if method == "random":
-        return _from_random_responsibilities(keys, rows, family, n_components, ridge)
+        return _from_random_responsibilities(keys, rows, family, n_components, penalty)
     seeds = seed_rows(jax.random.fold_in(key, np.uint32(0xFFFFFFFF)), rows, n_components)
     centres = _centres(keys, seeds, spread, _CENTRE_METHODS[method], n_components)
     if method == "kmeans":
-        return _from_kmeans(centres, rows, family, ridge, spread)
+        return _from_kmeans(centres, rows, family, penalty, spread)
     return _from_centres(centres, family, centre, spread)
 
 
-def from_assignments(given: Array, rows: ArrayRows, family: type[Family], n_components: int, ridge: Root) -> Mixture:
+def from_assignments(
+    given: Array, rows: ArrayRows, family: type[Family], n_components: int, penalty: Penalty
+) -> Mixture:
     """Starts from labels (r, n) of integers, or responsibilities (r, n, k)."""
-    return _from_responsibilities(given, rows, family, n_components, ridge)
+    return _from_responsibilities(given, rows, family, n_components, penalty)

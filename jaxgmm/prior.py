@@ -13,6 +13,9 @@ from jaxgmm.coordinates import Coordinates
 from jaxgmm.families import Family
 from jaxgmm.families.base import Conjugate
 
+# Features that say the same thing leave the data's own covariance singular.
+_SHRINKAGE = 1e-3
+
 
 @dataclass(frozen=True)
 class Prior:
@@ -27,8 +30,9 @@ class Prior:
         mean: (d,), where means are drawn to; the data's mean.
         mean_strength: κ, how many rows that is worth.
         scale: the matrix Λ of the inverse Wishart, a scatter in squared units of the data: (d, d) for full and tied,
-            (d,) if diagonal, or one number; the data's own covariance over K^(2/d).
-        dof: ν, its degrees of freedom, above d − 1; d + 2.
+            (d,) if diagonal, or one number; the data's own covariance, drawn 0.1 % towards
+            its diagonal, over K^(2/d).
+        dof: ν, its degrees of freedom, above d − 1 (diag and spherical: above 0); d + 2.
 
     Raises:
         ValueError, TypeError: when a fit begins, for values out of range or of the wrong shape.
@@ -45,7 +49,7 @@ def conjugate(prior: Prior, family: type[Family], frame: Coordinates, k: int, dt
     """`prior` in the coordinates of `frame`, for K = `k` components."""
     d = len(frame.shift)
     mean = frame.centre if prior.mean is None else frame.rows(np.asarray(prior.mean, np.float64)[None])[:, 0]
-    scatter = k ** (-1.0 / d) * frame.own if prior.scale is None else _root(prior.scale, frame)
+    scatter = k ** (-1.0 / d) * _shrunk(frame.own) if prior.scale is None else _root(prior.scale, frame)
     dof = d + 2 if prior.dof is None else prior.dof
     numbers = (prior.concentration, mean, prior.mean_strength, scatter, dof)
     return Conjugate(*(jnp.asarray(value, dtype) for value in numbers))
@@ -70,11 +74,21 @@ def checked(prior: Any, family: type[Family], d: int) -> Prior | None:
         mean = arrays.finite("prior.mean", prior.mean)
         if mean.shape != (d,):
             raise ValueError(f"prior.mean must be {d} finite numbers, one a feature; got {prior.mean!r}")
-    if prior.dof is not None and validation.real("prior.dof", prior.dof) <= d - 1:
-        raise ValueError(f"prior.dof must be above n_features - 1 = {d - 1}, got {prior.dof}")
+        if family.rescaling == "none" and not ((mean >= 0) & (mean <= 1)).all():
+            raise ValueError(f"prior.mean must lie in [0, 1] for covariance_type={family.name!r}, got {prior.mean!r}")
+    if prior.dof is not None:
+        _check_dof(prior.dof, family, d)
     if prior.scale is not None:
         _check_scale(prior.scale, family, d)
     return prior
+
+
+def _check_dof(dof: Any, family: type[Family], d: int) -> None:
+    if family.rescaling == "none":
+        raise ValueError(f"prior.dof must be None for covariance_type={family.name!r}")
+    least, words = (d - 1, f"n_features - 1 = {d - 1}") if family.rescaling == "linear" else (0, "0")
+    if validation.real("prior.dof", dof) <= least:
+        raise ValueError(f"prior.dof must be above {words}, got {dof}")
 
 
 def _check_scale(covariance: Any, family: type[Family], d: int) -> None:
@@ -94,6 +108,14 @@ def _check_scale(covariance: Any, family: type[Family], d: int) -> None:
     lowest = np.linalg.eigvalsh(array)[0] if array.ndim == 2 else np.min(array)
     if not lowest > 0:
         raise ValueError(f"prior.scale must be positive definite, got smallest eigenvalue {lowest:g}")
+
+
+def _shrunk(root: Any) -> Any:
+    """A root of a covariance drawn a little towards its diagonal: a singular one would keep nothing from collapsing."""
+    if root.ndim == 1:
+        return root
+    covariance = root @ root.T
+    return np.linalg.cholesky((1 - _SHRINKAGE) * covariance + _SHRINKAGE * np.diag(np.diagonal(covariance)))
 
 
 def _root(covariance: Any, frame: Coordinates) -> Any:

@@ -55,7 +55,15 @@ class Problem:
         """`mixtures` (leading axis r) with all that their diagnosis needs."""
         ridge, prior = jax.tree.map(np.asarray, tuple(self.penalty))
         rows = self.rows
-        return Diagnosis(at_rest(mixtures), self.frame, ridge, prior, int(rows.n_rows), float(rows.total_weight))
+        return Diagnosis(
+            at_rest(mixtures),
+            self.frame,
+            ridge,
+            np.asarray(self.floor),
+            prior,
+            int(rows.n_rows),
+            float(rows.total_weight),
+        )
 
 
 def pose(
@@ -93,4 +101,7 @@ def log_priors(mixtures: Mixture, prior: Conjugate | None) -> Any:
     """log p(θ) of each mixture, up to a constant, NumPy float64: zeros without a prior."""
     if prior is None:
         return np.zeros(len(mixtures.weights))
-    return np.asarray(jax.vmap(log_prior, (0, None))(mixtures, prior), np.float64)
+    return np.asarray(_log_priors(mixtures, prior), np.float64)
+
+
+_log_priors = jax.jit(jax.vmap(log_prior, (0, None)))

@@ -83,7 +83,7 @@ class _Loop:
         self.evaluations = 0
         self.evaluated_at = np.zeros(self.n, np.int64)
         self.exact = self._evaluated() if driver.stochastic else None
-        self.values = [self._current()[None]]
+        self.history = self._current()[:, None]
 
     def _on_device(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """`function`, given the controls too, with smaller chunks if the device has no room for it."""
@@ -123,12 +123,13 @@ class _Loop:
     def _padded(self, members: Any, size: int) -> Any:
         return np.concatenate([members, np.full(size - len(members), self.n)]).astype(np.int32)
 
-    def _one_block(self, active: Any) -> Any:
-        """Steps every running restart once round; returns mean log-likelihoods (s, r)."""
+    def _one_block(self, active: Any) -> None:
+        """Steps every running restart once round."""
         wanted = int(_BLOCK_WORK / (self.work * len(active))) + 1
         left = self.max_iter - int(np.min(np.asarray(self.pool.n_iter)[active]))
         steps = max(1, min(loop.BLOCK_STEPS, wanted, left))
-        traces = np.full((steps, self.n), np.nan)
+        before = np.asarray(self.pool.n_iter)
+        self.history = np.pad(self.history, ((0, 0), (0, steps)), constant_values=np.nan)
         trusted = self.limit if self.kernel == "auto" else np.inf
         limits = {"shared_feature": trusted, "centred": np.inf}
         for name, members in self._groups(active):
@@ -138,11 +139,12 @@ class _Loop:
                 steps=np.int32(steps), limit=limit, kernel=name,
             )  # fmt: skip
             high, low = np.asarray(trace)
-            real = members < self.n
-            traces[:, members[real]] = self._values(high, low)[:steps][:, real]
+            values = self._values(high, low)
+            for i, member in enumerate(members[members < self.n]):
+                taken = values[~np.isnan(values[:, i]), i]  # one that waited for the other kernel took no steps
+                self.history[member, before[member] + 1 : before[member] + 1 + len(taken)] = taken
         self.first += steps
         self.status = np.array(self.pool.status)
-        return traces
 
     def _revive(self) -> None:
         """Sets collapsed restarts going again that have lives left, and room to use them."""
@@ -161,6 +163,9 @@ class _Loop:
         )
         self.revivals[members] += 1
         self.status = np.array(self.pool.status)
+        self.evaluated_at = np.where(dead, -1, self.evaluated_at)
+        if not self.driver.stochastic:
+            self.history[members, n_iter[members]] = self._current()[members]
 
     def _evaluated(self) -> Any:
         """The mean log-likelihood of all rows, which costs every restart a pass."""
@@ -193,11 +198,12 @@ class _Loop:
     def run(self) -> Run:
         self._revive()
         while len(active := np.flatnonzero(self.status == Status.RUNNING)):
-            self.values.append(self._one_block(active))
+            self._one_block(active)
             self._revive()
             if self.driver.stochastic:
                 self._settle_stochastic()
-            self.kernels = choose_kernels(self.kernel, self.pool.conditioning, self.kernels, self.limit)
+            chosen = choose_kernels(self.kernel, self.pool.conditioning, self.kernels, self.limit)
+            self.kernels = np.where(self.status == Status.RUNNING, chosen, self.kernels)
             stop = self._report()
             running = self.status == Status.RUNNING
             self._end(running & stop, Status.STOPPED)
@@ -212,18 +218,12 @@ class _Loop:
             passes=self._passes(),
             kernel=np.array(KERNEL_NAMES)[self.kernels],
             revivals=self.revivals,
-            history=self._history(),
+            history=self.history[:, : int(np.max(self.pool.n_iter)) + 1],
         )
 
     def _passes(self) -> Any:
         """How often each restart has read the rows, in whole data sets."""
         return np.asarray(self.pool.state.passes, np.float64) * self.share + self.evaluations
-
-    def _history(self) -> Any:
-        """Values in the order of each restart's own steps, (r, longest + 1): restarts that waited leave no gaps."""
-        values = np.concatenate(self.values).T
-        order = np.argsort(np.isnan(values), axis=1, kind="stable")
-        return np.take_along_axis(values, order, axis=1)[:, : int(np.max(self.pool.n_iter)) + 1]
 
     def _report(self) -> bool:
         """Tells `on_block`; whether it asks to stop."""

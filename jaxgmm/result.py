@@ -112,4 +112,17 @@ def best_restart(value: Any, status: Any, spurious: Any, stacklevel: int = 3) ->
                 warnings.warn(complaint, FitWarning, stacklevel=stacklevel)
             return int(np.argmax(np.where(candidates, value, -np.inf)))
     counts = ", ".join(f"{int(np.sum(status == s))} {s.name}" for s in Status if np.any(status == s))
-    raise FitError(f"no restart stayed finite: {counts}. {Status.NON_FINITE.advice}")
+    worst = Status.NON_FINITE if np.any(status == Status.NON_FINITE) else Status.DEGENERATE
+    raise FitError(f"no restart stayed finite: {counts}. {worst.advice}")
+
+
+def warn_of_ridge(components: Any, stacklevel: int = 3) -> None:
+    """Warns of `components` of the best restart that are more ridge than rows in some direction."""
+    if len(components):
+        warnings.warn(
+            f"components {', '.join(map(str, components))} of the best restart are more ridge than rows in some "
+            "direction: lower reg_covar if clusters are that narrow beside the data as a whole, drop rows far from all "
+            "others, or lower n_components; see result.components()",
+            FitWarning,
+            stacklevel=stacklevel,
+        )

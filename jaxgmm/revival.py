@@ -75,7 +75,7 @@ def _replaced(
     fresh = family.from_means(sample.x.T[chosen], surroundings.centre, surroundings.spread)
 
     alive = jnp.where(collapsed, 0.0, mixture.weights)
-    share = jnp.sum(collapsed) / k
+    share = jnp.mean(collapsed, dtype=alive.dtype)
     kept = alive * (1 - share) / jnp.maximum(jnp.sum(alive), jnp.finfo(alive.dtype).tiny)
     weights = jnp.where(collapsed, 1 / k, kept)
     return Mixture(weights / jnp.sum(weights), mixture.components.with_replaced(collapsed, fresh))

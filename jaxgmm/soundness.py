@@ -13,6 +13,8 @@ from jaxgmm.status import Status
 
 # A handful: fewer rows than this many times what its parameters need to be more than a spike.
 _HANDFUL = 2
+# In some direction such a component is nothing but ridge when Σ⁻¹ times the ridge has a trace above this.
+_RIDGE = 0.5
 # A handful of rows is suspect when this much narrower than the mixture's components usually are.
 _NARROW = 0.1
 
@@ -42,7 +44,7 @@ def faults(
     weights, components = mixture.weights, mixture.components
     weightless = weights <= 10 * jnp.finfo(weights.dtype).eps
     few = weights * n_rows < _HANDFUL * components.rows_to_span
-    collapsed = weightless | components.collapsed() | (~lenient & few & components.at_floor(floor))
+    collapsed = weightless | components.collapsed() | (~lenient & few & (components.ridge_trace(floor) > _RIDGE))
     # Collapse leaves the means finite and the factors not; anything else that is not finite is another fault.
     lost = ~jnp.all(jnp.isfinite(components.means)) | ~jnp.all(jnp.isfinite(weights))
     degenerate = jnp.any(collapsed)
@@ -51,16 +53,13 @@ def faults(
     return Faults(jnp.where(lost | infinite, Status.NON_FINITE, fault).astype(jnp.int32), collapsed)
 
 
-def spurious(
-    weights: Float[np.ndarray, "r k"], log_width: Float[np.ndarray, "r k"], n_rows: int, span: int
-) -> np.ndarray:
-    """Which components owe their likelihood to a handful of rows: few of them, and far narrower than is usual.
+def spurious(mixture: Mixture, floor: Float[Array, " d"], n_rows: Int[Array, ""]) -> Bool[Array, " k"]:
+    """Which components owe their likelihood to a handful of rows: few of them, and narrow without good reason.
 
-    Args:
-        weights: of the components.
-        log_width: see `Family.log_width`.
-        n_rows: how many rows were fitted.
-        span: see `Family.rows_to_span`.
+    That is far narrower than the mixture's components usually are, or in some direction nothing but ridge.
     """
-    usual = np.sum(weights * log_width, axis=-1, keepdims=True)
-    return (weights * n_rows < _HANDFUL * span) & (log_width < usual + np.log(_NARROW))
+    weights, components = mixture.weights, mixture.components
+    width = components.log_width()
+    narrow = width < jnp.sum(weights * width) + np.log(_NARROW)
+    few = weights * n_rows < _HANDFUL * components.rows_to_span
+    return few & (narrow | (components.ridge_trace(floor) > _RIDGE))

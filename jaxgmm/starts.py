@@ -67,8 +67,8 @@ def make_starts(key: Key[Array, ""], problem: Problem, init: Any, n_init: int) -
     """The starts that a checked `init` means, in the coordinates of `problem`; leading axis r."""
     if isinstance(init, Mixture):
         return problem.frame.from_data(init, problem.dtype)
-    rows, family, k, ridge = problem.rows, problem.family, problem.n_components, problem.penalty.ridge
+    rows, family, k, penalty = problem.rows, problem.family, problem.n_components, problem.penalty
     if isinstance(init, str):
-        return initialize(key, rows, family, k, n_init, init, ridge, problem.centre, problem.spread)
+        return initialize(key, rows, family, k, n_init, init, penalty, problem.centre, problem.spread)
     given = jnp.asarray(init, problem.dtype if init.dtype.kind == "f" else None)
-    return from_assignments(given, rows, family, k, ridge)
+    return from_assignments(given, rows, family, k, penalty)

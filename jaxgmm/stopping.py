@@ -64,12 +64,13 @@ def settled(
 
     "log_likelihood": the gain. "parameters": the largest move, in standard deviations for means, relative for
     covariance factors, absolute for weights. "aitken": what a geometric series of gains would still add (Böhning et
-    al. 1994).
+    al. 1994). Never while gains grow: at a saddle, as where all components are alike, they begin with next to nothing.
     """
+    shrinking = gain <= previous  # nor at the first, which has none before it
     if criterion == "parameters":
         moved = jax.vmap(lambda a, b: a.components.move(b.components))(old, new)
-        return jnp.maximum(moved, jnp.max(jnp.abs(new.weights - old.weights), axis=-1)) < tol
-    small = jnp.abs(gain) < tol
+        return (jnp.maximum(moved, jnp.max(jnp.abs(new.weights - old.weights), axis=-1)) < tol) & shrinking
+    small = (jnp.abs(gain) < tol) & shrinking
     if criterion == "log_likelihood":
         return small
     rate = gain / previous

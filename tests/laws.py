@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, assume, reject, settings
 from hypothesis import strategies as st
 
 import jaxgmm
-from jaxgmm import FitResult, Mixture
+from jaxgmm import FitResult, Mixture, Status
 
 _TIMES = int(os.environ.get("JAXGMM_LAW_EXAMPLES", "0"))
 SEEDS = st.integers(0, 2**31)

@@ -25,7 +25,7 @@ class Mutation(NamedTuple):
 
 TEXTBOOK = "tests/test_families.py::test_one_em_iteration_is_the_textbook_update"
 MODE = "tests/test_prior.py::test_the_m_step_is_the_mode_given_responsibilities"
-REPORTED = "tests/test_laws.py::test_what_is_reported_is_what_the_mixture_says"
+REPORTED = "tests/test_laws.py::test_what_is_reported_is_what_the_mixture_says[full-float64-n16-d2-k3]"
 
 # fmt: off
 MUTATIONS = {
@@ -34,12 +34,12 @@ MUTATIONS = {
     "no log-determinant": Mutation("families/gaussian.py", "normaliser = self.log_det() + 0.5", "normaliser = 0 * self.log_det() + 0.5", "tests/test_families.py::test_log_prob_is_the_textbook_density"),
     "pairs counted once": Mutation("families/triangular.py", "np.where(i == j, 1, 2)", "np.where(i == j, 1, 1)", "tests/test_em.py::test_kernels_agree[full]"),
     "posterior without its maximum": Mutation("density.py", "largest = jnp.max(joint, axis=0)", "largest = 0 * jnp.max(joint, axis=0)", "tests/test_em.py::test_posterior_survives_impossible_rows"),
-    "far rows fall off linearly": Mutation("density.py", "values * pull**2", "values * pull", "tests/test_far.py::test_far_densities_are_right_where_float64_has_them"),
-    "far rows not pulled": Mutation("density.py", "x / pull[:, None]", "x", "tests/test_laws.py::test_far_rows_are_finite_ordered_and_shared_out"),
+    "far rows fall off linearly": Mutation("density.py", "values * pull**2", "values * pull", "tests/test_laws.py::test_a_row_too_far_for_one_component_is_right_for_another"),
+    "far rows not pulled": Mutation("density.py", "x / pull[:, None]", "x", "tests/test_far.py::test_far_rows_are_finite_ordered_and_shared_out"),
     # the pass
     "sums without compensation": Mutation("rows/base.py", "return value, jax.tree.map(jnp.add, error, dropped)", "return value, error", "tests/test_em.py::test_compensated_sums_keep_what_float32_drops"),
     "the last chunk repeats rows": Mutation("rows/array.py", "fresh = jnp.where(index >= number * chunk, w, 0)", "fresh = w", "tests/test_em.py::test_any_chunk_size_gives_the_same_statistics[full-centred]"),
-    "impossible rows without weight count": Mutation("em.py", "jnp.sum(jnp.where(w > 0, w * x, 0.0))", "jnp.sum(w * x)", "tests/test_em.py::test_a_row_without_weight_has_no_say_even_if_impossible"),
+    "impossible rows without weight count": Mutation("em.py", "jnp.sum(jnp.where(w > 0, w * x, 0.0))", "jnp.sum(w * x)", "tests/test_laws.py::test_padding_has_no_say_even_where_it_is_impossible"),
     "the whitener's volume dropped": Mutation("em.py", "jnp.log(mixture.weights) + volume", "jnp.log(mixture.weights)", REPORTED),
     "the error of the sum dropped": Mutation("restarts.py", "(np.asarray(high, np.float64) + np.asarray(low, np.float64))", "np.asarray(high, np.float64)", "tests/test_laws.py::test_float32_reports_what_its_sums_dropped"),
     # the M-step
@@ -58,7 +58,7 @@ MUTATIONS = {
     # the loop
     "the gain's sign": Mutation("loop.py", "value = (new.log_likelihood - old.log_likelihood)", "value = (old.log_likelihood - new.log_likelihood)", "tests/test_laws.py::test_gains_are_of_the_posterior_and_signed"),
     "gains not per row": Mutation("loop.py", "gain = _gain(old, new) / rows.total_weight", "gain = _gain(old, new)", "tests/test_stopping.py::test_each_rule_keeps_its_word"),
-    "the limit of conditioning ignored": Mutation("loop.py", "(found.status == Status.RUNNING) & ~(kappa > limit)", "(found.status == Status.RUNNING)", "tests/test_restarts.py::test_tight_clusters_move_to_the_centred_kernel_and_stay_right"),
+    "the limit of conditioning ignored": Mutation("loop.py", "(found.status == Status.RUNNING) & ~(kappa > limit)", "(found.status == Status.RUNNING)", "tests/test_laws.py::test_a_kernel_takes_no_step_to_where_it_is_wrong"),
     "hysteresis inverted": Mutation("kernel_choice.py", "_RETURN_BELOW = 0.25", "_RETURN_BELOW = 4.0", "tests/test_restarts.py::test_kernels_are_chosen_by_conditioning_with_hysteresis"),
     # soundness
     "spurious never flagged": Mutation("soundness.py", "return (weights * n_rows < _HANDFUL * span)", "return (weights * n_rows < 0)", "tests/test_restarts.py::test_a_collapsed_component_may_be_kept"),

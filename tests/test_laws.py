@@ -126,7 +126,8 @@ def test_the_answer_moves_with_the_rows(case, data):
     """Full and tied: under any matrix; diag: per axis; spherical: one scale."""
     x, seed = data.draw(clouds(case)), data.draw(SEEDS)
     rng = np.random.default_rng(seed)
-    scales = 10.0 ** rng.uniform(-3, 3, 2) * 10.0 ** data.draw(st.integers(-6, 6))
+    axes = 3 if case.family == "diag" else 1  # a matrix with a large condition would round the rows
+    scales = 10.0 ** rng.uniform(-axes, axes, 2) * 10.0 ** data.draw(st.integers(-6, 6))
     turn = np.linalg.qr(rng.normal(size=(2, 2)))[0]
     matrix = {
         "full": scales * turn, "tied": scales * turn, "diag": np.diag(scales), "spherical": scales[0] * np.eye(2),
@@ -139,7 +140,7 @@ def test_the_answer_moves_with_the_rows(case, data):
         "diag": lambda: scales**2 * covariances, "spherical": lambda: scales[0] ** 2 * covariances,
     }[case.family]()  # fmt: skip
     moved = Mixture.create(init.weights, init.means @ matrix.T + shift, mapped, covariance_type=case.family)
-    options = {"reg_covar": 0 if case.family in ("full", "tied") else "auto", "on_degenerate": "keep", "n_init": None}
+    options = {"reg_covar": 0 if case.family in ("full", "tied") else "auto", "on_degenerate": "stop", "n_init": None}
     one, other = fit(case, x, init=init, **options), fit(case, x @ matrix.T + shift, init=moved, **options)
     volume = case.n * np.log(abs(np.linalg.det(matrix)))
     for i in tame(one, x):
@@ -172,7 +173,7 @@ def test_rows_without_weight_are_absent(case, data):
     w[without] = 0
     if case.family != "bernoulli":
         x[without] *= 10.0 ** data.draw(st.integers(0, 140))
-    init = data.draw(st.sampled_from(["k-means++", "kmeans", "random_from_data", "random"]))
+    init = data.draw(st.sampled_from(["k-means++", "random"]))
     options = {"init": init, "key": data.draw(SEEDS)}
     kept = np.flatnonzero(w)
     one, other = fit(case, x, sample_weight=w, **options), fit(case, x[kept], sample_weight=w[kept], **options)
@@ -220,22 +221,33 @@ _e_step = jax.jit(lambda m, held, kernel: e_step(m, held, kernel=kernel), static
 def test_far_rows_are_finite_ordered_and_shared_out(case, dtype, data):
     case = case._replace(dtype=dtype)
     rng = np.random.default_rng(data.draw(SEEDS))
-    x = data.draw(clouds(case))
-    scales = 10.0 ** data.draw(st.integers(-6, 6))
-    fitted = fit(case, (x * scales).astype(case.dtype), key=data.draw(SEEDS))
+    scale = 10.0 ** data.draw(st.integers(-6, 6))
+    m = starts(case, data.draw(clouds(case)) * scale, data.draw(SEEDS))
     direction = rng.normal(size=2)
     direction /= np.abs(direction).max()
     farthest = {"float32": 30, "float64": 200}[case.dtype]
     # from where all components are behind
-    distances = scales * np.geomspace(1e7, 10.0 ** (farthest - 6), 24)
+    distances = scale * np.geomspace(1e7, 10.0 ** (farthest - 6), 24)
     far = (distances[:, None] * direction).astype(case.dtype)
-    log_p, shares = fitted.mixtures.score_samples(far), fitted.mixtures.responsibilities(far)
+    log_p, shares = m.score_samples(far), m.responsibilities(far)
     assert np.isfinite(log_p).all()
     assert (np.diff(log_p, axis=-1) <= 0).all()
     assert (log_p[:, 0] > log_p[:, -1]).all()
     assert not np.isnan(shares).any()
     np.testing.assert_allclose(shares.sum(-1), 1, atol=1e-5)
-    assert np.isfinite(fitted.mixtures.joint_log_prob(far)).all()
+    assert np.isfinite(m.joint_log_prob(far)).all()
+
+
+def test_padding_has_no_say_even_where_it_is_impossible():
+    """Rows are padded by zeros, whose density under components far away is 0."""
+    m = Mixture.create([1.0], [[1e100, 1e100]], [[1e-300, 1e-300]], covariance_type="diag", dtype="float64")
+    with scope():
+        assert np.isfinite(_e_step(m, rows(np.full((5, 2), 1e100)), "centred").log_likelihood)
+
+
+def test_a_row_too_far_for_one_component_is_right_for_another():
+    m = Mixture.create([0.5, 0.5], [[0.0], [0.0]], [[1e-40], [1e20]], covariance_type="diag", dtype="float64")
+    np.testing.assert_allclose(m.score_samples([[1e140]]), -0.5e260, rtol=1e-9)
 
 
 # ---- what the numbers mean ----------------------------------------------------------------------------------
@@ -246,16 +258,14 @@ def test_the_automatic_ridge_is_a_millionth_of_each_variance(case):
     """Of components on rows that coincide nothing else is left."""
     x = np.repeat([[0.0, 0.0], [3e-4, 5e6], [1e-4, 1e6]], [6, 5, 5], axis=0)
     init = np.repeat([[0, 1, 2]] * 2, [6, 5, 5], axis=1)
-    covariances = fit(case, x, init=init, on_degenerate="keep").mixture.covariance_matrices()
-    variances = np.full(2, x.var(0).mean()) if case.family == "spherical" else x.var(0)
-    np.testing.assert_allclose(
-        covariances, np.broadcast_to(np.diag(1e-6 * variances), (3, 2, 2)), rtol=1e-6, atol=1e-20
-    )
+    found = fit(case, x, init=init, on_degenerate="keep", n_init=None).mixture.covariance_matrices()
+    unit = np.full(2, np.sqrt(x.var(0).mean())) if case.family == "spherical" else x.std(0)
+    np.testing.assert_allclose(1e6 * found / np.outer(unit, unit), np.tile(np.eye(2), (3, 1, 1)), atol=1e-6)
 
 
 def test_gains_are_of_the_posterior_and_signed():
-    old, new = (State(None, *map(np.float32, values), None) for values in ((1e8, 1, 5, 1), (1e8, 3, 6.5, 2)))
-    assert _gain(old, new) == 3.5
+    old, new = (State(None, *map(np.float32, values), None) for values in ((1e8, 1, 5, 1), (1e8 + 8, 3, 6.5, 2)))
+    assert _gain(old, new) == 11.5
 
 
 def test_float32_reports_what_its_sums_dropped():
@@ -264,3 +274,16 @@ def test_float32_reports_what_its_sums_dropped():
     result = jaxgmm.fit(0, x, 1, max_iter=1)
     exact = result.mixture.astype(np.float64).log_likelihood(x.astype(np.float64))
     assert abs(result.log_likelihood[0] - exact) < 0.5 * np.spacing(np.float32(abs(exact)))
+
+
+def test_a_kernel_takes_no_step_to_where_it_is_wrong():
+    """From wide components onto tight clusters at once: the first step must already be the centred kernel's."""
+    rng = np.random.default_rng(0)
+    x = (np.repeat([[0.0, 0.0], [1.0, 1.0]], 8, axis=0) + 1e-4 * rng.normal(size=(16, 2))).astype(np.float32)
+    init = Mixture.create(
+        [0.5, 0.5], [[0.0, 0.0], [1.0, 1.0]], np.full((2, 2), 0.01), covariance_type="diag", dtype="float32"
+    )
+    options = {"covariance_type": "diag", "init": init, "max_iter": 1, "on_degenerate": "keep", "reg_covar": 0}
+    chosen, centred = (jaxgmm.fit(0, x, 2, kernel=kernel, **options) for kernel in ("auto", "centred"))
+    assert chosen.kernel[0] == "centred"
+    np.testing.assert_allclose(chosen.history, centred.history, atol=1e-4)

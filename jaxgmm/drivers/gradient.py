@@ -78,6 +78,9 @@ class Gradient:
         self.optimizer = optimizer
         self.batch_size = batch_size
         self.numbers = {name: value for name, value in settings.items() if is_number(value)}
+        rate = settings.get("learning_rate", 1.0)
+        if not callable(rate) and np.ndim(rate) == 0 and validation.real("learning_rate", rate) == 0:
+            raise ValueError("learning_rate must be above 0, got 0")
         self.settings = tuple(sorted((name, v) for name, v in settings.items() if name not in self.numbers))
         self._transformation()  # a wrong setting should fail here, where the user stands
 
@@ -127,10 +130,11 @@ class Gradient:
         priced = jax.value_and_grad(cost_of, has_aux=True)
         (cost, _), slope = priced(memory.free)
         gradient = jax.tree.map(jnp.add, memory.gradient, slope)
-        updates, optimizer = self._transformation().update(
-            gradient, memory.optimizer, memory.free,
-            value=memory.loss + cost, grad=gradient, value_fn=lambda free: likelihood(free)[0] + cost_of(free)[0],
-        )  # fmt: skip
+        with jax.default_matmul_precision("highest"):
+            updates, optimizer = self._transformation().update(
+                gradient, memory.optimizer, memory.free,
+                value=memory.loss + cost, grad=gradient, value_fn=lambda free: likelihood(free)[0] + cost_of(free)[0],
+            )  # fmt: skip
         free = optax.apply_updates(memory.free, updates)
         (cost, known), slope = priced(free)
         searched = optax.tree.get(optimizer, "num_linesearch_steps")

@@ -161,10 +161,6 @@ class Family(ABC):
     def collapsed(self) -> Bool[Array, " k"]:
         """Which components have collapsed below what the dtype can resolve."""
 
-    @abstractmethod
-    def at_floor(self, floor: Float[Array, " d"]) -> Bool[Array, " k"]:
-        """Which components are, in some feature given those before it, hardly wider than `floor`."""
-
     @property
     @abstractmethod
     def rows_to_span(self) -> int:

@@ -112,9 +112,6 @@ class Bernoulli(Family):
     def collapsed(self) -> Bool[Array, " k"]:
         return ~jnp.all((self.means >= 0) & (self.means <= 1), axis=1)
 
-    def at_floor(self, floor: Float[Array, " d"]) -> Bool[Array, " k"]:
-        return jnp.zeros(self.n_components, bool)
-
     @property
     def rows_to_span(self) -> int:
         return 0

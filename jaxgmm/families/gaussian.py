@@ -19,8 +19,6 @@ from jaxgmm.families.base import Conjugate, Family, Rescaling, Root
 
 HIGHEST = lax.Precision.HIGHEST
 LOG_2PI = float(np.log(2 * np.pi))
-# Within this factor of the floor a width owes much of itself to the ridge.
-_AT_FLOOR = 3.0
 
 
 class Moments(NamedTuple):
@@ -120,9 +118,6 @@ class Gaussian(Family):
         # A width below the rounding of the mean beside it carries no information about the data.
         floor = 4 * jnp.finfo(self.means.dtype).eps * jnp.maximum(1.0, jnp.abs(self.means))
         return ~jnp.all(self.smallest_scale() > floor, axis=1)
-
-    def at_floor(self, floor: Float[Array, " d"]) -> Bool[Array, " k"]:
-        return jnp.any(self.smallest_scale() < _AT_FLOOR * floor, axis=1)
 
     def log_width(self) -> Float[Array, " k"]:
         return self.log_det() / self.n_features
