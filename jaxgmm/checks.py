@@ -1,7 +1,6 @@
 """Rows before a fit: errors for what cannot come out right, warnings for what may not mean what it seems to.
 
-Reads the summary of the rows that the fit needs anyway; of the rows themselves only as many as it takes to see
-`n_components` different ones.
+Reads the summary of the rows that the fit needs anyway, and of the rows what it takes to see K different ones.
 """
 
 from __future__ import annotations
@@ -26,8 +25,7 @@ _RANGE = {np.dtype(np.float64): (1e-150, 1e150), np.dtype(np.float32): (1e-37, 1
 # The weights' sum and products with them stay well inside the dtype.
 _WEIGHTS = {np.dtype(np.float64): (1e-290, 1e290), np.dtype(np.float32): (1e-30, 1e30)}
 _NAMED = 6
-_FIRST_BLOCK = 1 << 10
-_LARGEST_BLOCK = 1 << 16
+_FIRST_BLOCK, _LARGEST_BLOCK = 1 << 10, 1 << 16
 
 
 class DataWarning(UserWarning):

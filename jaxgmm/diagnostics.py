@@ -16,6 +16,7 @@ from jaxgmm.soundness import spurious
 
 # More than half of a component is then not the rows'.
 _DOMINATES = 0.5
+_TINY = np.finfo(np.float64).tiny
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Diagnosis:
         eigenvalues = np.linalg.eigvalsh(_in_feature_units(matrices, self.frame.spread))
         return ComponentReport(
             counts=counts,
-            reciprocal_condition=np.maximum(eigenvalues[:, 0], 0.0) / eigenvalues[:, -1],
+            reciprocal_condition=np.maximum(eigenvalues[:, 0], 0.0) / np.maximum(eigenvalues[:, -1], _TINY),
             ridge_share=_ridge_share(matrices, self.ridge),
             prior_share=prior_share,
             spurious=self.spurious()[restart],
@@ -113,7 +114,11 @@ def _in_feature_units(matrices: Any, spread: Any) -> Any:
 
 def _ridge_share(matrices: Any, ridge: Any) -> Any:
     """The largest eigenvalue of Σ⁻¹ R Rᵀ."""
-    whitened = np.linalg.solve(np.linalg.cholesky(matrices), np.broadcast_to(np.diag(ridge), matrices.shape))
+    # By eigenvalues, as rounding leaves some matrices just short of a Cholesky factor.
+    scale = np.sqrt(np.maximum(np.einsum("kdd->kd", matrices), _TINY))
+    values, vectors = np.linalg.eigh(matrices / (scale[:, :, None] * scale[:, None, :]))
+    values = np.maximum(values, np.finfo(np.float64).eps * values[:, -1:])
+    whitened = np.swapaxes(vectors, -1, -2) * (ridge / scale)[:, None, :] / np.sqrt(values)[:, :, None]
     return np.minimum(np.linalg.norm(whitened, ord=2, axis=(-2, -1)) ** 2, 1.0)
 
 

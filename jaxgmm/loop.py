@@ -135,8 +135,10 @@ def block(
         found = _faults(new.mixture, new.log_likelihood, now.lenient, rows, controls)
         kappa = conditioning_of(new.mixture, batch)
         running = moving(now)
-        accepted = running & (found.status == Status.RUNNING) & ~(kappa > limit)
-        faulty = running & (found.status != Status.RUNNING)
+        # Before any verdict: a kernel that cannot be trusted there cannot tell a fault from its own rounding either.
+        refused = running & jnp.isfinite(limit) & ~(kappa <= limit)
+        accepted = running & ~refused & (found.status == Status.RUNNING)
+        faulty = running & ~refused & (found.status != Status.RUNNING)
 
         gain = _gain(old, new) / rows.total_weight
         n_iter = now.n_iter + accepted
@@ -155,7 +157,7 @@ def block(
             state=state,
             status=status,
             n_iter=n_iter,
-            conditioning=jnp.where(running & ~faulty, kappa, now.conditioning),
+            conditioning=jnp.where(running & ~faulty, jnp.where(jnp.isnan(kappa), jnp.inf, kappa), now.conditioning),
             collapsed=where(faulty, found.collapsed, now.collapsed),
             lenient=now.lenient,
             progress=where(accepted, progress, now.progress),
@@ -166,6 +168,21 @@ def block(
     busy = lambda carry: (carry[0] < steps) & jnp.any(moving(carry[1]))  # noqa: E731
     _, done, trace = jax.lax.while_loop(busy, step, first_carry)
     return put(pool, members, done), trace
+
+
+@partial(jax.jit, static_argnames="kernel")
+def renew(
+    driver: Driver, pool: Pool, members: Int[Array, " b"], rows: Rows, controls: Controls, kernel: str
+) -> Pool:  # fmt: skip
+    """The restarts in `members` where they stand, with statistics by another kernel: one pass.
+
+    Where a component is about to become far tighter, what the fast kernel has seen of it is mostly rounding.
+    """
+    group = taken(pool, members)
+    batch = driver.rows(rows, controls.key, jnp.zeros((), jnp.int32))
+    estep = _stepper(batch, kernel, group.state.mixture, controls)
+    state = jax.vmap(lambda s: driver.renewed(s, estep, controls.penalty))(group.state)
+    return put(pool, members, replace(group, state=state, conditioning=conditioning_of(state.mixture, rows)))
 
 
 def _gain(old: State, new: State) -> Float[Array, " r"]:

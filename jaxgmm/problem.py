@@ -54,6 +54,7 @@ class Problem:
     def diagnosis(self, mixtures: Mixture) -> Diagnosis:
         """`mixtures` (leading axis r) with all that their diagnosis needs."""
         ridge, prior = jax.tree.map(np.asarray, tuple(self.penalty))
+        ridge = ridge * (self.family.rescaling != "none")  # rates have a ridge, too, but no width for it to blur
         rows = self.rows
         return Diagnosis(
             at_rest(mixtures),
@@ -91,7 +92,7 @@ def pose(
         frame=frame,
         rows=ArrayRows.from_numpy(x, sample_weight, frame.rows, dtype, frame.whitener),
         penalty=Penalty(jnp.asarray(ridge, dtype), known),
-        floor=jnp.asarray(np.where(summary.scale > 0, frame.floor(ridge), 0.0), dtype),
+        floor=jnp.asarray(np.where((summary.scale > 0) & (family.rescaling != "none"), frame.floor(ridge), 0.0), dtype),
         centre=jnp.asarray(frame.centre, dtype),
         spread=jnp.asarray(frame.spread, dtype),
     )

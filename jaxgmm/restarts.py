@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgmm import loop
+from jaxgmm.batching import in_powers, padded, size_class
 from jaxgmm.drivers import Driver
 from jaxgmm.em import KERNELS
 from jaxgmm.kernel_choice import KERNEL_NAMES, choose_kernels, trusted_conditioning
@@ -29,16 +30,6 @@ from jaxgmm.status import SOUND, Status
 
 # A block is cut short when its steps are long, so that the host hears from it about every second on two cores.
 _BLOCK_WORK = 1e11
-# Smaller batches compile anew: only worth it when a step is this much work.
-_COMPACTION_WORK = 1e9
-
-
-def size_class(active: int, current: int, work_per_restart: float) -> int:
-    """Places for `active` restarts in a batch of `current`: half or fewer when that saves more than it compiles."""
-    size = current
-    while active <= size // 2 and work_per_restart * size >= _COMPACTION_WORK:
-        size = -(-size // 2)
-    return size
 
 
 def run(
@@ -118,10 +109,7 @@ class _Loop:
             if len(members):
                 grown = max(self.sizes[name], len(members))
                 self.sizes[name] = size_class(len(members), grown, self.work)
-                yield name, self._padded(members, self.sizes[name])
-
-    def _padded(self, members: Any, size: int) -> Any:
-        return np.concatenate([members, np.full(size - len(members), self.n)]).astype(np.int32)
+                yield name, padded(members, self.sizes[name], self.n)
 
     def _one_block(self, active: Any) -> None:
         """Steps every running restart once round."""
@@ -146,6 +134,23 @@ class _Loop:
         self.first += steps
         self.status = np.array(self.pool.status)
 
+    def _choose_kernels(self) -> None:
+        """Each running restart's kernel for the next block; for the centred one statistics are read anew."""
+        chosen = choose_kernels(self.kernel, self.pool.conditioning, self.kernels, self.limit)
+        moved = (self.status == Status.RUNNING) & (chosen > self.kernels)
+        self.kernels = np.where(self.status == Status.RUNNING, chosen, self.kernels)
+        if moved.any():
+            members = np.flatnonzero(moved)
+            self.pool = self._on_device(
+                loop.renew, self.driver, self.pool, in_powers(members, self.n), self.rows, kernel=KERNEL_NAMES[-1]
+            )
+            self._remember(members)
+
+    def _remember(self, members: Any) -> None:
+        """Puts the current values of `members` into the history, where they stand."""
+        if not self.driver.stochastic:
+            self.history[members, np.asarray(self.pool.n_iter)[members]] = self._current()[members]
+
     def _revive(self) -> None:
         """Sets collapsed restarts going again that have lives left, and room to use them."""
         n_iter = np.asarray(self.pool.n_iter)
@@ -155,17 +160,16 @@ class _Loop:
         if self.surroundings is None:
             self.surroundings = self.make_surroundings()
         members = np.flatnonzero(dead)
-        padded = self._padded(members, 1 << (len(members) - 1).bit_length())
-        lives = self.revivals[np.minimum(padded, self.n - 1)]
+        places = in_powers(members, self.n)
+        lives = self.revivals[np.minimum(places, self.n - 1)]
         # Nothing is known of the new mixtures' conditioning.
         self.pool = self._on_device(
-            revive, self.driver, self.pool, padded, lives, self.rows, self.surroundings, kernel="centred"
+            revive, self.driver, self.pool, places, lives, self.rows, self.surroundings, kernel="centred"
         )
         self.revivals[members] += 1
         self.status = np.array(self.pool.status)
         self.evaluated_at = np.where(dead, -1, self.evaluated_at)
-        if not self.driver.stochastic:
-            self.history[members, n_iter[members]] = self._current()[members]
+        self._remember(members)
 
     def _evaluated(self) -> Any:
         """The mean log-likelihood of all rows, which costs every restart a pass."""
@@ -202,8 +206,7 @@ class _Loop:
             self._revive()
             if self.driver.stochastic:
                 self._settle_stochastic()
-            chosen = choose_kernels(self.kernel, self.pool.conditioning, self.kernels, self.limit)
-            self.kernels = np.where(self.status == Status.RUNNING, chosen, self.kernels)
+            self._choose_kernels()
             stop = self._report()
             running = self.status == Status.RUNNING
             self._end(running & stop, Status.STOPPED)

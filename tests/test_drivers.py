@@ -53,7 +53,9 @@ def test_a_driver_climbs(driver, iris, starts):
 
 @pytest.mark.parametrize("name", MONOTONE)
 def test_log_likelihood_never_falls_where_promised(name, iris, starts):
-    result = jaxgmm.fit(0, iris, 3, init=starts, driver=DRIVERS[name], max_iter=60, tol=0, reg_covar=0, on_degenerate="stop")
+    result = jaxgmm.fit(
+        0, iris, 3, init=starts, driver=DRIVERS[name], max_iter=60, tol=0, reg_covar=0, on_degenerate="stop"
+    )
     assert np.nanmin(np.diff(result.history)) > -1e-9
 
 

@@ -10,8 +10,7 @@ import pytest
 from create import NAMES, controls, data, scope
 
 import jaxgmm
-from jaxgmm import FitError, Mixture, Status, loop
-from jaxgmm import restarts as module
+from jaxgmm import FitError, Mixture, Status, batching, loop
 from jaxgmm.kernel_choice import KERNEL_NAMES, choose_kernels
 from jaxgmm.restarts import run, size_class
 from jaxgmm.result import best_restart
@@ -50,7 +49,7 @@ def test_compaction_changes_nothing_but_the_batch(iris, monkeypatch):
         sizes.append(len(members))
         return original(driver, pool, members, *rest, **kernel)
 
-    monkeypatch.setattr(module, "_COMPACTION_WORK", 0.0)
+    monkeypatch.setattr(batching, "_COMPACTION_WORK", 0.0)
     monkeypatch.setattr(loop, "block", spy)
     dropped = jaxgmm.fit(3, iris, 3, **options)
     assert min(sizes) < 24

@@ -62,7 +62,9 @@ def test_aitken_sees_what_a_series_still_adds():
 def test_rounding_is_told_from_progress():
     steps, value = 32, jnp.full(4, -5.0)
     noise = 1e-7 * np.where(np.arange(steps) % 2, 1.0, -1.0)
-    gains = jnp.asarray(np.stack([noise, np.full(steps, 1e-7), 1000 * noise, np.full(steps, 1e-3)], axis=1), jnp.float32)
+    gains = jnp.asarray(
+        np.stack([noise, np.full(steps, 1e-7), 1000 * noise, np.full(steps, 1e-3)], axis=1), jnp.float32
+    )
     progress = Progress.none(value)
     for gain in gains[:-1]:
         progress = progress.after(gain)

@@ -75,6 +75,10 @@ class Driver(Protocol):
         """The state at a start."""
         ...
 
+    def renewed(self, state: State, e_step: EStep, penalty: Penalty) -> State:
+        """The same state with all that it has from the rows read anew, by a better `e_step`."""
+        ...
+
     def step(self, state: State, e_step: EStep, penalty: Penalty) -> State:
         """The state after one step."""
         ...

@@ -123,6 +123,10 @@ class Gradient:
         known = price(mixture, mixture.weights, penalty, state.memory.total_weight)(free)[1]
         return replace(state, log_prior=known)
 
+    def renewed(self, state: State, e_step: EStep, penalty: Penalty) -> State:
+        memory: _Memory = state.memory
+        return _evaluated(memory.anchor, memory.free, memory.optimizer, state.passes, state.log_prior, e_step)
+
     def step(self, state: State, e_step: EStep, penalty: Penalty) -> State:
         memory: _Memory = state.memory
         likelihood = loss(memory.anchor, e_step)
