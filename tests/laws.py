@@ -20,13 +20,15 @@ SEEDS = st.integers(0, 2**31)
 
 
 def lawful(examples: int):
-    return settings(
+    """A law of so many examples. Each case is compiled, and none but `scripts/soak` waits for all of that."""
+    drawn = settings(
         max_examples=examples * max(_TIMES, 1),
         deadline=None,
         derandomize=not _TIMES,
         print_blob=True,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.differing_executors],
     )
+    return lambda test: pytest.mark.slow(drawn(test))
 
 
 class Case(NamedTuple):
