@@ -95,6 +95,7 @@ def test_gradients_and_em_agree_on_iris(driver, iris):
     assert up.score == pytest.approx(em.score, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_gradients_and_em_agree_on_pixel_colours():
     from sklearn.datasets import load_sample_image
 

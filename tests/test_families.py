@@ -136,6 +136,7 @@ def test_any_free_parameters_are_a_mixture(name, rng):
     assert not bool(jnp.any(made.components.collapsed()))
 
 
+@pytest.mark.slow
 @everywhere
 def test_vmap_is_a_loop(name, dtype, rng):
     x = data(name, rng)

@@ -89,6 +89,7 @@ def test_every_reference_value_is_tested(reference_values):
     assert held == set(REFERENCES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", GAUSSIANS)
 def test_float32_reaches_the_optimum_of_float64(kind, iris):
     wide = jaxgmm.fit(0, iris, 3, covariance_type=kind, n_init=40, tol=1e-7)
@@ -189,6 +190,7 @@ def test_float64_rows_compute_in_float64_and_leave_jax_alone(iris):
     assert jaxgmm.fit(0, (iris * 10).astype(int), 2).mixture.dtype == np.float32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", GAUSSIANS)
 @pytest.mark.parametrize(("dtype", "offset"), [("float64", 1e8), ("float32", 1e4)])
 def test_an_offset_costs_no_more_than_the_rows_rounding(kind, dtype, offset, iris):

@@ -31,6 +31,8 @@ fuzzed = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
+pytestmark = pytest.mark.fuzz
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:

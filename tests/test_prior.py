@@ -126,6 +126,7 @@ def test_em_never_lowers_the_posterior(name, rng):
     assert (values[-1] > values[0] + 1e-3).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["full", "spherical", "bernoulli"])
 def test_gradients_find_what_em_finds(name, rng):
     x = data(name, rng, n=300)

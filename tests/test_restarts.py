@@ -220,6 +220,7 @@ def test_kernels_are_chosen_by_conditioning_with_hysteresis():
     assert names[choose_kernels("centred", [1.0, 1.0, 1.0], start, limit)].tolist() == ["centred"] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
 def test_tight_clusters_move_to_the_centred_kernel_and_stay_right(kind):
     rng = np.random.default_rng(0)
