@@ -144,7 +144,8 @@ def test_the_real_command_is_quiet_when_piped(tmp_path):
 
 def test_interrupted_before_the_fit_is_130_and_nothing_written(tmp_path):
     code = (
-        "import time\nfrom jaxgmm.cli import app, data, main\n"
+        "import signal, time\nfrom jaxgmm.cli import app, data, main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # in the background it is ignored at first
         "data.read = lambda *_: print('reading', flush=True) or time.sleep(60)\nmain()"
     )
     command = [sys.executable, "-c", code, "fit", "x.npy", "-k", "8", "-o", "m.safetensors"]
@@ -175,6 +176,7 @@ def test_interrupted_fit(presses, tmp_path, monkeypatch):
         yield on_block
 
     monkeypatch.setattr(progress, "bar", pressing)
+    heeded = signal.signal(signal.SIGINT, signal.default_int_handler)
     out = tmp_path / "m.safetensors"
     args = ["fit", CSV, "-k", "2", "-r", "2", "--tol", "0", "--max-iter", "100000", "-o", str(out), "--json"]
     done = CliRunner().invoke(app, args)
@@ -182,7 +184,7 @@ def test_interrupted_fit(presses, tmp_path, monkeypatch):
     assert heard == [1, 2]
     assert "ending with the best so far" in done.stderr
     assert out.exists() == (presses == 1)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.signal(signal.SIGINT, heeded) is signal.default_int_handler
     if presses == 1:
         assert json.loads(done.stdout)["status"] == "STOPPED"
         assert jaxgmm.load(out).n_components == 2

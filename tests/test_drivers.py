@@ -106,6 +106,7 @@ def test_gradients_and_em_agree_on_pixel_colours():
     assert up.mixture.score(x) == pytest.approx(em.mixture.score(x), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_mini_batches_approach_the_optimum(faithful):
     em = jaxgmm.fit(0, faithful, 2, n_init=5)
     driver = Gradient("adam", learning_rate=optax.exponential_decay(0.05, 100, 0.6), batch_size=64)
@@ -117,6 +118,7 @@ def test_mini_batches_approach_the_optimum(faithful):
     assert up.log_likelihood[0] == pytest.approx(exact, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_mini_batches_stop_when_all_rows_gain_no_more(faithful):
     driver = Gradient("adam", learning_rate=optax.exponential_decay(0.05, 50, 0.5), batch_size=64)
     result = jaxgmm.fit(0, faithful, 2, n_init=3, driver=driver, max_iter=5000, tol=1e-5)
@@ -124,6 +126,7 @@ def test_mini_batches_stop_when_all_rows_gain_no_more(faithful):
     assert (result.n_iter < 5000).all()
 
 
+@pytest.mark.slow
 def test_the_line_searchs_passes_are_counted(iris):
     """Every probe of the line search reads the rows once; nothing else does but the start."""
     calls = []

@@ -98,6 +98,7 @@ def test_float32_reaches_the_optimum_of_float64(kind, iris):
     assert narrow.mixture.score(iris) == pytest.approx(wide.score, abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NAMES)
 def test_permuted_rows_features_and_components_permute_the_answer(kind):
     rng = np.random.default_rng(0)
@@ -140,6 +141,7 @@ def test_moved_and_stretched_rows_give_the_moved_mixture(kind, iris):
     assert got.score == pytest.approx(plain.score - np.log(scale).sum(), abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NAMES)
 def test_integer_weights_repeat_rows_and_zero_removes_them(kind):
     rng = np.random.default_rng(1)

@@ -139,6 +139,7 @@ def test_gradients_find_what_em_finds(name, rng):
     chex.assert_trees_all_close(up.mixture, em.mixture, atol=5e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GAUSSIANS)
 def test_the_default_prior_follows_the_units(name, iris):
     """Scale and shift the data, and the answer follows: nothing in the prior knows the units."""

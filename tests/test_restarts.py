@@ -18,6 +18,7 @@ from jaxgmm.revival import REVIVALS
 from jaxgmm.rows import ArrayRows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("init", ["k-means++", "kmeans", "random_from_data", "random"])
 def test_restart_i_alone_is_restart_i_in_a_batch(init, iris):
     few = jaxgmm.fit(9, iris, 3, n_init=2, init=init, max_iter=12, tol=0)
@@ -25,6 +26,7 @@ def test_restart_i_alone_is_restart_i_in_a_batch(init, iris):
     chex.assert_trees_all_close(many.mixtures[:2], few.mixtures, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_batch_of_starts_is_a_loop_over_them(name):
     rng = np.random.default_rng(2)

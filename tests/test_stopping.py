@@ -73,6 +73,7 @@ def test_rounding_is_told_from_progress():
     assert progress.after(gains[-1]).rounding(value).tolist() == [True, False, False, False]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_tolerance_below_rounding_ends_all_the_same(seed):
     """In float32, where gains never fall below such a tol but by luck: nothing runs to max_iter."""
