@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from jaxgmm.mixture import Mixture
 
 
@@ -42,3 +44,21 @@ class Run:
     kernel: Any
     revivals: Any
     history: Any
+
+
+class History:
+    """Every restart's values in the order of its own steps, NaN where it has none; room doubles as it runs out."""
+
+    def __init__(self, at_start: Any) -> None:
+        self.values = np.asarray(at_start)[:, None]
+
+    def write(self, restart: int, place: int, values: Any) -> None:
+        """`values` of `restart` from step `place` on."""
+        held, end = self.values.shape[1], place + len(values)
+        if end > held:
+            self.values = np.pad(self.values, ((0, 0), (0, max(end, 2 * held) - held)), constant_values=np.nan)
+        self.values[restart, place:end] = values
+
+    def until(self, length: int) -> Any:
+        """The first `length` places, (r, length)."""
+        return self.values[:, :length]

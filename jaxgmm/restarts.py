@@ -23,7 +23,7 @@ from jaxgmm.kernel_choice import KERNEL_NAMES, choose_kernels, trusted_condition
 from jaxgmm.loop import Controls, Pool
 from jaxgmm.memory import within_memory
 from jaxgmm.mixture import Mixture
-from jaxgmm.outcome import BlockInfo, Run
+from jaxgmm.outcome import BlockInfo, History, Run
 from jaxgmm.revival import REVIVALS, Surroundings, revive
 from jaxgmm.rows import Rows
 from jaxgmm.status import SOUND, Status
@@ -74,7 +74,7 @@ class _Loop:
         self.evaluations = 0
         self.evaluated_at = np.zeros(self.n, np.int64)
         self.exact = self._evaluated() if driver.stochastic else None
-        self.history = self._current()[:, None]
+        self.history = History(self._current())
 
     def _on_device(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """`function`, given the controls too, with smaller chunks if the device has no room for it."""
@@ -117,7 +117,6 @@ class _Loop:
         left = self.max_iter - int(np.min(np.asarray(self.pool.n_iter)[active]))
         steps = max(1, min(loop.BLOCK_STEPS, wanted, left))
         before = np.asarray(self.pool.n_iter)
-        self.history = np.pad(self.history, ((0, 0), (0, steps)), constant_values=np.nan)
         trusted = self.limit if self.kernel == "auto" else np.inf
         limits = {"shared_feature": trusted, "centred": np.inf}
         for name, members in self._groups(active):
@@ -130,7 +129,7 @@ class _Loop:
             values = self._values(high, low)
             for i, member in enumerate(members[members < self.n]):
                 taken = values[~np.isnan(values[:, i]), i]  # one that waited for the other kernel took no steps
-                self.history[member, before[member] + 1 : before[member] + 1 + len(taken)] = taken
+                self.history.write(member, before[member] + 1, taken)
         self.first += steps
         self.status = np.array(self.pool.status)
 
@@ -149,7 +148,9 @@ class _Loop:
     def _remember(self, members: Any) -> None:
         """Puts the current values of `members` into the history, where they stand."""
         if not self.driver.stochastic:
-            self.history[members, np.asarray(self.pool.n_iter)[members]] = self._current()[members]
+            n_iter, values = np.asarray(self.pool.n_iter), self._current()
+            for member in members:
+                self.history.write(member, n_iter[member], values[member : member + 1])
 
     def _revive(self) -> None:
         """Sets collapsed restarts going again that have lives left, and room to use them."""
@@ -221,7 +222,7 @@ class _Loop:
             passes=self._passes(),
             kernel=np.array(KERNEL_NAMES)[self.kernels],
             revivals=self.revivals,
-            history=self.history[:, : int(np.max(self.pool.n_iter)) + 1],
+            history=self.history.until(int(np.max(self.pool.n_iter)) + 1),
         )
 
     def _passes(self) -> Any:

@@ -102,7 +102,7 @@ FAULTS = {
     "no version": (encode({"weights": np.ones(2)}, {"format": "jaxgmm.mixture"}), "has version None"),
     "an unknown family": (file(header={"covariance_type": "cauchy"}), "unknown covariance_type 'cauchy'"),
     "another family": (file(header={"covariance_type": "full"}), r"must hold \['means', 'scale_tril', 'weights'\] .*, got \['means', 'scale'"),
-    "a missing tensor": (file(scale=None), "must hold"),
+    "a missing tensor": (file(scale=None), r"must hold \['means', 'scale', 'weights'\]"),
     "an extra tensor": (file(extra=np.ones(2)), r"got \['extra', 'means'"),
     "integers": (file(means=np.zeros((2, 3), int)), "must hold float32 or float64 throughout, got F64, I64"),
     "half precision": (file(**{name: np.ones((1, 1), np.float16)[:n] for name, n in (("weights", 0), ("means", 1), ("scale", 1))}), "throughout, got F16"),
