@@ -59,7 +59,7 @@ class Diagnosis:
         ridge: the ridge's standard deviation per feature, in them.
         floor: the same, but 0 where the data are hardly wider themselves.
         prior: the prior in them, NumPy; or None.
-        n_rows, total_weight: of the rows.
+        n_rows, total_weight: of the rows; where restarts do not see the same ones, `n_rows` is (r,).
     """
 
     mixtures: Mixture
@@ -67,14 +67,14 @@ class Diagnosis:
     ridge: Any
     floor: Any
     prior: Conjugate | None
-    n_rows: int
+    n_rows: Any
     total_weight: float
 
     def spurious(self) -> Any:
         """Which components of which restarts owe their likelihood to a handful of rows, (r, k)."""
         wide = self.mixtures.astype(np.float64)
         with precision.scope(np.dtype(np.float64)):
-            return np.asarray(_spurious(wide, self.floor, self.n_rows))
+            return np.asarray(_spurious(wide, self.floor, np.broadcast_to(self.n_rows, len(wide.weights))))
 
     def blurred(self, restart: int) -> Any:
         """The components of a restart that are more ridge than rows in some direction in which the data are wide."""
@@ -103,7 +103,7 @@ class Diagnosis:
 
 
 # Compiled: loops over factors would otherwise be, at every call.
-_spurious = jax.jit(jax.vmap(spurious, (0, None, None)))
+_spurious = jax.jit(jax.vmap(spurious, (0, None, 0)))
 _pseudo = jax.jit(lambda mixture, prior: mixture.components.pseudo(prior))
 
 

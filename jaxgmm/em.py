@@ -166,8 +166,9 @@ def e_step(mixture: Mixture, rows: Rows, *, kernel: str = "centred", chunk: int 
 
 
 def conditioning(mixture: Mixture, rows: Rows) -> Float[Array, ""]:
-    """κ of `mixture` as the shared-feature kernel sees `rows` (`Family.conditioning`)."""
-    return _uncorrelated(mixture.components, rows.whitener).conditioning()
+    """The largest κ of `mixture` as the shared-feature kernel sees `rows` (`Family.conditioning`)."""
+    each = _uncorrelated(mixture.components, rows.whitener).conditioning()
+    return jnp.max(jnp.where(mixture.weights == 0, 0.0, each))
 
 
 def m_step(mixture: Mixture, statistics: SufficientStatistics, ridge: Root, prior: Conjugate | None = None) -> Mixture:
@@ -185,7 +186,9 @@ def m_step(mixture: Mixture, statistics: SufficientStatistics, ridge: Root, prio
         pseudo_counts, pseudo_moments = components.pseudo(prior)
         shares = counts + (prior.concentration - 1)
         counts, moments = counts + pseudo_counts, jax.tree.map(jnp.add, moments, pseudo_moments)
-    return Mixture(shares / jnp.sum(shares), components.maximize(counts, moments, ridge))
+    moved = components.maximize(counts, moments, ridge)
+    # What has no weight has no rows to go by, and stays as it is.
+    return Mixture(shares / jnp.sum(shares), moved.with_replaced(mixture.weights == 0, components))
 
 
 def log_prior(mixture: Mixture, prior: Conjugate) -> Float[Array, ""]:

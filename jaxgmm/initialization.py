@@ -5,7 +5,7 @@ Every method gives restart i a start that depends on its own key alone, so it is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxgmm.drivers import Penalty
 from jaxgmm.em import m_step, statistics_of
@@ -35,10 +35,14 @@ def restart_keys(key: Key[Array, ""], n: int) -> Key[Array, " r"]:
     return jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(n))
 
 
+def _sample_size(n_components: int) -> int:
+    return max(_SEED_ROWS, _SEED_ROWS_PER_COMPONENT * n_components)
+
+
 def seed_rows(key: Key[Array, ""], rows: ArrayRows, n_components: int) -> ArrayRows:
     """A sample of the rows that have weight, shared by all restarts; all of them when they are few."""
     present = np.flatnonzero(np.asarray(rows.weights))
-    wanted = max(_SEED_ROWS, _SEED_ROWS_PER_COMPONENT * n_components)
+    wanted = _sample_size(n_components)
     if len(present) > wanted:
         seed = np.asarray(jax.random.key_data(key)).ravel()
         picked = np.random.default_rng(seed).choice(len(present), wanted, replace=False, shuffle=False)
@@ -49,7 +53,7 @@ def seed_rows(key: Key[Array, ""], rows: ArrayRows, n_components: int) -> ArrayR
 # ---- centres ------------------------------------------------------------------------------------------------
 
 
-def _random_rows(key: Key[Array, ""], rows: ArrayRows, n_components: int) -> Int[Array, " k"]:
+def _random_rows(key: Key[Array, ""], rows: ArrayRows, n_components: int, trials: Array) -> Int[Array, " k"]:
     """Rows' numbers: each row with chance proportional to its weight, none twice (Gumbel top-k)."""
     noise = jax.random.gumbel(key, (rows.n_slots,), jnp.float32)
     return jax.lax.top_k(jnp.log(rows.weights).astype(jnp.float32) + noise, n_components)[1]
@@ -61,10 +65,20 @@ def _distances(x: Float[Array, "d m"], index: Int[Array, " t"]) -> Float[Array, 
     return jnp.sum((x[None] - x[:, index].T[:, :, None]) ** 2, axis=1)
 
 
-def _kmeans_plusplus(key: Key[Array, ""], rows: ArrayRows, n_components: int) -> Int[Array, " k"]:
-    """Rows' numbers by greedy k-means++: each seed the best of 2 + ⌊log k⌋ draws (Arthur & Vassilvitskii 2007)."""
+def trials_for(n_components: int) -> int:
+    """How many draws greedy k-means++ picks each of K seeds from: 2 + ⌊log K⌋."""
+    return 2 + int(np.log(n_components))
+
+
+def _kmeans_plusplus(
+    key: Key[Array, ""], rows: ArrayRows, n_components: int, trials: Int[Array, ""]
+) -> Int[Array, " k"]:
+    """Rows' numbers by greedy k-means++: each seed the best of `trials` draws (Arthur & Vassilvitskii 2007).
+
+    Seeds come one by one: with the same trials those for fewer components are the first of those for more.
+    """
     x, w = rows.x, rows.weights
-    trials = 2 + int(np.log(n_components))
+    most = trials_for(n_components)
 
     def draw(key: Key[Array, ""], mass: Float[Array, " m"], count: int) -> Int[Array, " t"]:
         # Rows that all coincide leave no distance to draw by; any row will do then.
@@ -78,9 +92,9 @@ def _kmeans_plusplus(key: Key[Array, ""], rows: ArrayRows, n_components: int) ->
 
     def pick(i: Int[Array, ""], carry: tuple[Array, Array]) -> tuple[Array, Array]:
         seeds, nearest = carry
-        candidates = draw(keys[i], w * nearest, trials)
+        candidates = draw(keys[i], w * nearest, most)
         closer = jnp.minimum(nearest, _distances(x, candidates))
-        best = jnp.argmin(jnp.sum(w * closer, axis=1))
+        best = jnp.argmin(jnp.where(jnp.arange(most) < trials, jnp.sum(w * closer, axis=1), jnp.inf))
         return seeds.at[i].set(candidates[best]), closer[best]
 
     seeds = jnp.zeros(n_components, first.dtype).at[0].set(first[0])
@@ -89,21 +103,24 @@ def _kmeans_plusplus(key: Key[Array, ""], rows: ArrayRows, n_components: int) ->
 
 @partial(jax.jit, static_argnames=("method", "n_components"))
 def _centres(
-    keys: Key[Array, " r"], rows: ArrayRows, spread: Float[Array, " d"], method: Callable[..., Any], n_components: int
-) -> Float[Array, "r k d"]:
+    keys: Key[Array, " r"], rows: ArrayRows, spread: Float[Array, " d"], method: Callable[..., Any], n_components: int,
+    trials: Int[Array, " r"],
+) -> Float[Array, "r k d"]:  # fmt: skip
     alike = replace(rows, x=rows.x / spread[:, None])  # features count alike in distances, however they correlate
     together = max(1, _SEED_ELEMENTS // (4 * rows.x.size))
-    seeds = jax.lax.map(lambda key: method(key, alike, n_components), keys, batch_size=together)
+    seeds = jax.lax.map(lambda own: method(own[0], alike, n_components, own[1]), (keys, trials), batch_size=together)
     return rows.x.T[seeds]
 
 
 @partial(jax.jit, static_argnames="family")
 def _from_centres(
-    centres: Float[Array, "r k d"], family: type[Family], centre: Array, spread: Float[Array, " d"]
-) -> Mixture:
-    """Uniform weights, and the data's own per-feature variances about every centre."""
+    centres: Float[Array, "r k d"], family: type[Family], centre: Array, spread: Float[Array, " d"],
+    present: Bool[Array, "r k"],
+) -> Mixture:  # fmt: skip
+    """Uniform weights of what is present, and the data's own per-feature variances about every centre."""
     components = jax.vmap(lambda means: family.from_means(means, centre, spread))(centres)
-    return Mixture(jnp.full(centres.shape[:2], 1 / centres.shape[1], centres.dtype), components)
+    weights = present / jnp.sum(present, axis=1, keepdims=True, dtype=centres.dtype)
+    return Mixture(weights.astype(centres.dtype), components)
 
 
 # ---- responsibilities ---------------------------------------------------------------------------------------
@@ -198,15 +215,57 @@ def initialize(
     penalty: Penalty, centre: Float[Array, " d"], spread: Float[Array, " d"],
 ) -> Mixture:  # fmt: skip
     """`n_init` starts by one of `METHODS`, in the rows' coordinates; leading axis r."""
-    # Keys of restarts are fold_in(key, 0, 1, …); the shared sample takes the last number there is.
     keys = restart_keys(key, n_init)
     if method == "random":
         return _from_random_responsibilities(keys, rows, family, n_components, penalty)
-    seeds = seed_rows(jax.random.fold_in(key, np.uint32(0xFFFFFFFF)), rows, n_components)
-    centres = _centres(keys, seeds, spread, _CENTRE_METHODS[method], n_components)
+    seeds = _seeds(key, rows, n_components)
+    trials = jnp.full(n_init, trials_for(n_components))
+    centres = _centres(keys, seeds, spread, _CENTRE_METHODS[method], n_components, trials)
     if method == "kmeans":
         return _from_kmeans(centres, rows, family, penalty, spread)
-    return _from_centres(centres, family, centre, spread)
+    return _from_centres(centres, family, centre, spread, jnp.ones(centres.shape[:2], bool))
+
+
+def _seeds(key: Key[Array, ""], rows: ArrayRows, n_components: int) -> ArrayRows:
+    """What seeds are picked from. Restarts' keys are fold_in(key, 0, 1, …); this takes the last number there is."""
+    return seed_rows(jax.random.fold_in(key, np.uint32(0xFFFFFFFF)), rows, n_components)
+
+
+def initialize_each(
+    key: Key[Array, ""], rows: ArrayRows, family: type[Family], n_components: Sequence[int], n_init: int, method: str,
+    penalty: Penalty, centre: Float[Array, " d"], spread: Float[Array, " d"],
+) -> tuple[Mixture, Bool[Array, "r k"]]:  # fmt: skip
+    """The starts of `initialize` for every K in turn, filled up to the largest, and which components are present.
+
+    "k-means++" and "random_from_data" compile once for all K, the others once for each.
+    """
+    widest = max(n_components)
+    present = jnp.asarray(np.repeat(np.arange(widest) < np.array(n_components)[:, None], n_init, axis=0))
+    if method not in ("k-means++", "random_from_data"):
+        parts = [
+            initialize(key, rows, family, k, n_init, method, penalty, centre, spread) for k in n_components
+        ]
+        place = jnp.zeros((n_init, widest, rows.n_features), rows.x.dtype)
+        blank = _from_centres(place, family, centre, spread, jnp.zeros((n_init, widest), bool))
+        parts = [jax.tree.map(_over, part, blank) for part in parts]
+        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts), present
+    # Seeds for one K are the first of those for another that picks from as many draws and the same rows.
+    alike = {k: (trials_for(k), _sample_size(k)) for k in n_components}
+    found = {}
+    for size in sorted({size for _, size in alike.values()}):
+        among = sorted({trials for trials, own in alike.values() if own == size})
+        keys = jnp.tile(restart_keys(key, n_init), len(among))
+        seeds = _seeds(key, rows, max(k for k in n_components if alike[k][1] == size))
+        trials = jnp.repeat(jnp.array(among), n_init)
+        centres = _centres(keys, seeds, spread, _CENTRE_METHODS[method], widest, trials)
+        found |= {(own, size): centres[i * n_init : (i + 1) * n_init] for i, own in enumerate(among)}
+    centres = jnp.concatenate([found[alike[k]] for k in n_components])
+    return _from_centres(centres, family, centre, spread, present), present
+
+
+def _over(part: Float[Array, "..."], blank: Float[Array, "..."]) -> Float[Array, "..."]:
+    """`part`, what it lacks in components from `blank`."""
+    return blank.at[tuple(slice(n) for n in part.shape)].set(part)
 
 
 def from_assignments(

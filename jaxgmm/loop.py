@@ -19,9 +19,11 @@ from jaxgmm.drivers import Driver, Penalty, State
 from jaxgmm.em import conditioning, e_step, pass_chunk
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import Rows
+from jaxgmm.rows.folds import without
 from jaxgmm.soundness import Faults, faults
 from jaxgmm.status import Status
 from jaxgmm.stopping import Progress, settled
+from jaxgmm.tags import Tags, n_rows, total_weight
 
 #: the most steps in a block
 BLOCK_STEPS = 32
@@ -64,6 +66,7 @@ class Pool:
         collapsed: (r, k), the components that a restart was stopped for.
         lenient: which may go on with a component on a handful of rows.
         progress: their gains.
+        tags: what stays the same.
     """
 
     state: State
@@ -73,34 +76,39 @@ class Pool:
     collapsed: Bool[Array, "r k"]
     lenient: Bool[Array, " r"]
     progress: Progress
+    tags: Tags
 
 
-def _stepper(rows: Rows, kernel: str, mixtures: Mixture, controls: Controls) -> Callable[[Mixture], Any]:
+def _stepper(rows: Rows, kernel: str, mixtures: Mixture, controls: Controls) -> Callable[[Any], Any]:
+    """From the fold that a restart does not see to its E-step."""
     chunk = max(1, pass_chunk(mixtures, rows, kernel) >> controls.halvings)
-    return partial(e_step, rows=rows, kernel=kernel, chunk=chunk)
+    return lambda fold: partial(e_step, rows=without(rows, fold), kernel=kernel, chunk=chunk)
 
 
 @partial(jax.jit, static_argnames="kernel")
 def start(
     driver: Driver, starts: Mixture, rows: Rows, controls: Controls, kernel: str,
-    lenient: Bool[Array, " r"] | None = None,
+    lenient: Bool[Array, " r"] | None = None, tags: Tags | None = None,
 ) -> Pool:  # fmt: skip
     """All restarts at their starts, after one pass."""
+    tags = Tags.plain(starts) if tags is None else tags
     if lenient is None:
         lenient = jnp.broadcast_to(controls.keep_degenerate | (controls.max_iter <= 0), starts.weights.shape[:1])
     batch = driver.rows(rows, controls.key, jnp.zeros((), jnp.int32))
     estep = _stepper(batch, kernel, starts, controls)
-    state = jax.vmap(lambda mixture: driver.init(mixture, estep, controls.penalty))(starts)
-    found = _faults(starts, state.log_likelihood, lenient, rows, controls)
+    state = jax.vmap(lambda mixture, fold: driver.init(mixture, estep(fold), controls.penalty))(starts, tags.fold)
+    found = _faults(starts, state.log_likelihood, lenient, tags, rows, controls)
     status = jnp.where((found.status == Status.RUNNING) & (controls.max_iter <= 0), Status.MAX_ITER, found.status)
     zero = jnp.zeros_like(status)
     progress = Progress.none(state.log_likelihood)
-    return Pool(state, status, zero, conditioning_of(starts, rows), found.collapsed, lenient, progress)
+    return Pool(state, status, zero, conditioning_of(starts, rows), found.collapsed, lenient, progress, tags)
 
 
-def _faults(mixtures: Mixture, log_p: Float[Array, " r"], lenient: Any, rows: Rows, controls: Controls) -> Faults:
-    check = partial(faults, floor=controls.floor, n_rows=rows.n_rows, keep=controls.keep_degenerate)
-    return jax.vmap(check)(mixtures, log_p, lenient)
+def _faults(
+    mixtures: Mixture, log_p: Float[Array, " r"], lenient: Any, tags: Tags, rows: Rows, controls: Controls
+) -> Faults:
+    check = partial(faults, floor=controls.floor, keep=controls.keep_degenerate)
+    return jax.vmap(check)(mixtures, log_p, lenient, n_rows=n_rows(rows, tags), present=tags.present)
 
 
 @jax.jit
@@ -122,6 +130,7 @@ def block(
     group = taken(pool, members)
     group_status = jnp.where(members < n, group.status, Status.MAX_ITER)
     trace = jnp.full((2, BLOCK_STEPS, members.shape[0]), jnp.nan, group.state.log_likelihood.dtype)
+    tags, weight = group.tags, total_weight(rows, group.tags)
 
     def moving(now: Pool) -> Array:
         return (now.status == Status.RUNNING) & ~(now.conditioning > limit)
@@ -131,8 +140,8 @@ def block(
         old = now.state
         batch = driver.rows(rows, controls.key, first + i + 1)
         estep = _stepper(batch, kernel, old.mixture, controls)
-        new = jax.vmap(lambda s: driver.step(s, estep, controls.penalty))(old)
-        found = _faults(new.mixture, new.log_likelihood, now.lenient, rows, controls)
+        new = jax.vmap(lambda s, fold: driver.step(s, estep(fold), controls.penalty))(old, tags.fold)
+        found = _faults(new.mixture, new.log_likelihood, now.lenient, tags, rows, controls)
         kappa = conditioning_of(new.mixture, batch)
         running = moving(now)
         # Before any verdict: a kernel that cannot be trusted there cannot tell a fault from its own rounding either.
@@ -140,12 +149,12 @@ def block(
         accepted = running & ~refused & (found.status == Status.RUNNING)
         faulty = running & ~refused & (found.status != Status.RUNNING)
 
-        gain = _gain(old, new) / rows.total_weight
+        gain = _gain(old, new) / weight
         n_iter = now.n_iter + accepted
         ended = jnp.where(n_iter >= controls.max_iter, Status.MAX_ITER, Status.RUNNING)
         progress = now.progress.after(gain)
         if not driver.stochastic:
-            rounding = progress.rounding(new.log_likelihood / rows.total_weight) & (controls.tol > 0)
+            rounding = progress.rounding(new.log_likelihood / weight) & (controls.tol > 0)
             done = settled(controls.criterion, controls.tol, gain, now.progress.gain, old.mixture, new.mixture)
             ended = jnp.where(rounding, Status.ROUNDING, ended)
             ended = jnp.where(done, Status.CONVERGED, ended)
@@ -161,6 +170,7 @@ def block(
             collapsed=where(faulty, found.collapsed, now.collapsed),
             lenient=now.lenient,
             progress=where(accepted, progress, now.progress),
+            tags=tags,
         )
         return i + 1, after, trace
 
@@ -181,7 +191,7 @@ def renew(
     group = taken(pool, members)
     batch = driver.rows(rows, controls.key, jnp.zeros((), jnp.int32))
     estep = _stepper(batch, kernel, group.state.mixture, controls)
-    state = jax.vmap(lambda s: driver.renewed(s, estep, controls.penalty))(group.state)
+    state = jax.vmap(lambda s, fold: driver.renewed(s, estep(fold), controls.penalty))(group.state, group.tags.fold)
     return put(pool, members, replace(group, state=state, conditioning=conditioning_of(state.mixture, rows)))
 
 
@@ -209,5 +219,5 @@ def put(pool: Pool, members: Int[Array, " b"], group: Pool) -> Pool:
 @partial(jax.jit, static_argnames="kernel")
 def evaluate(mixtures: Mixture, rows: Rows, controls: Controls, kernel: str) -> tuple[Array, Array]:
     """Log-likelihoods of all rows under each mixture, as (value, error)."""
-    statistics = _stepper(rows, kernel, mixtures, controls)(mixtures)
+    statistics = _stepper(rows, kernel, mixtures, controls)(None)(mixtures)
     return statistics.log_likelihood, statistics.log_likelihood_error

@@ -27,6 +27,7 @@ from jaxgmm.outcome import BlockInfo, History, Run
 from jaxgmm.revival import REVIVALS, Surroundings, revive
 from jaxgmm.rows import Rows
 from jaxgmm.status import SOUND, Status
+from jaxgmm.tags import Tags, total_weight
 
 # A block is cut short when its steps are long, so that the host hears from it about every second on two cores.
 _BLOCK_WORK = 1e11
@@ -35,7 +36,7 @@ _BLOCK_WORK = 1e11
 def run(
     driver: Driver, starts: Mixture, rows: Rows, controls: Controls, *, kernel: str = "auto",
     on_block: Callable[[BlockInfo], bool | None] | None = None, log_volume: float = 0.0,
-    surroundings: Callable[[], Surroundings] | None = None, deadline: float = np.inf,
+    surroundings: Callable[[], Surroundings] | None = None, deadline: float = np.inf, tags: Tags | None = None,
 ) -> Run:  # fmt: skip
     """Drives every restart in `starts` (leading axis r) to its end, all in the rows' coordinates.
 
@@ -44,8 +45,9 @@ def run(
     Args:
         surroundings: what collapsed components are revived from, made when needed; None lets them lie.
         deadline: the `time.perf_counter()` at which to stop.
+        tags: what tells restarts apart beside their starts.
     """
-    return _Loop(driver, starts, rows, controls, kernel, on_block, log_volume, surroundings, deadline).run()
+    return _Loop(driver, starts, rows, controls, kernel, on_block, log_volume, surroundings, deadline, tags).run()
 
 
 class _Loop:
@@ -53,14 +55,14 @@ class _Loop:
 
     def __init__(
         self, driver: Driver, starts: Mixture, rows: Rows, controls: Controls, kernel: str, on_block: Any,
-        log_volume: float, surroundings: Any, deadline: float,
+        log_volume: float, surroundings: Any, deadline: float, tags: Tags | None,
     ) -> None:  # fmt: skip
         self.driver, self.rows, self.controls, self.kernel, self.on_block = driver, rows, controls, kernel, on_block
-        self.log_volume, self.deadline = log_volume, deadline
+        self.log_volume, self.deadline, self.tags = log_volume, deadline, tags or Tags.plain(starts)
         self.make_surroundings, self.surroundings = surroundings, None
         self.n = starts.weights.shape[0]
         self.limit = trusted_conditioning(np.dtype(starts.weights.dtype))
-        self.total_weight, self.n_rows = float(rows.total_weight), int(rows.n_rows)
+        self.total_weight, self.n_rows = np.asarray(total_weight(rows, self.tags), np.float64), int(rows.n_rows)
         self.max_iter = int(controls.max_iter)
         self.share = driver.share_of_rows(self.n_rows)
         per_row = KERNELS["shared_feature"].elements(starts.components, 1) - starts.n_components
@@ -84,7 +86,7 @@ class _Loop:
     def _started(self, starts: Mixture) -> Pool:
         """The pool after the first pass, every restart by its own kernel."""
         pools = [
-            self._on_device(loop.start, self.driver, starts, self.rows, kernel=KERNEL_NAMES[number])
+            self._on_device(loop.start, self.driver, starts, self.rows, kernel=KERNEL_NAMES[number], tags=self.tags)
             for number in np.unique(self.kernels)
         ]
         if len(pools) == 1:
@@ -92,9 +94,10 @@ class _Loop:
         second = jnp.asarray(self.kernels == np.max(self.kernels))
         return loop.where(second, pools[1], pools[0])
 
-    def _values(self, high: Any, low: Any) -> Any:
-        """Mean log-likelihoods in float64 from a compensated pair."""
-        return (np.asarray(high, np.float64) + np.asarray(low, np.float64)) / self.total_weight - self.log_volume
+    def _values(self, high: Any, low: Any, members: Any = slice(None)) -> Any:
+        """Mean log-likelihoods of `members` in float64 from a compensated pair."""
+        total = np.asarray(high, np.float64) + np.asarray(low, np.float64)
+        return total / self.total_weight[members] - self.log_volume
 
     def _current(self) -> Any:
         """Every restart's mean log-likelihood on all rows, as last known."""
@@ -126,7 +129,7 @@ class _Loop:
                 steps=np.int32(steps), limit=limit, kernel=name,
             )  # fmt: skip
             high, low = np.asarray(trace)
-            values = self._values(high, low)
+            values = self._values(high, low, np.minimum(members, self.n - 1))
             for i, member in enumerate(members[members < self.n]):
                 taken = values[~np.isnan(values[:, i]), i]  # one that waited for the other kernel took no steps
                 self.history.write(member, before[member] + 1, taken)

@@ -44,25 +44,27 @@ def revive(
     """
     group = taken(pool, members)
 
-    def one(args: tuple[Mixture, Array, Array, Array]) -> Mixture:
-        mixture, collapsed, member, life = args
+    def one(args: tuple[Mixture, Array, Array, Array, Array]) -> Mixture:
+        mixture, collapsed, present, number, life = args
         # Apart from what seeds and mini-batches draw from the same keys.
         key = jax.random.fold_in(
-            jax.random.fold_in(controls.key, member), jnp.uint32(1 << 31) + life.astype(jnp.uint32)
+            jax.random.fold_in(controls.key, number), jnp.uint32(1 << 31) + life.astype(jnp.uint32)
         )
-        return _replaced(key, mixture, collapsed, surroundings)
+        return _replaced(key, mixture, collapsed, present, surroundings)
 
-    mixtures = jax.lax.map(one, (group.state.mixture, group.collapsed, members, lives))
+    tags = group.tags
+    mixtures = jax.lax.map(one, (group.state.mixture, group.collapsed, tags.present, tags.number, lives))
     # In its last life a restart may keep a component on a handful of rows: then it is the data that want one there.
-    fresh = start(driver, mixtures, rows, controls, kernel, lives + 1 >= REVIVALS)
+    fresh = start(driver, mixtures, rows, controls, kernel, lives + 1 >= REVIVALS, tags)
     passes = fresh.state.passes + group.state.passes
     fresh = replace(fresh, n_iter=group.n_iter, state=replace(fresh.state, passes=passes))
     return put(pool, members, fresh)
 
 
 def _replaced(
-    key: Key[Array, ""], mixture: Mixture, collapsed: Bool[Array, " k"], surroundings: Surroundings
-) -> Mixture:
+    key: Key[Array, ""], mixture: Mixture, collapsed: Bool[Array, " k"], present: Bool[Array, " k"],
+    surroundings: Surroundings,
+) -> Mixture:  # fmt: skip
     """`mixture` with its collapsed components on rows drawn by how badly they are explained."""
     sample, k = surroundings.sample, mixture.n_components
     log_p = posterior(joint_log_prob(mixture, sample.x))[1]
@@ -75,7 +77,8 @@ def _replaced(
     fresh = family.from_means(sample.x.T[chosen], surroundings.centre, surroundings.spread)
 
     alive = jnp.where(collapsed, 0.0, mixture.weights)
-    share = jnp.mean(collapsed, dtype=alive.dtype)
+    even = 1 / jnp.sum(present, dtype=alive.dtype)
+    share = jnp.sum(collapsed, dtype=alive.dtype) * even
     kept = alive * (1 - share) / jnp.maximum(jnp.sum(alive), jnp.finfo(alive.dtype).tiny)
-    weights = jnp.where(collapsed, 1 / k, kept)
+    weights = jnp.where(collapsed, even, kept)
     return Mixture(weights / jnp.sum(weights), mixture.components.with_replaced(collapsed, fresh))

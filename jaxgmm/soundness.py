@@ -33,18 +33,20 @@ class Faults(NamedTuple):
 
 def faults(
     mixture: Mixture, log_likelihood: Float[Array, ""], lenient: Bool[Array, ""], *, floor: Float[Array, " d"],
-    n_rows: Int[Array, ""], keep: Bool[Array, ""],
+    n_rows: Int[Array, ""], keep: Bool[Array, ""], present: Bool[Array, " k"] | bool = True,
 ) -> Faults:  # fmt: skip
     """The faults of `mixture`; with `keep` collapsed components are none as long as everything is finite.
 
     Args:
         lenient: whether a component may be a handful of rows with hardly any width but the ridge's.
         floor: that width per feature; 0 where the data are no wider themselves.
+        present: which components there are: nothing is wrong with the others.
     """
     weights, components = mixture.weights, mixture.components
     weightless = weights <= 10 * jnp.finfo(weights.dtype).eps
     few = weights * n_rows < _HANDFUL * components.rows_to_span
     collapsed = weightless | components.collapsed() | (~lenient & few & (components.ridge_trace(floor) > _RIDGE))
+    collapsed = present & collapsed
     # Collapse leaves the means finite and the factors not; anything else that is not finite is another fault.
     lost = ~jnp.all(jnp.isfinite(components.means)) | ~jnp.all(jnp.isfinite(weights))
     degenerate = jnp.any(collapsed)
@@ -62,4 +64,4 @@ def spurious(mixture: Mixture, floor: Float[Array, " d"], n_rows: Int[Array, ""]
     width = components.log_width()
     narrow = width < jnp.sum(weights * width) + np.log(_NARROW)
     few = weights * n_rows < _HANDFUL * components.rows_to_span
-    return few & (narrow | (components.ridge_trace(floor) > _RIDGE))
+    return few & (weights > 0) & (narrow | (components.ridge_trace(floor) > _RIDGE))

@@ -57,7 +57,7 @@ MUTATIONS = {
     "the prior is no part of the gain": Mutation("loop.py", "return value + (new.log_prior - old.log_prior)", "return value", "tests/test_laws.py::test_gains_are_of_the_posterior_and_signed"),
     # the loop
     "the gain's sign": Mutation("loop.py", "value = (new.log_likelihood - old.log_likelihood)", "value = (old.log_likelihood - new.log_likelihood)", "tests/test_laws.py::test_gains_are_of_the_posterior_and_signed"),
-    "gains not per row": Mutation("loop.py", "gain = _gain(old, new) / rows.total_weight", "gain = _gain(old, new)", "tests/test_stopping.py::test_each_rule_keeps_its_word"),
+    "gains not per row": Mutation("loop.py", "gain = _gain(old, new) / weight", "gain = _gain(old, new)", "tests/test_stopping.py::test_each_rule_keeps_its_word"),
     "the limit of conditioning ignored": Mutation("loop.py", "refused = running & jnp.isfinite(limit) & ~(kappa <= limit)", "refused = running & False", "tests/test_laws.py::test_a_kernel_takes_no_step_to_where_it_is_wrong"),
     "hysteresis inverted": Mutation("kernel_choice.py", "_RETURN_BELOW = 0.25", "_RETURN_BELOW = 4.0", "tests/test_restarts.py::test_kernels_are_chosen_by_conditioning_with_hysteresis"),
     # soundness

@@ -131,7 +131,7 @@ class Family(ABC):
         """`moments`, from Σ r φ per component and Σ w φ₀ over all rows."""
 
     @abstractmethod
-    def conditioning(self) -> Float[Array, ""]:
+    def conditioning(self) -> Float[Array, " k"]:
         """κ: the shared-feature road loses about ε·κ nats per row to cancellation."""
 
     # ---- Q and its maximum ---------------------------------------------------------------------------------

@@ -85,10 +85,10 @@ class Bernoulli(Family):
     def moments_from_features(self, sums: Float[Array, "k f"], common: Float[Array, " g"]) -> Float[Array, "k d"]:
         return sums[:, 1:]
 
-    def conditioning(self) -> Float[Array, ""]:
+    def conditioning(self) -> Float[Array, " k"]:
         # log p is linear in x to begin with: what is added up is no larger than the terms of the sum itself.
         on, off = self._log_odds()
-        return jnp.max(jnp.sum(jnp.abs(on) + jnp.abs(off), axis=1))
+        return jnp.sum(jnp.abs(on) + jnp.abs(off), axis=1)
 
     def expected_log_prob(
         self, counts: Float[Array, " k"], moments: Float[Array, "k d"], other: Self, ridge: Root

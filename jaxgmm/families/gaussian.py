@@ -110,9 +110,9 @@ class Gaussian(Family):
         dof = self.prior_dof(prior) + 1 - counts
         return counts, Moments(counts[:, None] * y[:, :, 0], second, dof)
 
-    def conditioning(self) -> Float[Array, ""]:
+    def conditioning(self) -> Float[Array, " k"]:
         trace, sharpest = self.spread()
-        return jnp.max((jnp.sum(self.means**2, axis=1) + trace) * sharpest)
+        return (jnp.sum(self.means**2, axis=1) + trace) * sharpest
 
     def collapsed(self) -> Bool[Array, " k"]:
         # A width below the rounding of the mean beside it carries no information about the data.
