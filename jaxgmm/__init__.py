@@ -15,12 +15,14 @@ from jaxgmm.outcome import BlockInfo
 from jaxgmm.persistence import ModelFileError, load, save
 from jaxgmm.prior import Prior
 from jaxgmm.result import FitError, FitResult, FitWarning
+from jaxgmm.selection import select
+from jaxgmm.selection_result import Cell, SelectionResult
 from jaxgmm.status import Status
 
 __version__ = "0.1.0"
 
 __all__ = ["EM", "BlockInfo", "DataWarning", "FitError", "FitResult", "FitWarning", "Gradient", "Mixture"]
-__all__ += ["ModelFileError", "Prior", "Status", "fit", "load", "save"]
+__all__ += ["Cell", "ModelFileError", "Prior", "SelectionResult", "Status", "fit", "load", "save", "select"]
 
 
 def __getattr__(name: str) -> Any:

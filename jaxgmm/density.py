@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -44,6 +45,7 @@ ANSWERS: dict[str, Callable[[Float[Array, "k b"]], Array]] = {
     "log_density": lambda joint: posterior(joint)[1],
     "responsibilities": lambda joint: posterior(joint)[0],
     "labels": lambda joint: jnp.argmax(joint, axis=0),
+    "entropy": lambda joint: jnp.sum(jax.scipy.special.entr(posterior(joint)[0]), axis=0),
 }
 
 

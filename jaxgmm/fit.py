@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
 from jaxgmm import memory, precision, validation
 from jaxgmm.drivers import EM, Driver
 from jaxgmm.families import FAMILIES
-from jaxgmm.kernel_choice import KERNEL_NAMES
-from jaxgmm.loop import Controls
 from jaxgmm.outcome import BlockInfo
 from jaxgmm.prior import Prior
 from jaxgmm.prior import checked as checked_prior
 from jaxgmm.problem import log_priors, pose
-from jaxgmm.restarts import run
 from jaxgmm.result import FitResult, best_restart, warn_of_ridge
+from jaxgmm.settings import Settings
 from jaxgmm.starts import checked_init, make_starts
-from jaxgmm.stopping import CRITERIA
 
 
 def fit(
@@ -86,9 +81,10 @@ def fit(
         MemoryError: the device has no room, however small the chunks.
     """
     family = FAMILIES[validation.choice("covariance_type", covariance_type, FAMILIES)]
-    kernel = validation.choice("kernel", kernel, ("auto", *KERNEL_NAMES))
-    stopping = validation.choice("stopping", stopping, CRITERIA)
-    on_degenerate = validation.choice("on_degenerate", on_degenerate, ("reinit", "stop", "keep"))
+    settings = Settings.checked(
+        tol=tol, stopping=stopping, max_iter=max_iter, max_seconds=max_seconds, reg_covar=reg_covar,
+        on_degenerate=on_degenerate, kernel=kernel, on_block=on_block,
+    )  # fmt: skip
     key = validation.random_key(key)
     x = validation.rows("x", x)
     family.check_rows("x", x)
@@ -98,9 +94,6 @@ def fit(
     if n_components > present:
         weighted = "" if sample_weight is None else " with weight"
         raise ValueError(f"n_components must be at most the number of rows{weighted}, {present}; got {n_components}")
-    tol, max_iter = validation.real("tol", tol), validation.integer("max_iter", max_iter, 0)
-    patience = np.inf if max_seconds is None else validation.real("max_seconds", max_seconds)
-    reg_covar = validation.real_or_word("reg_covar", reg_covar, ("auto",))
     prior = checked_prior(prior, family, x.shape[1])
     driver = EM() if driver is None else driver
     if isinstance(driver, type) or not (hasattr(driver, "init") and hasattr(driver, "step")):
@@ -109,8 +102,6 @@ def fit(
         raise ValueError(
             f"stopping must be 'log_likelihood' for mini-batches, got {stopping!r}: single steps are noise"
         )
-    if on_block is not None and not callable(on_block):
-        raise TypeError(f"on_block must be callable, got {on_block!r}")
     init = checked_init(init, n_init, family, n_components, x.shape)
     dtype = precision.compute_dtype(x, dtype=dtype)
 
@@ -120,22 +111,9 @@ def fit(
         x, sample_weight = x[kept], sample_weight[kept]
         init = np.take(init, kept, axis=1) if isinstance(init, np.ndarray) else init
     with precision.scope(dtype), memory.explained():
-        posed = pose(x, sample_weight, family, n_components, reg_covar, prior, dtype)
+        posed = pose(x, sample_weight, family, n_components, settings.reg_covar, prior, dtype)
         starts = make_starts(key, posed, init, n_init or 1)
-        controls = Controls(
-            tol=jnp.asarray(tol, dtype),
-            max_iter=jnp.asarray(max_iter, jnp.int32),
-            penalty=posed.penalty,
-            floor=posed.floor,
-            key=key,
-            keep_degenerate=jnp.asarray(on_degenerate == "keep"),
-            criterion=stopping,
-        )
-        ended = run(
-            driver, starts, posed.rows, controls, kernel=kernel, on_block=on_block,
-            log_volume=posed.frame.log_volume(), deadline=begun + patience,
-            surroundings=partial(posed.surroundings, key) if on_degenerate == "reinit" else None,
-        )  # fmt: skip
+        ended = settings.run(key, posed, driver, starts, begun + settings.patience)
         held = log_priors(ended.mixtures, posed.penalty.prior)
         mixtures = posed.frame.to_data(ended.mixtures, dtype)
         diagnosis = posed.diagnosis(ended.mixtures)

@@ -5,7 +5,7 @@ Every method gives restart i a start that depends on its own key alone, so it is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -35,14 +35,15 @@ def restart_keys(key: Key[Array, ""], n: int) -> Key[Array, " r"]:
     return jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(n))
 
 
-def _sample_size(n_components: int) -> int:
+def sample_size(n_components: int) -> int:
+    """From how many rows seeds are picked, if there are as many."""
     return max(_SEED_ROWS, _SEED_ROWS_PER_COMPONENT * n_components)
 
 
 def seed_rows(key: Key[Array, ""], rows: ArrayRows, n_components: int) -> ArrayRows:
     """A sample of the rows that have weight, shared by all restarts; all of them when they are few."""
     present = np.flatnonzero(np.asarray(rows.weights))
-    wanted = _sample_size(n_components)
+    wanted = sample_size(n_components)
     if len(present) > wanted:
         seed = np.asarray(jax.random.key_data(key)).ravel()
         picked = np.random.default_rng(seed).choice(len(present), wanted, replace=False, shuffle=False)
@@ -113,7 +114,7 @@ def _centres(
 
 
 @partial(jax.jit, static_argnames="family")
-def _from_centres(
+def from_centres(
     centres: Float[Array, "r k d"], family: type[Family], centre: Array, spread: Float[Array, " d"],
     present: Bool[Array, "r k"],
 ) -> Mixture:  # fmt: skip
@@ -218,54 +219,21 @@ def initialize(
     keys = restart_keys(key, n_init)
     if method == "random":
         return _from_random_responsibilities(keys, rows, family, n_components, penalty)
-    seeds = _seeds(key, rows, n_components)
     trials = jnp.full(n_init, trials_for(n_components))
-    centres = _centres(keys, seeds, spread, _CENTRE_METHODS[method], n_components, trials)
+    centres = chosen_centres(key, keys, rows, spread, method, n_components, trials)
     if method == "kmeans":
         return _from_kmeans(centres, rows, family, penalty, spread)
-    return _from_centres(centres, family, centre, spread, jnp.ones(centres.shape[:2], bool))
+    return from_centres(centres, family, centre, spread, jnp.ones(centres.shape[:2], bool))
 
 
-def _seeds(key: Key[Array, ""], rows: ArrayRows, n_components: int) -> ArrayRows:
-    """What seeds are picked from. Restarts' keys are fold_in(key, 0, 1, …); this takes the last number there is."""
-    return seed_rows(jax.random.fold_in(key, np.uint32(0xFFFFFFFF)), rows, n_components)
-
-
-def initialize_each(
-    key: Key[Array, ""], rows: ArrayRows, family: type[Family], n_components: Sequence[int], n_init: int, method: str,
-    penalty: Penalty, centre: Float[Array, " d"], spread: Float[Array, " d"],
-) -> tuple[Mixture, Bool[Array, "r k"]]:  # fmt: skip
-    """The starts of `initialize` for every K in turn, filled up to the largest, and which components are present.
-
-    "k-means++" and "random_from_data" compile once for all K, the others once for each.
-    """
-    widest = max(n_components)
-    present = jnp.asarray(np.repeat(np.arange(widest) < np.array(n_components)[:, None], n_init, axis=0))
-    if method not in ("k-means++", "random_from_data"):
-        parts = [
-            initialize(key, rows, family, k, n_init, method, penalty, centre, spread) for k in n_components
-        ]
-        place = jnp.zeros((n_init, widest, rows.n_features), rows.x.dtype)
-        blank = _from_centres(place, family, centre, spread, jnp.zeros((n_init, widest), bool))
-        parts = [jax.tree.map(_over, part, blank) for part in parts]
-        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts), present
-    # Seeds for one K are the first of those for another that picks from as many draws and the same rows.
-    alike = {k: (trials_for(k), _sample_size(k)) for k in n_components}
-    found = {}
-    for size in sorted({size for _, size in alike.values()}):
-        among = sorted({trials for trials, own in alike.values() if own == size})
-        keys = jnp.tile(restart_keys(key, n_init), len(among))
-        seeds = _seeds(key, rows, max(k for k in n_components if alike[k][1] == size))
-        trials = jnp.repeat(jnp.array(among), n_init)
-        centres = _centres(keys, seeds, spread, _CENTRE_METHODS[method], widest, trials)
-        found |= {(own, size): centres[i * n_init : (i + 1) * n_init] for i, own in enumerate(among)}
-    centres = jnp.concatenate([found[alike[k]] for k in n_components])
-    return _from_centres(centres, family, centre, spread, present), present
-
-
-def _over(part: Float[Array, "..."], blank: Float[Array, "..."]) -> Float[Array, "..."]:
-    """`part`, what it lacks in components from `blank`."""
-    return blank.at[tuple(slice(n) for n in part.shape)].set(part)
+def chosen_centres(
+    key: Key[Array, ""], keys: Key[Array, " r"], rows: ArrayRows, spread: Float[Array, " d"], method: str,
+    n_components: int, trials: Int[Array, " r"],
+) -> Float[Array, "r k d"]:  # fmt: skip
+    """Rows for restarts with these `keys` to start from, picked by one of `METHODS` from a sample that they share."""
+    # Keys of restarts are fold_in(key, 0, 1, …); the shared sample takes the last number there is.
+    seeds = seed_rows(jax.random.fold_in(key, np.uint32(0xFFFFFFFF)), rows, n_components)
+    return _centres(keys, seeds, spread, _CENTRE_METHODS[method], n_components, trials)
 
 
 def from_assignments(

@@ -171,10 +171,13 @@ class Mixture:
 
     def log_likelihood(self, x: Any, sample_weight: Any = None) -> Any:
         """Σ_n w_n log p(x_n) in nats, summed in float64: a float, or an array with the leading axes."""
+        return self._summed("log_density", x, sample_weight)
+
+    def _summed(self, name: str, x: Any, sample_weight: Any) -> Any:
         x = self._rows(x)
         w = validation.weights("sample_weight", sample_weight, len(x))
         total = np.zeros(self.batch_shape)
-        for start, stop, part in answer("log_density", self, x):
+        for start, stop, part in answer(name, self, x):
             values = part.astype(np.float64)
             if w is not None:
                 values = np.where(w[start:stop] > 0, w[start:stop] * values, 0.0)
@@ -194,6 +197,14 @@ class Mixture:
     def aic(self, x: Any, sample_weight: Any = None) -> Any:
         """Akaike's information criterion, −2 log L + 2 p (Akaike 1974): lower is better."""
         return self.criteria(self.log_likelihood(x, sample_weight), 1.0)["aic"]
+
+    def icl(self, x: Any, sample_weight: Any = None) -> Any:
+        """Integrated completed likelihood, BIC + 2 · `entropy` (Biernacki, Celeux & Govaert 2000): lower is better."""
+        return self.bic(x, sample_weight) + 2 * self.entropy(x, sample_weight)
+
+    def entropy(self, x: Any, sample_weight: Any = None) -> Any:
+        """−Σ_n w_n Σ_k r_nk log r_nk in nats: how undecided responsibilities are; 0 where components do not overlap."""
+        return self._summed("entropy", x, sample_weight)
 
     def criteria(self, log_likelihood: Any, n: float) -> dict[str, Any]:
         """`bic` and `aic` from a log-likelihood at hand, of `n` rows."""

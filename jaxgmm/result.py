@@ -100,6 +100,18 @@ def best_restart(value: Any, status: Any, spurious: Any, stacklevel: int = 3) ->
     Raises:
         FitError: every restart is non-finite.
     """
+    best, complaint = choose_restart(value, status, spurious)
+    if complaint is not None:
+        warnings.warn(complaint, FitWarning, stacklevel=stacklevel)
+    return best
+
+
+def choose_restart(value: Any, status: Any, spurious: Any) -> tuple[int, str | None]:
+    """The same choice, and in place of the warning what it would say.
+
+    Raises:
+        FitError: every restart is non-finite.
+    """
     sound, degenerate = np.isin(status, SOUND), status == Status.DEGENERATE
     for wanted, complaint in (
         (sound & ~spurious, None),
@@ -108,9 +120,7 @@ def best_restart(value: Any, status: Any, spurious: Any, stacklevel: int = 3) ->
     ):
         candidates = wanted & np.isfinite(value)
         if candidates.any():
-            if complaint is not None:
-                warnings.warn(complaint, FitWarning, stacklevel=stacklevel)
-            return int(np.argmax(np.where(candidates, value, -np.inf)))
+            return int(np.argmax(np.where(candidates, value, -np.inf))), complaint
     counts = ", ".join(f"{int(np.sum(status == s))} {s.name}" for s in Status if np.any(status == s))
     worst = Status.NON_FINITE if np.any(status == Status.NON_FINITE) else Status.DEGENERATE
     raise FitError(f"no restart stayed finite: {counts}. {worst.advice}")
