@@ -23,6 +23,8 @@ def padded(members: Any, size: int, empty: int) -> Any:
     return np.concatenate([members, np.full(size - len(members), empty)]).astype(np.int32)
 
 
-def in_powers(members: Any, empty: int) -> Any:
-    """`members` in the smallest batch that is a power of two."""
-    return padded(members, 1 << (len(members) - 1).bit_length(), empty)
+def in_powers(members: Any, empty: int, work_per_restart: float) -> Any:
+    """`members` in the smallest batch that is a power of two; of eight where a pass costs less than compiling."""
+    bits = (len(members) - 1).bit_length()
+    size = 1 << bits if work_per_restart * empty >= _COMPACTION_WORK else min(8 ** -(-bits // 3), empty)
+    return padded(members, size, empty)

@@ -233,6 +233,7 @@ def chosen_centres(
     """Rows for restarts with these `keys` to start from, picked by one of `METHODS` from a sample that they share."""
     # Keys of restarts are fold_in(key, 0, 1, …); the shared sample takes the last number there is.
     seeds = seed_rows(jax.random.fold_in(key, np.uint32(0xFFFFFFFF)), rows, n_components)
+    seeds = replace(seeds, whitener=None)  # which would only set families' programs apart
     return _centres(keys, seeds, spread, _CENTRE_METHODS[method], n_components, trials)
 
 

@@ -142,10 +142,8 @@ class _Loop:
         moved = (self.status == Status.RUNNING) & (chosen > self.kernels)
         self.kernels = np.where(self.status == Status.RUNNING, chosen, self.kernels)
         if moved.any():
-            members = np.flatnonzero(moved)
-            self.pool = self._on_device(
-                loop.renew, self.driver, self.pool, in_powers(members, self.n), self.rows, kernel=KERNEL_NAMES[-1]
-            )
+            places = in_powers(np.flatnonzero(moved), self.n, self.work)
+            self.pool = self._on_device(loop.renew, self.driver, self.pool, places, self.rows, kernel=KERNEL_NAMES[-1])
             self._remember(members)
 
     def _remember(self, members: Any) -> None:
@@ -164,7 +162,7 @@ class _Loop:
         if self.surroundings is None:
             self.surroundings = self.make_surroundings()
         members = np.flatnonzero(dead)
-        places = in_powers(members, self.n)
+        places = in_powers(members, self.n, self.work)
         lives = self.revivals[np.minimum(places, self.n - 1)]
         # Nothing is known of the new mixtures' conditioning.
         self.pool = self._on_device(

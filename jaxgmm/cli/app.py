@@ -12,13 +12,13 @@ from jaxgmm import validation
 from jaxgmm.cli import INTERRUPTED, data, options, output, progress, summary
 from jaxgmm.cli.errors import Commands
 from jaxgmm.cli.interrupt import interruptible
+from jaxgmm.cli.select import select_command
 from jaxgmm.families import FAMILIES
 from jaxgmm.initialization import METHODS
 from jaxgmm.kernel_choice import KERNEL_NAMES
 
 _DRIVERS = ("em", "adam", "lbfgs")
 _KERNELS = ("auto", *KERNEL_NAMES)
-_DTYPES = ("float32", "float64")
 
 
 app = typer.Typer(
@@ -76,9 +76,9 @@ def fit(
     """
     validation.choice("--covariance", covariance, FAMILIES)
     validation.choice("--kernel", kernel, _KERNELS)
-    ridge = _ridge(reg_covar)
+    ridge = options.ridge(reg_covar)
     if dtype is not None:
-        validation.choice("--dtype", dtype, _DTYPES)
+        validation.choice("--dtype", dtype, options.DTYPES)
     moves = _driver(driver, learning_rate)
     output.check_writable(out, output.MODEL_SUFFIXES, inputs=[path])
     output.check_writable(report, output.PICTURE_SUFFIXES, inputs=[path])
@@ -109,15 +109,6 @@ def fit(
         raise typer.Exit(INTERRUPTED)
 
 
-def _ridge(value: str) -> Any:
-    """--reg-covar as a number, where it is one."""
-    try:
-        number = float(value)
-    except ValueError:
-        return validation.real_or_word("--reg-covar", value, ("auto",))
-    return validation.real("--reg-covar", number)
-
-
 def _driver(name: str, learning_rate: float | None) -> Any:
     validation.choice("--driver", name, _DRIVERS)
     if learning_rate is not None and name != "adam":
@@ -140,6 +131,9 @@ def _load(path: Path) -> jaxgmm.Mixture:
     if mixture.batch_shape:
         raise ValueError(f"{path}: holds a batch of mixtures, {mixture.batch_shape}; save one of them")
     return mixture
+
+
+app.command("select")(select_command)
 
 
 @app.command()

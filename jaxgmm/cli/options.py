@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from jaxgmm import validation
 from jaxgmm.initialization import METHODS
+
+DTYPES = ("float32", "float64")
+
+
+def ridge(value: str) -> Any:
+    """--reg-covar as a number, where it is one."""
+    try:
+        number = float(value)
+    except ValueError:
+        return validation.real_or_word("--reg-covar", value, ("auto",))
+    return validation.real("--reg-covar", number)
+
 
 Data = Annotated[
     Path,
@@ -136,6 +149,40 @@ Report = Annotated[
     typer.Option(
         metavar="PICTURE",
         help="Draw the fit, its convergence and the spread over restarts: .png, .pdf or .svg. Needs the extra plot.",
+    ),
+]
+
+# ---- select -------------------------------------------------------------------------------------------------
+
+Sizes = Annotated[
+    str,
+    typer.Option(
+        "--components", "-k", metavar="RANGE", help="Which K to try: 1:12 (both ends included), 1:20:3, or 2,3,5."
+    ),
+]
+Types = Annotated[
+    str,
+    typer.Option(metavar="TYPES", help="Which covariance types, of full,tied,diag,spherical; or bernoulli alone."),
+]
+Criterion = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="What decides, lower is better: bic, aic, icl, heldout (minus the mean log-likelihood of a fifth of the "
+        "rows, kept back) or cv (the same over five folds).",
+    ),
+]
+SelectOut = Annotated[
+    Path | None, typer.Option("--out", "-o", metavar="MODEL", help="Where the winner goes; ends in .safetensors.")
+]
+SelectRestarts = Annotated[
+    int, typer.Option("--restarts", "-r", metavar="N", min=1, help="Random starts for every K and type, side by side.")
+]
+SelectReport = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PICTURE",
+        help="Draw the criterion against K, and the winner: .png, .pdf or .svg. Needs the extra plot.",
     ),
 ]
 

@@ -1,4 +1,4 @@
-"""The page that `jaxgmm fit --report` draws."""
+"""The pages that `jaxgmm fit --report` and `jaxgmm select --report` draw."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from jaxgmm import FitResult
+from jaxgmm import FitResult, SelectionResult
 from jaxgmm.persistence import write_whole
-from jaxgmm.plotting import plot_convergence, plot_mixture, plot_restarts
+from jaxgmm.plotting import plot_convergence, plot_mixture, plot_restarts, plot_selection
 
 
 def write_report(path: Path, result: FitResult, x: Any, title: str) -> None:
@@ -39,6 +39,26 @@ def write_report(path: Path, result: FitResult, x: Any, title: str) -> None:
         f"{title}: {mixture.n_components} {mixture.covariance_type} components, best of {len(result.status)} restarts, "
         f"{score} nats per row"
     )
+    save_figure(path, figure)
+
+
+def write_selection(path: Path, result: SelectionResult, x: Any, title: str) -> None:
+    """The criterion against K, and the winner over its rows.
+
+    Args:
+        path: `.png`, `.pdf` or `.svg`.
+        result: what `select` returned.
+        x: the rows, (n, d); of more than two features the first two are shown.
+        title: what the page is about.
+    """
+    mixture = result.best.mixture
+    gaussian = mixture.covariance_type != "bernoulli"
+    figure = Figure(figsize=(6.2 + 5.2 * gaussian, 4.4), layout="constrained")
+    axes = figure.subplots(1, 1 + gaussian, squeeze=False)[0]
+    plot_selection(result, ax=axes[0])
+    if gaussian:
+        plot_mixture(mixture, x, ax=axes[1], features=None if mixture.n_features <= 2 else (0, 1))
+    figure.suptitle(f"{title}: {mixture.n_components} {mixture.covariance_type} components")
     save_figure(path, figure)
 
 

@@ -7,9 +7,10 @@ that the pictures survive a grey printer.
 try:
     from jaxgmm.plotting.mixture import component_colors, plot_mixture
     from jaxgmm.plotting.restarts import plot_convergence, plot_restarts
+    from jaxgmm.plotting.selection import plot_selection
 except ModuleNotFoundError as error:
     if (error.name or "").split(".")[0] != "matplotlib":
         raise
     raise ModuleNotFoundError("jaxgmm.plotting needs matplotlib: pip install 'jaxgmm[plot]'", name=error.name) from None
 
-__all__ = ["component_colors", "plot_convergence", "plot_mixture", "plot_restarts"]
+__all__ = ["component_colors", "plot_convergence", "plot_mixture", "plot_restarts", "plot_selection"]

@@ -1,0 +1,118 @@
+"""`jaxgmm select`: how many components, and of what shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+import jaxgmm
+from jaxgmm import SelectionResult, validation
+from jaxgmm.cli import INTERRUPTED, data, options, output, progress, summary
+from jaxgmm.cli.interrupt import interruptible
+from jaxgmm.families import FAMILIES
+from jaxgmm.initialization import METHODS
+from jaxgmm.selection_result import CRITERIA
+
+
+def select_command(
+    path: options.Data,
+    components: options.Sizes = "1:12",
+    types: options.Types = "full,tied,diag,spherical",
+    criterion: options.Criterion = "bic",
+    out: options.SelectOut = None,
+    restarts: options.SelectRestarts = 32,
+    init: options.Init = "k-means++",
+    tol: options.Tol = 1e-5,
+    max_iter: options.MaxIter = 1000,
+    max_seconds: options.MaxSeconds = None,
+    reg_covar: options.RegCovar = "auto",
+    seed: options.Seed = 0,
+    dtype: options.DType = None,
+    array: options.ArrayName = None,
+    report: options.SelectReport = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Tries every K and covariance type on the rows of DATA, and tells which explains them best for its size.
+
+    Example: jaxgmm select rows.npy -k 1:12 --report select.png -o model.safetensors
+    """
+    sizes = component_range(components)
+    kinds = [validation.choice("--types", kind.strip(), FAMILIES) for kind in types.split(",")]
+    validation.choice("--criterion", criterion, CRITERIA)
+    validation.choice("--init", init, METHODS)
+    ridge = options.ridge(reg_covar)
+    if dtype is not None:
+        validation.choice("--dtype", dtype, options.DTYPES)
+    output.check_writable(out, output.MODEL_SUFFIXES, inputs=[path])
+    output.check_writable(report, output.PICTURE_SUFFIXES, inputs=[path])
+    if report is not None:
+        # Now, so that a missing matplotlib is heard of before the fits.
+        from jaxgmm.cli.report import write_selection
+    rows = data.read(path, array)
+    with progress.bar("select") as on_block, interruptible() as interruption:
+        result = jaxgmm.select(
+            seed, rows, sizes, covariance_types=kinds, criterion=criterion, n_init=restarts, init=init, tol=tol,
+            max_iter=max_iter, max_seconds=max_seconds, reg_covar=ridge, dtype=dtype,
+            on_block=interruption.watching(on_block),
+        )  # fmt: skip
+    if out is not None:
+        jaxgmm.save(out, result.best.mixture)
+    if report is not None:
+        write_selection(report, result, rows, title=path.name)
+    if as_json:
+        output.emit_json({"model": out, "report": report, "seed": seed, **of_selection(result, len(rows))})
+    else:
+        print(result)
+        for cell in result.table:
+            if cell.note:
+                print(f"note     {cell.covariance_type}, {cell.n_components}: {cell.note}")
+        lines = [line for line in summary.fit_lines(result.best, len(rows)) if not line.startswith("time")]
+        print("\n".join([*lines, f"time     {result.seconds:.1f} s for all"]))
+        if written := [str(file) for file in (out, report) if file is not None]:
+            print(f"written  {', '.join(written)}")
+    if interruption.asked:
+        raise typer.Exit(INTERRUPTED)
+
+
+def component_range(text: str) -> list[int]:
+    """1:12 as 1 … 12, 1:9:2 as every second of them, 2,3,5 as they stand; parts may be combined by commas.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        try:
+            first, *rest = (int(number) for number in part.split(":"))
+        except ValueError:
+            raise ValueError(f"--components (-k) must be such as 1:12, 1:20:3 or 2,3,5; got {text!r}") from None
+        last, step = {0: (first, 1), 1: (*rest, 1)}.get(len(rest), rest[:2])
+        if len(rest) > 2 or first < 1 or step < 1 or last < first:
+            raise ValueError(f"--components (-k) must count upwards from at least 1, as 1:12 does; got {text!r}")
+        found += range(first, last + 1, step)
+    return found
+
+
+def of_selection(result: SelectionResult, n_rows: int) -> dict[str, Any]:
+    """A `SelectionResult` as a dictionary."""
+    return {
+        "criterion": result.criterion,
+        "winner": {"covariance_type": result.covariance_type, "n_components": result.n_components},
+        "table": [
+            {
+                "covariance_type": cell.covariance_type,
+                "n_components": cell.n_components,
+                "n_parameters": cell.n_parameters,
+                "log_likelihood": cell.log_likelihood,
+                "criterion": cell.criterion,
+                "standard_error": cell.standard_error,
+                "status": None if cell.status is None else cell.status.name,
+                "spurious": cell.spurious,
+                "eligible": cell.eligible,
+                "note": cell.note,
+            }
+            for cell in result.table
+        ],
+        "best": summary.of_fit(result.best, n_rows),
+    }
