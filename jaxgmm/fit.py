@@ -38,6 +38,7 @@ def fit(
     reg_covar: float | Literal["auto"] = "auto",
     prior: Prior | str | None = None,
     on_degenerate: str = "reinit",
+    search: str = "race",
     kernel: str = "auto",
     dtype: Any = None,
     on_block: Callable[[BlockInfo], bool | None] | None = None,
@@ -83,7 +84,7 @@ def fit(
     family = FAMILIES[validation.choice("covariance_type", covariance_type, FAMILIES)]
     settings = Settings.checked(
         tol=tol, stopping=stopping, max_iter=max_iter, max_seconds=max_seconds, reg_covar=reg_covar,
-        on_degenerate=on_degenerate, kernel=kernel, on_block=on_block,
+        on_degenerate=on_degenerate, kernel=kernel, on_block=on_block, search=search,
     )  # fmt: skip
     key = validation.random_key(key)
     x = validation.rows("x", x)
@@ -137,4 +138,6 @@ def fit(
         total_weight=diagnosis.total_weight,
         seconds=time.perf_counter() - begun,
         diagnosis=diagnosis,
+        moves=ended.moves,
+        rounds=ended.rounds,
     )

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from jaxgmm.mixture import Mixture
+from jaxgmm.status import Status
+from jaxgmm.tournament import Round
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,10 @@ class BlockInfo:
 
 @dataclass
 class Run:
-    """Where the restarts ended; arrays over r, log-likelihoods in float64."""
+    """Where the restarts ended; arrays over r, log-likelihoods in float64.
+
+    `cut_short` says why if the run was ended from outside; `moves` and `rounds` are those of a race.
+    """
 
     mixtures: Mixture
     log_likelihood: Any
@@ -44,6 +49,9 @@ class Run:
     kernel: Any
     revivals: Any
     history: Any
+    cut_short: Status | None = None
+    moves: Any = 0
+    rounds: tuple[Round, ...] = ()
 
 
 class History:

@@ -72,6 +72,7 @@ class _Loop:
         self.status = np.array(self.pool.status)
         self.sizes = {name: self.n for name in KERNEL_NAMES}
         self.first = self.block = 0
+        self.cut_short: Status | None = None
         self.revivals = np.zeros(self.n, np.int32)
         self.evaluations = 0
         self.evaluated_at = np.zeros(self.n, np.int64)
@@ -142,7 +143,8 @@ class _Loop:
         moved = (self.status == Status.RUNNING) & (chosen > self.kernels)
         self.kernels = np.where(self.status == Status.RUNNING, chosen, self.kernels)
         if moved.any():
-            places = in_powers(np.flatnonzero(moved), self.n, self.work)
+            members = np.flatnonzero(moved)
+            places = in_powers(members, self.n, self.work)
             self.pool = self._on_device(loop.renew, self.driver, self.pool, places, self.rows, kernel=KERNEL_NAMES[-1])
             self._remember(members)
 
@@ -209,10 +211,12 @@ class _Loop:
             if self.driver.stochastic:
                 self._settle_stochastic()
             self._choose_kernels()
-            stop = self._report()
-            running = self.status == Status.RUNNING
-            self._end(running & stop, Status.STOPPED)
-            self._end(running & (time.perf_counter() >= self.deadline), Status.TIME_LIMIT)
+            if self._report():
+                self.cut_short = Status.STOPPED
+            elif time.perf_counter() >= self.deadline:
+                self.cut_short = Status.TIME_LIMIT
+            if self.cut_short is not None:
+                self._end(self.status == Status.RUNNING, self.cut_short)
         if self.driver.stochastic and np.any(self.evaluated_at != np.asarray(self.pool.n_iter)):
             self.exact = self._evaluated()
         return Run(
@@ -224,6 +228,7 @@ class _Loop:
             kernel=np.array(KERNEL_NAMES)[self.kernels],
             revivals=self.revivals,
             history=self.history.until(int(np.max(self.pool.n_iter)) + 1),
+            cut_short=self.cut_short,
         )
 
     def _passes(self) -> Any:

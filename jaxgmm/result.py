@@ -11,6 +11,7 @@ import numpy as np
 from jaxgmm.diagnostics import ComponentReport, Diagnosis
 from jaxgmm.mixture import Mixture
 from jaxgmm.status import SOUND, Status
+from jaxgmm.tournament import Round
 
 
 class FitError(RuntimeError):
@@ -64,6 +65,8 @@ class FitResult:
     total_weight: float
     seconds: float
     diagnosis: Diagnosis
+    moves: Any = 0
+    rounds: tuple[Round, ...] = ()
 
     @property
     def score(self) -> float:

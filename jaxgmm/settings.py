@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -18,9 +18,14 @@ from jaxgmm.loop import Controls
 from jaxgmm.mixture import Mixture
 from jaxgmm.outcome import BlockInfo, Run
 from jaxgmm.problem import Problem
+from jaxgmm.race import Race
 from jaxgmm.restarts import run
 from jaxgmm.stopping import CRITERIA
 from jaxgmm.tags import Tags
+from jaxgmm.tournament import FEWEST
+
+#: how many starts become one
+SEARCHES = ("race", "all")
 
 
 @dataclass(frozen=True)
@@ -34,12 +39,13 @@ class Settings:
     reg_covar: float | Literal["auto"]
     on_degenerate: str
     kernel: str
+    search: str
     on_block: Callable[[BlockInfo], bool | None] | None
 
     @classmethod
     def checked(
         cls, *, tol: Any, stopping: Any, max_iter: Any, max_seconds: Any, reg_covar: Any, on_degenerate: Any,
-        kernel: Any, on_block: Any,
+        kernel: Any, on_block: Any, search: Any = "all",
     ) -> Settings:  # fmt: skip
         """What the user gave.
 
@@ -50,6 +56,7 @@ class Settings:
             kernel=validation.choice("kernel", kernel, ("auto", *KERNEL_NAMES)),
             stopping=validation.choice("stopping", stopping, CRITERIA),
             on_degenerate=validation.choice("on_degenerate", on_degenerate, ("reinit", "stop", "keep")),
+            search=validation.choice("search", search, SEARCHES),
             tol=validation.real("tol", tol),
             max_iter=validation.integer("max_iter", max_iter, 0),
             patience=np.inf if max_seconds is None else validation.real("max_seconds", max_seconds),
@@ -65,6 +72,7 @@ class Settings:
         rows: Any = None, tags: Tags | None = None,
     ) -> Run:  # fmt: skip
         """Drives `starts` to their end, on `rows` in place of the problem's own if given; see `restarts.run`."""
+        rows = problem.rows if rows is None else rows
         controls = Controls(
             tol=jnp.asarray(self.tol, problem.dtype),
             max_iter=jnp.asarray(self.max_iter, jnp.int32),
@@ -74,8 +82,20 @@ class Settings:
             keep_degenerate=jnp.asarray(self.on_degenerate == "keep"),
             criterion=self.stopping,
         )
-        return run(
-            driver, starts, problem.rows if rows is None else rows, controls, kernel=self.kernel,
-            on_block=self.on_block, log_volume=problem.frame.log_volume(), deadline=deadline, tags=tags,
-            surroundings=partial(problem.surroundings, key) if self.on_degenerate == "reinit" else None,
+        surroundings = partial(problem.surroundings, key) if self.on_degenerate == "reinit" else None
+        drive = partial(
+            run, driver, kernel=self.kernel, on_block=self.on_block, log_volume=problem.frame.log_volume(),
+            deadline=deadline,
         )  # fmt: skip
+        if not self._races(driver, starts, tags):
+            return drive(starts, rows, controls, tags=tags, surroundings=surroundings)
+
+        def go(mixtures: Mixture, numbers: Any, rows: Any, steps: int, revive: bool) -> Run:
+            tags = replace(Tags.plain(mixtures), number=jnp.asarray(numbers, jnp.int32))
+            limited = replace(controls, max_iter=jnp.asarray(steps, jnp.int32))
+            return drive(mixtures, rows, limited, tags=tags, surroundings=surroundings if revive else None)
+
+        return Race(go, key, problem, starts, self.tol, self.max_iter).run()
+
+    def _races(self, driver: Driver, starts: Mixture, tags: Tags | None) -> bool:
+        return self.search == "race" and len(starts.weights) >= FEWEST and tags is None and not driver.stochastic

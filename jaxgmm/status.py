@@ -16,6 +16,8 @@ class Status(IntEnum):
     ROUNDING = 5
     TIME_LIMIT = 6
     STOPPED = 7
+    OUTRUN = 8
+    MERGED = 9
 
     @property
     def advice(self) -> str:
@@ -41,6 +43,8 @@ _ADVICE = {
     ),
     Status.TIME_LIMIT: "max_seconds was reached first: raise it, or loosen tol.",
     Status.STOPPED: "on_block asked to stop.",
+    Status.OUTRUN: "Other restarts were ahead when it was left behind: search='all' runs every one to its end.",
+    Status.MERGED: "It was on its way to the same optimum as a restart ahead of it.",
 }
 
 SOUND = (Status.CONVERGED, Status.ROUNDING, Status.MAX_ITER, Status.TIME_LIMIT, Status.STOPPED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
 import jax
@@ -177,6 +177,11 @@ class Family(ABC):
     def with_replaced(self, which: Bool[Array, " k"], fresh: Self) -> Self:
         """These components, those named by `which` taken from `fresh`."""
         return jax.tree.map(lambda a, b: jnp.where(which.reshape(-1, *[1] * (a.ndim - 1)), b, a), self, fresh)
+
+    def divided(self, source: Int[Array, ""], slots: Int[Array, " s"], means: Float[Array, "s d"]) -> Self:
+        """These components with copies of `source`, moved to `means`, in the places `slots`."""
+        copied = jax.tree.map(lambda leaf: leaf.at[slots].set(leaf[source]), self)
+        return replace(copied, means=self.means.at[slots].set(means))
 
     # ---- the rest -------------------------------------------------------------------------------------------
 

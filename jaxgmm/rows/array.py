@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Key
 
 from jaxgmm.rows.base import ChunkFunction, compensated_add
 
@@ -71,6 +71,21 @@ class ArrayRows:
         """The rows at `index`, in that order, as rows of their own."""
         weights = self.weights[index]
         return ArrayRows(self.x[:, index], weights, jnp.sum(weights), jnp.asarray(index.shape[0]), self.whitener)
+
+    def sample(self, key: Key[Array, ""], n: int) -> ArrayRows:
+        """`n` rows drawn by weight, each with as much of the total weight as the others; not under `jit`.
+
+        Systematic sampling in random order: a row is drawn as often as its share of `n` says, rounded up or down, so
+        that rows of equal weight are drawn once at most.
+        """
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+        order = rng.permutation(int(self.n_rows))
+        ladder = np.cumsum(np.asarray(self.weights, np.float64)[order])
+        steps = (rng.uniform() + np.arange(n)) * (ladder[-1] / n)
+        drawn = order[np.minimum(np.searchsorted(ladder, steps, side="right"), len(order) - 1)]
+        picked = self.take(jnp.asarray(np.sort(drawn)))
+        share = self.total_weight / n
+        return replace(picked, weights=jnp.full_like(picked.weights, share), total_weight=self.total_weight)
 
     def total(self, function: ChunkFunction, chunk: int) -> tuple[Any, Any]:
         """Σ over chunks of `function`, as (value, error); see `rows.base`."""

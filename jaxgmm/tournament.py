@@ -1,0 +1,143 @@
+"""How a race between starts is laid out, and what is told of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+#: fewer starts than this all run to the end
+FEWEST = 8
+
+# A sample holds this many rows for every free parameter of a mixture, and no fewer than some; a larger one so many
+# times more, as optima that lie close together look alike on few rows.
+_ROWS_PER_PARAMETER = 8
+_FEWEST_ROWS = 2048
+_LARGER = 8
+# What all starts of a race together may read, in rows per start: so many times all of them, or so many at least.
+_BUDGET = (8, 250_000)
+_KEPT = 4
+# Runners of the second heat, and of an escape, at least: fewer together hardly cost less.
+_WIDTH = 32
+_STEPS = (12, 24)
+_MOST_ESCAPES = (6, 8)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A race between `n` starts.
+
+    Attributes:
+        sample: how many rows heats and the first escapes read; None for all.
+        larger: how many the other escapes read; None for all.
+        width: runners of the second heat and of escapes.
+        leaders: how many leave the second heat.
+        steps: of the first heat; of the second, and of escapes.
+        escapes: how many rounds of them there may be on either sample.
+    """
+
+    sample: int | None
+    larger: int | None
+    width: int
+    leaders: int
+    steps: tuple[int, int]
+    escapes: tuple[int, int]
+
+    @classmethod
+    def of(cls, n: int, n_rows: int, n_parameters: int) -> Plan:
+        """The race for `n` starts: it follows from the shapes alone."""
+        rows = max(_FEWEST_ROWS, 1 << (_ROWS_PER_PARAMETER * n_parameters - 1).bit_length())
+        sample = rows if 2 * rows <= n_rows else None
+        larger = _LARGER * rows if 2 * _LARGER * rows <= n_rows else None
+        width = max(_WIDTH, -(-n // 4))
+        leaders = min(_KEPT, n // 2)
+        few, many = min(rows, n_rows), larger or n_rows
+        heats = (n * (_STEPS[0] + 1) + min(n, width) * (_STEPS[1] + 1)) * few
+        times, least = _BUDGET
+        spare = max(n * max(times * n_rows, least) - heats, 0)
+        escape = width * (_STEPS[1] + 1)
+        early = int(np.clip(0.4 * spare / (escape * few), 2, _MOST_ESCAPES[0]))
+        late = int(np.clip((spare - early * escape * few) / (escape * many), 1, _MOST_ESCAPES[1]))
+        if sample is None:
+            early, late = 0, early + late
+        return cls(sample, larger, width, leaders, _STEPS, (early, late))
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of a race. Arrays over its runners.
+
+    Attributes:
+        kind: "heat", "escape" or "final".
+        rows: how many rows it read.
+        restart: whose runners they are; in an escape the first ones are where restarts stood, the others jumped.
+        log_likelihood: where they ended, mean over the rows read, nats per row; with a prior, log-posterior.
+        heading: where they are heading; what heats rank by. −inf for what is degenerate or spurious.
+        through: which runners went on.
+        merged: the restart on whose way to the same optimum one was; −1 for the others.
+        passes: what a runner read, in whole data sets.
+    """
+
+    kind: str
+    rows: int
+    restart: Any
+    log_likelihood: Any
+    heading: Any
+    through: Any
+    merged: Any
+    passes: Any
+
+
+def heading_for(history: Any) -> Any:
+    """Where mean log-likelihoods (r, t) are heading, (r,): Aitken's extrapolation over the last steps.
+
+    Rows end in NaN where runs ended early. Gains are compared over two halves of a window, as single ones are noise.
+    """
+    values = np.asarray(history, np.float64)
+    last = np.sum(~np.isnan(values), axis=1) - 1
+    half = np.minimum(last // 2, 4)
+    ago = lambda steps: values[np.arange(len(values)), np.maximum(last - steps, 0)]  # noqa: E731
+    end, middle, begin = ago(0), ago(half), ago(2 * half)
+    late, early = np.maximum(end - middle, 0.0), np.maximum(middle - begin, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rate = np.clip(np.where(early > 0, late / early, 0.0), 0.0, _MOST_CARRIED)
+    return end + late * rate / (1 - rate)
+
+
+# Gains that hardly shrink, or grow, are not believed for longer than this.
+_MOST_CARRIED = 0.9
+# Of rows labelled alike, after the best renaming, for two runners to be on the way to one optimum; and how near their
+# headings must be, in nats per row.
+_ALIKE = 0.97
+_NEAR = 2e-3
+
+
+def ranked(heading: Any, labels: Any, n_components: int, wanted: int) -> tuple[list[int], dict[int, int]]:
+    """The first `wanted` runners by `heading` that differ, and those that were passed over for one they resemble.
+
+    Args:
+        heading: (m,), −inf for runners that must not go on.
+        labels: (m, s), every runner's labels of the same s rows.
+        n_components: K.
+    """
+    kept: list[int] = []
+    merged: dict[int, int] = {}
+    for runner in np.argsort(-heading, kind="stable"):
+        if len(kept) == wanted or not np.isfinite(heading[runner]):
+            break
+        near = [other for other in kept if heading[other] - heading[runner] <= _NEAR]
+        twin = next((o for o in near if _agreement(labels[o], labels[runner], n_components) >= _ALIKE), None)
+        if twin is None:
+            kept.append(int(runner))
+        else:
+            merged[int(runner)] = twin
+    return kept, merged
+
+
+def _agreement(a: Any, b: Any, n_components: int) -> float:
+    """The share of rows that two labellings share, components renamed to the largest overlap."""
+    table = np.bincount(a * n_components + b, minlength=n_components**2).reshape(n_components, n_components)
+    best = table.max(axis=1)
+    # One-to-one wherever it matters: what two components share cannot be most of both.
+    return float(min(best.sum(), table.max(axis=0).sum()) / len(a))

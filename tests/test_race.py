@@ -1,0 +1,155 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from create import NAMES, data
+from scipy.optimize import linear_sum_assignment
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+
+import jaxgmm
+from jaxgmm.escape import moves
+from jaxgmm.rows import ArrayRows
+from jaxgmm.status import SOUND, Status
+from jaxgmm.tournament import Plan, heading_for, ranked
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    rng = np.random.default_rng(3)
+    centres = rng.normal(0, 5, (8, 2))
+    return (centres[rng.integers(0, 8, 6000)] + rng.normal(size=(6000, 2))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def raced(blobs):
+    return jaxgmm.fit(0, blobs, 8, n_init=40, search="race")
+
+
+def test_a_race_ends_where_all_starts_run_to_the_end_would(blobs, raced):
+    everyone = jaxgmm.fit(0, blobs, 8, n_init=40, search="all")
+    assert raced.score > everyone.score - 1e-4
+    assert raced.passes.sum() < everyone.passes.sum()
+
+
+def test_the_winner_is_an_optimum_of_all_rows(blobs, raced):
+    again = jaxgmm.fit(0, blobs, 8, init=raced.mixture, tol=1e-5)
+    assert again.score - raced.score < 1e-4
+    np.testing.assert_allclose(raced.mixture.score(blobs), raced.score, atol=1e-5)
+
+
+def test_everyone_is_accounted_for(raced):
+    n = len(raced.status)
+    assert set(raced.status) <= {Status.CONVERGED, Status.ROUNDING, Status.MAX_ITER, Status.OUTRUN, Status.MERGED}
+    final = raced.rounds[-1]
+    assert final.kind == "final"
+    assert final.rows == 6000
+    assert raced.best in final.restart
+    np.testing.assert_array_equal(np.isin(np.arange(n), final.restart), np.isin(raced.status, SOUND))
+    alive = np.arange(n)
+    read = np.zeros(n)
+    for leg in raced.rounds:
+        assert set(leg.restart) <= set(alive)
+        alive = np.unique(leg.restart[leg.through])
+        np.add.at(read, leg.restart, leg.passes)
+    np.testing.assert_allclose(read, raced.passes)
+    np.testing.assert_array_equal(np.sum(~np.isnan(raced.history), axis=1) - 1, raced.n_iter)
+
+
+def test_the_same_key_gives_the_same_race(blobs, raced):
+    again = jaxgmm.fit(0, blobs, 8, n_init=40, search="race")
+    np.testing.assert_array_equal(again.mixture.means, raced.mixture.means)
+    np.testing.assert_array_equal(again.status, raced.status)
+
+
+def test_jumps_find_what_no_start_came_near():
+    x = PCA(16, svd_solver="full").fit_transform(load_digits().data).astype(np.float32)
+    everyone = jaxgmm.fit(0, x, 10, n_init=32, search="all")
+    found = jaxgmm.fit(0, x, 10, n_init=32, search="race")
+    assert np.sum(found.moves) > 0
+    assert found.score > everyone.score
+
+
+def test_few_starts_all_run_to_the_end(blobs):
+    result = jaxgmm.fit(0, blobs, 3, n_init=4, search="race")
+    assert not result.rounds
+    assert np.isin(result.status, SOUND).all()
+
+
+def test_a_time_limit_ends_a_race_with_the_best_so_far(blobs):
+    result = jaxgmm.fit(0, blobs, 8, n_init=40, search="race", max_seconds=0.0)
+    assert Status(result.status[result.best]) is Status.TIME_LIMIT
+    np.testing.assert_allclose(result.mixture.score(blobs), result.score, atol=1e-5)
+
+
+def test_a_callback_may_end_a_race(blobs):
+    result = jaxgmm.fit(0, blobs, 8, n_init=40, search="race", on_block=lambda info: True)
+    assert Status(result.status[result.best]) is Status.STOPPED
+
+
+def test_weights_count_in_a_race(blobs):
+    twice = jaxgmm.fit(0, np.concatenate([blobs, blobs[:3000]]), 4, n_init=16, search="race")
+    weighted = jaxgmm.fit(0, blobs, 4, n_init=16, search="race", sample_weight=np.repeat([2.0, 1.0], 3000))
+    np.testing.assert_allclose(twice.score, weighted.score, atol=1e-4)
+
+
+def test_samples_follow_weights():
+    weights = np.array([0.5, 3.0, 1.0, 1.5], np.float32)
+    rows = ArrayRows.from_array(jnp.arange(4.0)[:, None], jnp.asarray(weights))
+    drawn = rows.sample(jax.random.key(0), 1200)
+    np.testing.assert_allclose(np.bincount(np.asarray(drawn.x[0], int)), 200 * weights, atol=1)
+    np.testing.assert_allclose(jnp.sum(drawn.weights), 6.0, rtol=1e-5)
+    even = ArrayRows.from_array(jnp.arange(50.0)[:, None])
+    assert len(np.unique(even.sample(jax.random.key(1), 30).x)) == 30
+
+
+@pytest.mark.parametrize("family", NAMES)
+def test_a_jump_moves_one_component_to_rows_of_another(family):
+    x = data(family, np.random.default_rng(2), 400).astype(np.float32)
+    result = jaxgmm.fit(0, x, 4, covariance_type=family, n_init=2)
+    rows = ArrayRows.from_array(jnp.asarray(x))
+    stood = jax.tree.map(jnp.asarray, result.mixtures)
+    jumped = moves(jax.random.key(5), stood, jnp.arange(2), rows, 7)
+    assert jumped.weights.shape == (2, 7, 4)
+    np.testing.assert_allclose(jumped.weights.sum(-1), 1, atol=1e-5)
+    changed = np.any(np.asarray(jumped.components.means) != np.asarray(stood.components.means)[:, None], axis=-1)
+    assert (changed.sum(-1) <= 2).all()
+    assert changed.any(-1).mean() > 0.9
+    ended = jaxgmm.fit(0, x, 4, covariance_type=family, init=jax.tree.map(lambda leaf: np.asarray(leaf)[0], jumped))
+    assert np.isfinite(ended.log_likelihood).any()
+
+
+def test_headings_extrapolate_a_geometric_series():
+    gains = 0.8 ** np.arange(20)
+    history = np.full((2, 25), np.nan)
+    history[0, :20] = np.cumsum(gains)
+    history[1, :3] = [1.0, 2.0, 2.0]
+    np.testing.assert_allclose(heading_for(history), [5.0, 2.0], rtol=0.02)
+
+
+def test_runners_on_the_way_to_one_optimum_count_as_one():
+    labels = np.array([[0, 0, 1, 1, 2, 2], [2, 2, 0, 0, 1, 1], [0, 0, 0, 1, 1, 2], [0, 1, 2, 0, 1, 2]])
+    kept, merged = ranked(np.array([-1.0, -1.0001, -1.0002, -np.inf]), labels, 3, 4)
+    assert kept == [0, 2]
+    assert merged == {1: 0}
+    apart, _ = ranked(np.array([-1.0, -1.1, -1.2, -1.3]), labels, 3, 4)
+    assert apart == [0, 1, 2, 3]
+    pairs = linear_sum_assignment(-np.eye(3)[labels[0]].T @ np.eye(3)[labels[1]])
+    assert (np.eye(3)[labels[0]].T @ np.eye(3)[labels[1]])[pairs].sum() == 6
+
+
+@pytest.mark.parametrize("n", [8, 40, 128, 1000])
+@pytest.mark.parametrize("n_rows", [100, 10_000, 1_000_000])
+@pytest.mark.parametrize("n_parameters", [5, 300, 20_000])
+def test_plans_are_within_their_means(n, n_rows, n_parameters):
+    plan = Plan.of(n, n_rows, n_parameters)
+    sample = plan.sample or n_rows
+    assert sample <= n_rows
+    assert plan.larger is None or sample < plan.larger <= n_rows / 2
+    assert 2 <= plan.leaders <= plan.width
+    assert sum(plan.escapes) >= 2
+
+
+def test_an_unknown_search_is_named():
+    with pytest.raises(ValueError, match="search must be one of 'race', 'all'"):
+        jaxgmm.fit(0, np.zeros((9, 2)), 2, search="rase")
