@@ -142,7 +142,8 @@ class _Loop:
         moved = (self.status == Status.RUNNING) & (chosen > self.kernels)
         self.kernels = np.where(self.status == Status.RUNNING, chosen, self.kernels)
         if moved.any():
-            places = in_powers(np.flatnonzero(moved), self.n, self.work)
+            members = np.flatnonzero(moved)
+            places = in_powers(members, self.n, self.work)
             self.pool = self._on_device(loop.renew, self.driver, self.pool, places, self.rows, kernel=KERNEL_NAMES[-1])
             self._remember(members)
 
