@@ -95,7 +95,7 @@ def select(
     sizes = _sizes(n_components)
     n_init, init = validation.integer("n_init", n_init, 1), validation.choice("init", init, METHODS)
     sample_weight = validation.weights("sample_weight", sample_weight, len(x))
-    if sample_weight is not None:
+    if sample_weight is not None and not np.all(sample_weight):
         x, sample_weight = x[sample_weight > 0], sample_weight[sample_weight > 0]
     folds = _folds(key, criterion, len(x), n_folds, held_out)
     dtype = precision.compute_dtype(x, dtype=dtype)

@@ -57,7 +57,9 @@ class Folds:
 
     def training(self) -> Iterator[Any]:
         """Numbers of the rows left without each fold; all rows if there are no folds."""
-        for fold in range(max(self.number, 1)):
+        if not self.number:
+            yield slice(None)
+        for fold in range(self.number):
             yield np.flatnonzero(self.fold != fold)
 
     def rows(self, problem: Problem, sample_weight: Any) -> Any:
@@ -128,6 +130,7 @@ class Contest:
         """A cell for every K, from what is known of it before."""
         bests = np.array([[self._best(view, i) for i in range(len(self.sizes))] for view in range(len(self.spurious))])
         values, errors = self._judged(np.maximum(bests, 0), criterion)
+        values = np.where((bests < 0).any(axis=0), np.nan, values)
         faults = [[self._fault(number) for number in view] for view in bests]
         cells = []
         for i, cell in enumerate(blank):

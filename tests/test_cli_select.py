@@ -60,7 +60,7 @@ def test_ranges(text, numbers):
         (["-k", "1:2:3:4"], "--components (-k) must count upwards"),
         (["-k", "many"], "--components (-k) must be such as 1:12"),
         (["--types", "full,round"], "--types must be one of"),
-        (["--types", "full,bernoulli"], "the data must hold only 0 and 1"),
+        (["--types", "full,bernoulli"], "--types must name Gaussian types"),
         (["--criterion", "bicc"], "did you mean 'bic'?"),
         (["--report", "s.bmp"], "must end in .png"),
         (["-o", "m.txt"], "must end in .safetensors"),
