@@ -92,6 +92,7 @@ class Contest:
         problem, sizes, folds: what was run; `sizes` are the K.
         ended: how; its mixtures are padded, in the coordinates of the rows.
         mixtures: the same of the data.
+        diagnosis: of the padded mixtures.
         spurious: (views, K, starts).
         x, sample_weight: the rows.
     """
@@ -101,6 +102,7 @@ class Contest:
     folds: Folds
     ended: Run
     mixtures: Mixture
+    diagnosis: Diagnosis
     spurious: Any
     x: Any
     sample_weight: Any
@@ -124,7 +126,7 @@ class Contest:
         diagnosis = replace(problem.diagnosis(ended.mixtures), n_rows=np.repeat(seen, each))
         spurious = diagnosis.spurious().any(axis=1).reshape(views, len(sizes), n_init)
         mixtures = problem.frame.to_data(ended.mixtures, problem.dtype)
-        return cls(problem, sizes, folds, ended, mixtures, spurious, x, sample_weight)
+        return cls(problem, sizes, folds, ended, mixtures, diagnosis, spurious, x, sample_weight)
 
     def cells(self, blank: Sequence[Cell], criterion: str) -> list[Cell]:
         """A cell for every K, from what is known of it before."""
@@ -194,7 +196,12 @@ class Contest:
             return "no restart stayed finite"
         if self.ended.status[number] not in SOUND:
             return "every restart is degenerate"
-        return "every sound restart is spurious" if self.spurious.ravel()[number] else ""
+        if self.spurious.ravel()[number]:
+            return "every sound restart is spurious"
+        # Its likelihood then says more of the ridge than of the rows, and would be as large as one likes with less.
+        blurred = self.diagnosis.blurred(number)
+        which = ", ".join(map(str, blurred))
+        return f"more ridge than rows in components {which}; a smaller reg_covar may tell" if len(blurred) else ""
 
     def _judged(self, bests: Any, criterion: str) -> tuple[Any, Any]:
         """The criterion of each K's best restart, and its standard error; (K,)."""
