@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
+from jaxgmm.diagnostics import Diagnosis
 from jaxgmm.drivers import EM
 from jaxgmm.mixture import Mixture
 from jaxgmm.outcome import Run
