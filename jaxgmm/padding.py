@@ -46,7 +46,7 @@ def _centres(
 ) -> Float[Array, "r k d"]:
     # Seeds for one K are the first of those for another that picks from as many draws and the same sample.
     alike = {k: (sample_size(k), trials_for(k)) for k in n_components}
-    found = {}
+    found: dict[tuple[int, int], Array] = {}
     for size in {size for size, _ in alike.values()}:
         longest = max(k for k in n_components if alike[k][0] == size)
         among = sorted({trials for own, trials in alike.values() if own == size})

@@ -17,7 +17,7 @@ from jaxgmm.initialization import METHODS
 from jaxgmm.outcome import BlockInfo
 from jaxgmm.padding import shapes
 from jaxgmm.problem import pose
-from jaxgmm.result import FitError, warn_of_ridge
+from jaxgmm.result import FitError
 from jaxgmm.selection_cells import Contest, Folds
 from jaxgmm.selection_result import CRITERIA, Cell, SelectionResult
 from jaxgmm.settings import Settings
@@ -73,7 +73,7 @@ def select(
 
     Raises:
         ValueError, TypeError: before anything is compiled, naming the argument, what it got and what it wants.
-        FitError: no cell ended soundly without being spurious.
+        FitError: no cell may win.
         MemoryError: the device has no room, however small the chunks.
     """
     kinds = [covariance_types] if isinstance(covariance_types, str) else list(covariance_types)
@@ -95,7 +95,7 @@ def select(
     sizes = _sizes(n_components)
     n_init, init = validation.integer("n_init", n_init, 1), validation.choice("init", init, METHODS)
     sample_weight = validation.weights("sample_weight", sample_weight, len(x))
-    if sample_weight is not None:
+    if sample_weight is not None and not np.all(sample_weight):
         x, sample_weight = x[sample_weight > 0], sample_weight[sample_weight > 0]
     folds = _folds(key, criterion, len(x), n_folds, held_out)
     dtype = precision.compute_dtype(x, dtype=dtype)
@@ -135,13 +135,10 @@ def select(
                 best = cell.criterion, contest, cell.n_components
         table += blank.values()
     if best is None:
-        raise FitError(
-            "no cell ended soundly: every one is degenerate or owes its likelihood to a handful of rows; lower "
-            "n_components, or use a larger reg_covar"
-        )
+        complaints = (f"{cell.covariance_type}, {cell.n_components}: {cell.note}" for cell in table)
+        raise FitError(f"no cell can win: {'; '.join(complaints)}")
     seconds = time.perf_counter() - begun
     winner = best[1].result(best[2], seconds)
-    warn_of_ridge(winner.diagnosis.blurred(winner.best))
     return SelectionResult(tuple(table), criterion, winner, winner.total_weight, seconds)
 
 

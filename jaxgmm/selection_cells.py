@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
+from jaxgmm.diagnostics import Diagnosis
 from jaxgmm.drivers import EM
 from jaxgmm.mixture import Mixture
 from jaxgmm.outcome import Run
@@ -57,7 +58,9 @@ class Folds:
 
     def training(self) -> Iterator[Any]:
         """Numbers of the rows left without each fold; all rows if there are no folds."""
-        for fold in range(max(self.number, 1)):
+        if not self.number:
+            yield slice(None)
+        for fold in range(self.number):
             yield np.flatnonzero(self.fold != fold)
 
     def rows(self, problem: Problem, sample_weight: Any) -> Any:
@@ -90,6 +93,7 @@ class Contest:
         problem, sizes, folds: what was run; `sizes` are the K.
         ended: how; its mixtures are padded, in the coordinates of the rows.
         mixtures: the same of the data.
+        diagnosis: of the padded mixtures.
         spurious: (views, K, starts).
         x, sample_weight: the rows.
     """
@@ -99,6 +103,7 @@ class Contest:
     folds: Folds
     ended: Run
     mixtures: Mixture
+    diagnosis: Diagnosis
     spurious: Any
     x: Any
     sample_weight: Any
@@ -122,12 +127,13 @@ class Contest:
         diagnosis = replace(problem.diagnosis(ended.mixtures), n_rows=np.repeat(seen, each))
         spurious = diagnosis.spurious().any(axis=1).reshape(views, len(sizes), n_init)
         mixtures = problem.frame.to_data(ended.mixtures, problem.dtype)
-        return cls(problem, sizes, folds, ended, mixtures, spurious, x, sample_weight)
+        return cls(problem, sizes, folds, ended, mixtures, diagnosis, spurious, x, sample_weight)
 
     def cells(self, blank: Sequence[Cell], criterion: str) -> list[Cell]:
         """A cell for every K, from what is known of it before."""
         bests = np.array([[self._best(view, i) for i in range(len(self.sizes))] for view in range(len(self.spurious))])
         values, errors = self._judged(np.maximum(bests, 0), criterion)
+        values = np.where((bests < 0).any(axis=0), np.nan, values)
         faults = [[self._fault(number) for number in view] for view in bests]
         cells = []
         for i, cell in enumerate(blank):
@@ -191,7 +197,12 @@ class Contest:
             return "no restart stayed finite"
         if self.ended.status[number] not in SOUND:
             return "every restart is degenerate"
-        return "every sound restart is spurious" if self.spurious.ravel()[number] else ""
+        if self.spurious.ravel()[number]:
+            return "every sound restart is spurious"
+        # Its likelihood then says more of the ridge than of the rows, and would be as large as one likes with less.
+        blurred = self.diagnosis.blurred(number)
+        which = ", ".join(map(str, blurred))
+        return f"more ridge than rows in components {which}; a smaller reg_covar may tell" if len(blurred) else ""
 
     def _judged(self, bests: Any, criterion: str) -> tuple[Any, Any]:
         """The criterion of each K's best restart, and its standard error; (K,)."""

@@ -41,7 +41,7 @@ MUTATIONS = {
     "the last chunk repeats rows": Mutation("rows/array.py", "fresh = jnp.where(index >= number * chunk, w, 0)", "fresh = w", "tests/test_em.py::test_any_chunk_size_gives_the_same_statistics[full-centred]"),
     "impossible rows without weight count": Mutation("em.py", "jnp.sum(jnp.where(w > 0, w * x, 0.0))", "jnp.sum(w * x)", "tests/test_laws.py::test_padding_has_no_say_even_where_it_is_impossible"),
     "the whitener's volume dropped": Mutation("em.py", "jnp.log(mixture.weights) + volume", "jnp.log(mixture.weights)", REPORTED),
-    "the error of the sum dropped": Mutation("restarts.py", "(np.asarray(high, np.float64) + np.asarray(low, np.float64))", "np.asarray(high, np.float64)", "tests/test_laws.py::test_float32_reports_what_its_sums_dropped"),
+    "the error of the sum dropped": Mutation("restarts.py", "np.asarray(high, np.float64) + np.asarray(low, np.float64)", "np.asarray(high, np.float64)", "tests/test_laws.py::test_float32_reports_what_its_sums_dropped"),
     # the M-step
     "weights not normalised": Mutation("em.py", "Mixture(shares / jnp.sum(shares)", "Mixture(shares", f"{TEXTBOOK}[diag-float64-centred]"),
     "means not moved": Mutation("families/gaussian.py", "self.means + self.colour(offset)", "self.means", f"{TEXTBOOK}[full-float64-centred]"),
@@ -55,17 +55,23 @@ MUTATIONS = {
     "degrees of freedom one short": Mutation("families/full.py", "prior.dof + self.n_features + 1)", "prior.dof + self.n_features)", f"{MODE}[centred-full]"),
     "a tied prior for each component": Mutation("families/tied.py", "(prior.dof + self.n_features + 1) / self.n_components", "prior.dof + self.n_features + 1", f"{MODE}[centred-tied]"),
     "the prior is no part of the gain": Mutation("loop.py", "return value + (new.log_prior - old.log_prior)", "return value", "tests/test_laws.py::test_gains_are_of_the_posterior_and_signed"),
+    # selection
+    "absent components count as collapsed": Mutation("soundness.py", "collapsed = present & collapsed", "collapsed = collapsed", "tests/test_selection.py::test_absent_components_change_nothing[diag-centred-float64]"),
+    "absent components move": Mutation("em.py", "moved.with_replaced(mixture.weights == 0, components)", "moved", "tests/test_selection.py::test_absent_components_change_nothing[diag-centred-float64]"),
+    "absent components choose the kernel": Mutation("em.py", "jnp.where(mixture.weights == 0, 0.0, each)", "each", "tests/test_selection.py::test_absent_components_change_nothing[diag-auto-float64]"),
+    "the fold is seen": Mutation("rows/folds.py", "jnp.where(self.fold[index] == self.left_out, 0, w)", "w", "tests/test_selection.py::test_without_a_fold_is_a_fit_to_the_other_rows[diag]"),
+    "what is more ridge than rows wins": Mutation("selection_cells.py", "if len(blurred) else", "if False else", "tests/test_selection.py::test_a_spike_of_equal_rows_cannot_win"),
     # the loop
     "the gain's sign": Mutation("loop.py", "value = (new.log_likelihood - old.log_likelihood)", "value = (old.log_likelihood - new.log_likelihood)", "tests/test_laws.py::test_gains_are_of_the_posterior_and_signed"),
     "gains not per row": Mutation("loop.py", "gain = _gain(old, new) / weight", "gain = _gain(old, new)", "tests/test_stopping.py::test_each_rule_keeps_its_word"),
     "the limit of conditioning ignored": Mutation("loop.py", "refused = running & jnp.isfinite(limit) & ~(kappa <= limit)", "refused = running & False", "tests/test_laws.py::test_a_kernel_takes_no_step_to_where_it_is_wrong"),
     "hysteresis inverted": Mutation("kernel_choice.py", "_RETURN_BELOW = 0.25", "_RETURN_BELOW = 4.0", "tests/test_restarts.py::test_kernels_are_chosen_by_conditioning_with_hysteresis"),
     # soundness
-    "spurious never flagged": Mutation("soundness.py", "return few & (narrow | (components.ridge_trace(floor) > _RIDGE))", "return jnp.zeros_like(few)", "tests/test_restarts.py::test_a_collapsed_component_may_be_kept"),
+    "spurious never flagged": Mutation("soundness.py", "return few & (weights > 0) & (narrow | (components.ridge_trace(floor) > _RIDGE))", "return jnp.zeros_like(few)", "tests/test_restarts.py::test_a_collapsed_component_may_be_kept"),
     "spurious restarts may win": Mutation("result.py", "(sound & ~spurious, None)", "(sound, None)", "tests/test_restarts.py::test_the_best_is_the_best_of_the_sound"),
     "the floor never seen": Mutation("soundness.py", "(~lenient & few & (components.ridge_trace(floor) > _RIDGE))", "(lenient & few & (components.ridge_trace(floor) > _RIDGE))", "tests/test_restarts.py::test_collapse_has_a_status_and_keeps_the_mixture_before_it"),
     # coordinates
-    "volume of the coordinates, wrong way": Mutation("restarts.py", "/ self.total_weight - self.log_volume", "/ self.total_weight + self.log_volume", REPORTED),
+    "volume of the coordinates, wrong way": Mutation("restarts.py", "/ self.total_weight[members] - self.log_volume", "/ self.total_weight[members] + self.log_volume", REPORTED),
     "starts not shifted": Mutation("coordinates.py", "-self.shift / self.root, 1 / self.root", "0 * self.shift, 1 / self.root", "tests/test_initialization.py::test_a_given_mixture_is_the_start"),
     "a ridge in wrong units": Mutation("coordinates.py", "return np.sqrt(AUTO_RIDGE) * self.spread", "return AUTO_RIDGE * self.spread", "tests/test_laws.py::test_the_automatic_ridge_is_a_millionth_of_each_variance"),
 }

@@ -61,6 +61,8 @@ def test_absent_components_change_nothing(name, kernel, dtype):
     ended = jax.tree.map(np.asarray, padded.mixtures)
     np.testing.assert_array_equal(ended.weights[:, 3:], 0.0)
     np.testing.assert_array_equal(ended.means[:, 3:], wide.means[:, 3:])
+    if name != "tied":
+        chex.assert_trees_all_equal(*(jax.tree.map(lambda leaf: np.asarray(leaf)[:, 3:], m) for m in (ended, wide)))
     chex.assert_tree_all_finite(ended)
     chex.assert_trees_all_close(trimmed(ended, 3), jax.tree.map(np.asarray, alone.mixtures), **close)
     np.testing.assert_allclose(padded.log_likelihood, alone.log_likelihood, rtol=close["rtol"])
@@ -104,7 +106,7 @@ def test_every_cell_is_what_fit_finds(init, iris):
 def test_revived_restarts_are_those_of_fit():
     x = np.random.default_rng(3).normal(size=(24, 2))
     x[:6] = x[0]
-    found = jaxgmm.select(2, x, (2, 5), covariance_types="full", n_init=6)
+    found = jaxgmm.select(2, x, (1, 2, 5), covariance_types="full", n_init=6)
     revivals = 0
     for k in (2, 5):
         want = jaxgmm.fit(2, x, k, n_init=6)
@@ -245,8 +247,26 @@ def test_what_is_spurious_or_degenerate_cannot_win(faithful, monkeypatch):
     assert not cell.eligible
     assert "spurious" in cell.note
     assert "!" in repr(found)
-    with pytest.raises(FitError, match="no cell ended soundly"):
+    with pytest.raises(FitError, match="no cell can win: full, 2: every sound"):
         jaxgmm.select(0, faithful, 2, covariance_types="full", n_init=2)
+
+
+@pytest.mark.slow
+def test_iris_is_two_full_components(iris, reference_values):
+    found = jaxgmm.select(0, iris, range(1, 9), n_init=8)
+    assert (found.covariance_type, found.n_components) == ("full", 2)
+    assert found.winner.criterion == pytest.approx(reference_values["iris"]["bic"]["2"]["full"], abs=1e-2)
+    assert any(cell.criterion < found.winner.criterion for cell in found.table)  # rounding, told by the ridge
+
+
+def test_a_spike_of_equal_rows_cannot_win():
+    x = np.random.default_rng(0).normal(size=(120, 2))
+    x[:12] = 1.0
+    found = jaxgmm.select(0, x, (1, 2), covariance_types="full", n_init=8)
+    spike = found.cell("full", 2)
+    assert spike.criterion < found.winner.criterion
+    assert "ridge" in spike.note
+    assert found.n_components == 1
 
 
 def test_all_k_share_their_programs(iris):

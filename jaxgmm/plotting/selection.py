@@ -12,7 +12,7 @@ from jaxgmm.selection_result import CRITERIA, SelectionResult
 
 _DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (7, 2, 1.5, 2)))
 _MARKERS = "os^D"
-# Cells that end this many times as far from the best as half of them do are left outside the picture.
+# Cells this many times as far above the winner as half of them are left outside the picture.
 _REACH = 4.0
 
 
@@ -33,6 +33,7 @@ def plot_selection(result: SelectionResult, *, ax: Any = None) -> Any:
         raise ValueError(f"result must be a SelectionResult, got {type(result).__name__}")
     ax, kinds, won = new_or_given(ax), result.covariance_types, result.winner
     colors = mpl.colormaps["viridis"](np.linspace(0.0, 0.8, len(kinds)))[:, :3]
+    low, high = _limits(np.array([c.criterion for c in result.table if np.isfinite(c.criterion)]), won.criterion)
     for number, kind in enumerate(kinds):
         cells = [cell for cell in result.table if cell.covariance_type == kind and np.isfinite(cell.criterion)]
         if not cells:
@@ -40,7 +41,8 @@ def plot_selection(result: SelectionResult, *, ax: Any = None) -> Any:
         k, values, errors = np.array([(c.n_components, c.criterion, c.standard_error) for c in cells]).T
         sound = np.array([cell.eligible for cell in cells])
         style = {"color": colors[number], "linestyle": _DASHES[number % 4], "marker": _MARKERS[number % 4]}
-        ax.plot(k, np.where(sound, values, np.nan), markersize=4.5, linewidth=1.6, label=kind, zorder=3, **style)
+        label = f"{kind} (above)" if values.min() > high else kind
+        ax.plot(k, np.where(sound, values, np.nan), markersize=4.5, linewidth=1.6, label=label, zorder=3, **style)
         ax.plot(k[~sound], values[~sound], "x", color=colors[number], markersize=6, zorder=3)
         if np.isfinite(errors).any():
             ax.errorbar(k, values, errors, fmt="none", ecolor=colors[number], elinewidth=0.9, alpha=0.5, capsize=2)
@@ -52,7 +54,7 @@ def plot_selection(result: SelectionResult, *, ax: Any = None) -> Any:
         text, (won.n_components, won.criterion), xytext=(0, -18), textcoords="offset points", ha="center",
         color=ACCENT, fontweight="bold", path_effects=HALO, zorder=5,
     )  # fmt: skip
-    _cut(ax, np.array([cell.criterion for cell in result.table if np.isfinite(cell.criterion)]), won.criterion)
+    ax.set_ylim(low, high)
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.ticklabel_format(axis="y", useOffset=False)
     ax.set_xlabel("components")
@@ -62,9 +64,8 @@ def plot_selection(result: SelectionResult, *, ax: Any = None) -> Any:
     return tidy(ax)
 
 
-def _cut(ax: Any, values: Any, lowest: float) -> None:
-    """Ends the axis above what is worth comparing."""
-    above = values - lowest
-    top = above[above <= _REACH * max(float(np.median(above)), 1e-12)].max(initial=0.0)
-    span = top or 1.0
-    ax.set_ylim(lowest - 0.16 * span, lowest + 1.08 * span)
+def _limits(values: Any, won: float) -> tuple[float, float]:
+    """Where the axis begins and ends: what lies far above the winner is not worth the room."""
+    above = values - won
+    span = above[above <= _REACH * max(float(np.median(above)), 1e-12)].max(initial=0.0) or 1.0
+    return won + min(1.08 * float(above.min()), -0.16 * span), won + 1.08 * span
