@@ -1,24 +1,32 @@
-"""Ways out of poor optima: a component that is hardly missed is put where another one is split in two.
+"""Ways out of poor optima: a component that is hardly missed is put where another one should be two.
 
 EM keeps the number of components on either side of a gap; only a jump changes it (Ueda et al. 2000, who merge two and
-split a third). Here any component may go, those that are missed least most often, and EM itself closes the gap.
+split a third). A few steps of EM on its own rows alone tell what each component would gain from being two, and how.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
+from jaxgmm.em import m_step
+from jaxgmm.families.base import Root
 from jaxgmm.mixture import Mixture, joint_log_prob, posterior
 from jaxgmm.rows import ArrayRows
+from jaxgmm.statistics import SufficientStatistics
+
+# How often, and for how many steps, a component is tried as two.
+_TRIES = 2
+_STEPS = 6
 
 
 @partial(jax.jit, static_argnames="n_moves")
 def moves(
-    key: Key[Array, ""], mixtures: Mixture, numbers: Int[Array, " r"], sample: ArrayRows, n_moves: int
+    key: Key[Array, ""], mixtures: Mixture, numbers: Int[Array, " r"], sample: ArrayRows, ridge: Root, n_moves: int
 ) -> Mixture:
     """`n_moves` mixtures, (r, n_moves), each one jump away from one of `mixtures` (r).
 
@@ -27,35 +35,73 @@ def moves(
 
     def all_from(args: tuple[Mixture, Array]) -> Mixture:
         mixture, number = args
-        own = jax.random.split(jax.random.fold_in(key, number), n_moves)
-        r = posterior(joint_log_prob(mixture, sample.x))[0]
-        going = _readiness(mixture, r, sample.weights)
-        return jax.vmap(lambda key: _moved(key, mixture, r, going, sample))(own)
+        split_key, pair_key = jax.random.split(jax.random.fold_in(key, number))
+        joint = joint_log_prob(mixture, sample.x)
+        r = posterior(joint, sample.weights)[0]
+        halves, gain = _splits(split_key, mixture, joint - jnp.log(mixture.weights)[:, None], r, sample.x, ridge)
+        pairs = _drawn_pairs(pair_key, gain - _losses(mixture, r, sample.weights)[:, None], n_moves)
+        return jax.vmap(lambda gone, split: _moved(mixture, jax.tree.map(lambda a: a[split], halves), gone, split))(
+            *pairs
+        )
 
     return jax.lax.map(all_from, (mixtures, numbers))
 
 
-def _readiness(mixture: Mixture, r: Float[Array, "k b"], w: Float[Array, " b"]) -> Float[Array, " k"]:
-    """log-chances of being taken away: those that are missed least, first."""
-    # Without k a row's log-density changes by log(1 − r_kn), and all by −log(1 − π_k) as weights are shared out anew.
+def _losses(mixture: Mixture, r: Float[Array, "k b"], w: Float[Array, " b"]) -> Float[Array, " k"]:
+    """What the log-likelihood would lose at once without each component, others as they are."""
+    # A row's log-density changes by log(1 − r_kn), and all by −log(1 − π_k) as weights are shared out anew.
     limit = 1 - jnp.finfo(r.dtype).eps
-    kept = jnp.sum(w * jnp.log1p(-jnp.minimum(r, limit)), axis=1)
-    loss = jnp.sum(w) * jnp.log1p(-jnp.minimum(mixture.weights, limit)) - kept
-    place = jnp.argsort(jnp.argsort(loss))
-    return -jnp.log1p(place.astype(r.dtype))
+    share = jnp.minimum(r / jnp.maximum(w, jnp.finfo(r.dtype).tiny), limit)
+    return jnp.sum(w) * jnp.log1p(-jnp.minimum(mixture.weights, limit)) - jnp.sum(w * jnp.log1p(-share), axis=1)
 
 
-def _moved(
-    key: Key[Array, ""], mixture: Mixture, r: Float[Array, "k b"], going: Float[Array, " k"], sample: ArrayRows
-) -> Mixture:
-    gone_key, split_key, row_key = jax.random.split(key, 3)
-    gone = jax.random.categorical(gone_key, going)
-    others = jnp.arange(mixture.n_components) != gone
-    # By the root of its weight: wide components hide more, narrow ones must not be left out.
-    split = jax.random.categorical(split_key, jnp.where(others, 0.5 * jnp.log(mixture.weights), -jnp.inf))
-    chances = jnp.log(r[split] * sample.weights + jnp.finfo(r.dtype).tiny)
-    rows = sample.x.T[jax.random.categorical(row_key, chances, shape=(2,))]
-    halves = 0.5 * (mixture.components.means[split] + rows)
+def _splits(
+    key: Key[Array, ""], mixture: Mixture, log_p: Float[Array, "k b"], r: Float[Array, "k b"], x: Float[Array, "d b"],
+    ridge: Root,
+) -> tuple[Mixture, Float[Array, " k"]]:  # fmt: skip
+    """Every component as a mixture of two, (k, 2), fitted to its own rows; and what their log-likelihood gains."""
+    weights_of_half = jnp.full(2, 0.5, x.dtype)
+
+    def tried(key: Key[Array, ""], which: Int[Array, ""]) -> tuple[Mixture, Array]:
+        w = r[which]
+        rows = x.T[jax.random.categorical(key, jnp.log(w), shape=(2,))]
+        both = mixture.components.picked(jnp.stack([which, which]))
+        start = Mixture(weights_of_half, replace(both, means=0.5 * (both.means + rows)))
+
+        def step(_: Int[Array, ""], pair: Mixture) -> Mixture:
+            own = posterior(joint_log_prob(pair, x), w)[0]
+            unknown = jnp.full((), jnp.nan, x.dtype)
+            counts, moments = jnp.sum(own, axis=1), pair.components.moments(x, own)
+            return m_step(pair, SufficientStatistics(unknown, unknown, jnp.sum(w), counts, moments), ridge)
+
+        pair = jax.lax.fori_loop(0, _STEPS, step, start)
+        gain = jnp.sum(w * (posterior(joint_log_prob(pair, x))[1] - log_p[which]))
+        return pair, jnp.where(jnp.isfinite(gain), gain, -jnp.inf)
+
+    def best(key: Key[Array, ""], which: Int[Array, ""]) -> tuple[Mixture, Array]:
+        pairs, gains = jax.vmap(lambda key: tried(key, which))(jax.random.split(key, _TRIES))
+        first = jnp.argmax(gains)
+        return jax.tree.map(lambda leaf: leaf[first], pairs), gains[first]
+
+    k = mixture.n_components
+    return jax.vmap(best)(jax.random.split(key, k), jnp.arange(k))
+
+
+def _drawn_pairs(
+    key: Key[Array, ""], promise: Float[Array, "k k"], n: int
+) -> tuple[Int[Array, " n"], Int[Array, " n"]]:
+    """`n` pairs (gone, split) by what they promise: each with a chance of one over its place among all pairs."""
+    k = promise.shape[0]
+    promise = jnp.where(jnp.eye(k, dtype=bool), -jnp.inf, promise).ravel()
+    place = jnp.argsort(jnp.argsort(-promise))
+    chances = jnp.where(promise > -jnp.inf, -jnp.log1p(place.astype(promise.dtype)), -jnp.inf)
+    # Gumbel top-k: no pair twice, unless there are fewer.
+    noisy = chances + jax.random.gumbel(key, chances.shape, chances.dtype)
+    drawn = jnp.argsort(-noisy)[jnp.arange(n) % (k * (k - 1))]
+    return drawn // k, drawn % k
+
+
+def _moved(mixture: Mixture, halves: Mixture, gone: Int[Array, ""], split: Int[Array, ""]) -> Mixture:
     slots = jnp.stack([gone, split])
-    weights = mixture.weights.at[slots].set(0.5 * mixture.weights[split])
-    return Mixture(weights / jnp.sum(weights), mixture.components.divided(split, slots, halves))
+    weights = mixture.weights.at[slots].set(mixture.weights[split] * halves.weights)
+    return Mixture(weights / jnp.sum(weights), mixture.components.placed(slots, halves.components))

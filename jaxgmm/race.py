@@ -33,7 +33,7 @@ Go = Callable[[Mixture, Any, ArrayRows, int, bool], Run]
 # Escapes are given up after so many rounds that helped nobody.
 _PATIENCE = 3
 # What heats are told apart by: labels of so many rows, and what jumps are drawn from.
-_PROBE = 1024
+_PROBE = 2048
 
 _labels = jax.jit(jax.vmap(lambda mixture, x: jnp.argmax(joint_log_prob(mixture, x), axis=0), (0, None)))
 _spurious = jax.jit(jax.vmap(lambda *args: jnp.any(spurious(*args)), (0, None, None)))
@@ -125,7 +125,8 @@ class Race:
                 break
             rows = self._sample(size)
             each = self.plan.width // len(runners) - 1
-            jumped = moves(self.keys(len(self.rounds)), self._of(runners), jnp.asarray(runners), self.probe, each)
+            stand = self._of(runners), jnp.asarray(runners)
+            jumped = moves(self.keys(len(self.rounds)), *stand, self.probe, self.problem.penalty.ridge, each)
             both = jax.tree.map(
                 lambda own, new: jnp.concatenate([own, new.reshape(-1, *new.shape[2:])]), self._of(runners), jumped
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 import jax
@@ -178,10 +178,13 @@ class Family(ABC):
         """These components, those named by `which` taken from `fresh`."""
         return jax.tree.map(lambda a, b: jnp.where(which.reshape(-1, *[1] * (a.ndim - 1)), b, a), self, fresh)
 
-    def divided(self, source: Int[Array, ""], slots: Int[Array, " s"], means: Float[Array, "s d"]) -> Self:
-        """These components with copies of `source`, moved to `means`, in the places `slots`."""
-        copied = jax.tree.map(lambda leaf: leaf.at[slots].set(leaf[source]), self)
-        return replace(copied, means=self.means.at[slots].set(means))
+    def picked(self, index: Int[Array, " s"]) -> Self:
+        """The components at `index`, as components of their own."""
+        return jax.tree.map(lambda leaf: leaf[index], self)
+
+    def placed(self, slots: Int[Array, " s"], others: Self) -> Self:
+        """These components with `others` in the places `slots`."""
+        return jax.tree.map(lambda leaf, other: leaf.at[slots].set(other), self, others)
 
     # ---- the rest -------------------------------------------------------------------------------------------
 

@@ -102,8 +102,11 @@ class TiedGaussian(Gaussian):
         means = jnp.where(which[:, None], fresh.means, self.means)
         return type(self)(means, jnp.where(lost, fresh.scale_tril, self.scale_tril))
 
-    def divided(self, source: Int[Array, ""], slots: Int[Array, " s"], means: Float[Array, "s d"]) -> Self:
-        return type(self)(self.means.at[slots].set(means), self.scale_tril)
+    def picked(self, index: Int[Array, " s"]) -> Self:
+        return type(self)(self.means[index], self.scale_tril)
+
+    def placed(self, slots: Int[Array, " s"], others: Self) -> Self:
+        return type(self)(self.means.at[slots].set(others.means), self.scale_tril)
 
     def smallest_scale(self) -> Float[Array, "k d"]:
         return jnp.broadcast_to(jnp.diagonal(self.scale_tril), self.means.shape)
