@@ -25,6 +25,8 @@ _RANGE = {np.dtype(np.float64): (1e-150, 1e150), np.dtype(np.float32): (1e-37, 1
 # The weights' sum and products with them stay well inside the dtype.
 _WEIGHTS = {np.dtype(np.float64): (1e-290, 1e290), np.dtype(np.float32): (1e-30, 1e30)}
 _NAMED = 6
+# Rows for each component among which K different ones are usually found.
+_DISTINCT = 8
 _FIRST_BLOCK, _LARGEST_BLOCK = 1 << 10, 1 << 16
 
 
@@ -85,6 +87,31 @@ def distinct_rows(x: Any, sample_weight: Any, enough: int) -> int:
         seen.update(block.view(f"V{block.dtype.itemsize * block.shape[1]}").ravel().tolist())
         start, size = start + size, min(2 * size, _LARGEST_BLOCK)
     return min(len(seen), enough)
+
+
+def unremarkable(
+    x: Any, sample_weight: Any, summary: Any, family: type[Family], n_components: int,
+    reg_covar: float | Literal["auto"], dtype: np.dtype,
+) -> Any:  # fmt: skip
+    """Which of many data sets, (p, n, d) in the dtype they came in, `check_data` surely has nothing to say of: (p,).
+
+    Rows without weight are one of the others.
+    """
+    n = np.count_nonzero(sample_weight, axis=-1)
+    largest, total = np.max(sample_weight, axis=-1), np.sum(sample_weight, axis=-1, dtype=np.float64)
+    fine = (largest >= _WEIGHTS[dtype][0]) & (total <= _WEIGHTS[dtype][1])
+    first = x[:, : _DISTINCT * n_components, 0] if family.name != "bernoulli" else x[:, :0, 0]
+    fine &= 1 + np.count_nonzero(np.diff(np.sort(first, axis=-1), axis=-1), axis=-1) >= n_components
+    if family.name == "bernoulli":
+        return fine
+    size = np.maximum(np.abs(summary.lowest), np.abs(summary.highest))
+    good = _varied(summary) & (size <= _RANGE[dtype][1]) & (summary.scale >= _RANGE[dtype][0])
+    good &= _wear(x, summary) <= _WORN
+    if x.dtype.kind in "iu":
+        good &= size <= 2.0 ** (24 if dtype == np.float32 else 53)
+    if not isinstance(reg_covar, str):
+        good &= np.sqrt(reg_covar) <= np.sqrt(_HEAVY_RIDGE) * summary.scale
+    return fine & good.all(axis=(-2, -1)) & (n >= x.shape[-1])
 
 
 # ---- errors -------------------------------------------------------------------------------------------------
@@ -208,7 +235,7 @@ def _varied(summary: Any) -> Any:
 def _step(dtype: np.dtype, summary: Any) -> Any:
     """The distance between neighbouring numbers of `dtype` about each column's mean; 0 for integers."""
     if dtype.kind in "biu":
-        return np.zeros(len(summary.mean))
+        return np.zeros_like(summary.mean)
     # The mean is the offset that all rows share; single far rows have wide steps without harm to the others.
     steps = float(jnp.finfo(dtype).eps) * 2.0 ** (np.frexp(summary.mean)[1] - 1)
     return np.where(summary.mean == 0, 0.0, steps)

@@ -71,7 +71,7 @@ def _kmeans_plusplus(key: Key[Array, ""], rows: ArrayRows, n_components: int) ->
         mass = jnp.where(jnp.sum(mass) > 0, mass, w)
         ladder = jnp.cumsum(mass)
         height = jax.random.uniform(key, (count,), jnp.float32).astype(x.dtype) * ladder[-1]
-        return jnp.minimum(jnp.searchsorted(ladder, height, side="right"), x.shape[1] - 1)
+        return jnp.minimum(jnp.searchsorted(ladder, height, side="right"), rows.n_rows - 1)
 
     keys = jax.random.split(key, n_components)
     first = draw(keys[0], w, 1)
