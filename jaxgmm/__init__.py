@@ -10,6 +10,8 @@ from typing import Any
 from jaxgmm.checks import DataWarning
 from jaxgmm.drivers import EM
 from jaxgmm.fit import fit
+from jaxgmm.many import fit_many
+from jaxgmm.many_result import ManyResult
 from jaxgmm.mixture import Mixture
 from jaxgmm.outcome import BlockInfo
 from jaxgmm.persistence import ModelFileError, load, save
@@ -19,8 +21,8 @@ from jaxgmm.status import Status
 
 __version__ = "0.1.0"
 
-__all__ = ["EM", "BlockInfo", "DataWarning", "FitError", "FitResult", "FitWarning", "Gradient", "Mixture"]
-__all__ += ["ModelFileError", "Prior", "Status", "fit", "load", "save"]
+__all__ = ["EM", "BlockInfo", "DataWarning", "FitError", "FitResult", "FitWarning", "Gradient", "ManyResult", "Mixture"]
+__all__ += ["ModelFileError", "Prior", "Status", "fit", "fit_many", "load", "save"]
 
 
 def __getattr__(name: str) -> Any:

@@ -35,15 +35,24 @@ def restart_keys(key: Key[Array, ""], n: int) -> Key[Array, " r"]:
     return jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(n))
 
 
+def n_seed_rows(n: int, n_components: int) -> int:
+    """How many of `n` rows seeds are picked from."""
+    return min(n, max(_SEED_ROWS, _SEED_ROWS_PER_COMPONENT * n_components))
+
+
+def seed_index(key_data: Any, n: int, n_components: int) -> Any:
+    """The numbers of a sample of `n` rows, in order; of all of them when they are few."""
+    wanted = n_seed_rows(n, n_components)
+    if wanted == n:
+        return np.arange(n)
+    seed = np.asarray(key_data).ravel()
+    return np.sort(np.random.default_rng(seed).choice(n, wanted, replace=False, shuffle=False))
+
+
 def seed_rows(key: Key[Array, ""], rows: ArrayRows, n_components: int) -> ArrayRows:
     """A sample of the rows that have weight, shared by all restarts; all of them when they are few."""
     present = np.flatnonzero(np.asarray(rows.weights))
-    wanted = max(_SEED_ROWS, _SEED_ROWS_PER_COMPONENT * n_components)
-    if len(present) > wanted:
-        seed = np.asarray(jax.random.key_data(key)).ravel()
-        picked = np.random.default_rng(seed).choice(len(present), wanted, replace=False, shuffle=False)
-        present = present[np.sort(picked)]
-    return rows.take(jnp.asarray(present))
+    return rows.take(jnp.asarray(present[seed_index(jax.random.key_data(key), len(present), n_components)]))
 
 
 # ---- centres ------------------------------------------------------------------------------------------------
@@ -198,11 +207,23 @@ def initialize(
     penalty: Penalty, centre: Float[Array, " d"], spread: Float[Array, " d"],
 ) -> Mixture:  # fmt: skip
     """`n_init` starts by one of `METHODS`, in the rows' coordinates; leading axis r."""
-    # Keys of restarts are fold_in(key, 0, 1, …); the shared sample takes the last number there is.
+    seeds = rows if method == "random" else seed_rows(seed_key(key), rows, n_components)
+    return draw(key, rows, seeds, family, n_components, n_init, method, penalty, centre, spread)
+
+
+def seed_key(key: Key[Array, ""]) -> Key[Array, ""]:
+    """What the shared sample is drawn from: keys of restarts are fold_in(key, 0, 1, …), and this is the last number."""
+    return jax.random.fold_in(key, np.uint32(0xFFFFFFFF))
+
+
+def draw(
+    key: Key[Array, ""], rows: ArrayRows, seeds: ArrayRows, family: type[Family], n_components: int, n_init: int,
+    method: str, penalty: Penalty, centre: Float[Array, " d"], spread: Float[Array, " d"],
+) -> Mixture:  # fmt: skip
+    """`initialize` with the rows to pick seeds from at hand. Pure."""
     keys = restart_keys(key, n_init)
     if method == "random":
         return _from_random_responsibilities(keys, rows, family, n_components, penalty)
-    seeds = seed_rows(jax.random.fold_in(key, np.uint32(0xFFFFFFFF)), rows, n_components)
     centres = _centres(keys, seeds, spread, _CENTRE_METHODS[method], n_components)
     if method == "kmeans":
         return _from_kmeans(centres, rows, family, penalty, spread)
