@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,12 +12,13 @@ import jax
 import numpy as np
 from jaxtyping import Array, Key
 
-from jaxgmm import arrays, validation
+from jaxgmm import arrays, precision, validation
 from jaxgmm.checks import DataWarning, check_data, unremarkable
 from jaxgmm.coordinates import Coordinates, coordinates, summarise
 from jaxgmm.drivers import Penalty
 from jaxgmm.families import Family
 from jaxgmm.initialization import n_seed_rows, seed_index, seed_key
+from jaxgmm.batching import n_threads
 from jaxgmm.many_loop import Posed
 from jaxgmm.prior import Prior, conjugate
 from jaxgmm.rows import ArrayRows
@@ -132,9 +134,19 @@ def posed(
     Raises:
         ValueError: a data set cannot be fitted as it is; it is named. See `checks.check_data`.
     """
-    complaints: list[tuple[int, str]] = []
     together = [numbers[i : i + _TOGETHER] for i in range(0, len(numbers), _TOGETHER)]
-    parts = [_laid(sets, part, slots, family, n_components, reg_covar, prior, dtype, complaints) for part in together]
+
+    def lay(part: Any) -> Any:
+        with precision.scope(dtype):
+            return _laid(sets, part, slots, family, n_components, reg_covar, prior, dtype)
+
+    with ThreadPoolExecutor(n_threads()) as executor:
+        parts = list(executor.map(lay, together))
+    held = reg_covar if prior is None else "auto"
+    complaints = []
+    for i, summary in (one for part in parts for one in part[4]):
+        weights = None if sets.weights is None else sets.weights[i]
+        complaints += _looked_at(i, sets.x[i], weights, summary, family, n_components, held, dtype)
     rows, penalty, floor, frames = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(p[:4] for p in parts))
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(np.asarray(numbers, np.uint32))
     seeds = sample = None
@@ -151,8 +163,9 @@ def posed(
 
 def _laid(
     sets: DataSets, numbers: Any, slots: int, family: type[Family], k: int, reg_covar: float | Literal["auto"],
-    prior: Prior | None, dtype: np.dtype, complaints: list[tuple[int, str]],
+    prior: Prior | None, dtype: np.dtype,
 ) -> Any:  # fmt: skip
+    """Rows, penalty, floor, what `Frames` holds, and the data sets to be looked at one by one with their summaries."""
     lengths = np.array([len(sets.x[i]) for i in numbers])
     w = np.zeros((len(numbers), slots))
     # Room that is left over repeats the first row, without weight: nothing there can overflow.
@@ -164,10 +177,7 @@ def _laid(
     summary = summarise(x, w)
     held = reg_covar if prior is None else "auto"
     fine = unremarkable(x, w, summary, family, k, held, dtype)
-    for place, one in enumerate(summary.each()) if not fine.all() else ():
-        if not fine[place]:
-            n, weights = lengths[place], None if sets.weights is None else sets.weights[numbers[place]]
-            complaints += _looked_at(int(numbers[place]), x[place, :n], weights, one, family, k, held, dtype)
+    odd = [(int(i), one) for i, one, good in zip(numbers, summary.each(), fine, strict=True) if not good]
     if prior is not None and reg_covar == "auto":
         reg_covar = 0.0
     frame = coordinates(family, x, w, summary)
@@ -184,7 +194,7 @@ def _laid(
     whitener = None if frame.whitener is None else frame.whitener.astype(dtype)
     rows = ArrayRows(laid, w.astype(dtype), total.astype(dtype), lengths.astype(np.int32), whitener)
     frames = (frame.shift, frame.root, frame.spread, frame.centre, frame.own, lengths, total, ridge)
-    return rows, Penalty(ridge.astype(dtype), known), floor.astype(dtype), frames
+    return rows, Penalty(ridge.astype(dtype), known), floor.astype(dtype), frames, odd
 
 
 def _looked_at(i: int, x: Any, *rest: Any) -> list[tuple[int, str]]:

@@ -1,6 +1,6 @@
 """Many data sets at once, the host's side: which restarts of which data sets share a batch, block by block.
 
-Data sets are stepped in batches of few sizes, several batches at once: XLA on CPU does not spread small operations
+Data sets are stepped in batches of one size, several batches at once: XLA on CPU does not spread small operations
 over cores, but independent programs run side by side. Between blocks finished restarts leave. A data set with most of
 its restarts running is stepped with all of them, since they share the products with its rows; the last ones left over
 are stepped one by one, each with its own copy of the rows.
@@ -8,7 +8,6 @@ are stepped one by one, each with its own copy of the rows.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import jax
 import numpy as np
 
 from jaxgmm import many_loop, memory, precision
+from jaxgmm.batching import n_threads
 from jaxgmm.kernel_choice import KERNEL_NAMES, choose_kernels, trusted_conditioning
 from jaxgmm.loop import Controls
 from jaxgmm.many_loop import Posed
@@ -28,10 +28,8 @@ from jaxgmm.status import Status
 
 # Steps between two looks at who has finished.
 _STEPS = 8
-# Restarts in a batch: from here on operations are long enough that starting them costs little.
-_LANES = 512
-# Batches come in two sizes, so that the last few restarts do not step as many empty places.
-_SMALLER = 8
+# Restarts in a batch. Measured on CPU: more are no faster, and fill up with empty places towards the end.
+_LANES = 64
 # Numbers that the batches of one thread may work in.
 _BATCH_ELEMENTS = 1 << 24
 _CHUNK_ROWS = 2048
@@ -99,8 +97,6 @@ class Runner:
         self.pool: Any = None
         room = _BATCH_ELEMENTS // (min(slots, _CHUNK_ROWS) * k * (d + 4))
         self.lanes = max(self.r, min(_LANES, 1 << max(room, 1).bit_length() - 1))
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.threads = cores if jax.default_backend() == "cpu" else 1
 
     def run(self) -> ManyRun:
         """Where everything ended.
@@ -108,7 +104,7 @@ class Runner:
         Raises:
             MemoryError: the device has no room for a batch.
         """
-        with ThreadPoolExecutor(self.threads) as self.executor, memory.explained():
+        with ThreadPoolExecutor(n_threads()) as self.executor, memory.explained():
             self._start()
             self._revive()
             while (running := self.pool.status == Status.RUNNING).any():
@@ -229,10 +225,7 @@ def taken(tree: Any, index: Any) -> Any:
 
 
 def sized(numbers: Any, size: int) -> Iterator[tuple[Any, Any]]:
-    """`numbers` in parts of `size`, the last ones in smaller parts, padded by their last; and which are real."""
-    begin = 0
-    while (left := len(numbers) - begin) > 0:
-        take = size if left > size // 2 else max(1, size // _SMALLER)
-        part = numbers[begin : begin + take]
-        yield np.pad(part, (0, take - len(part)), mode="edge"), np.arange(take) < len(part)
-        begin += take
+    """`numbers` in parts of `size`, the last one padded by its last entry; and which are real."""
+    for begin in range(0, len(numbers), size):
+        part = numbers[begin : begin + size]
+        yield np.pad(part, (0, size - len(part)), mode="edge"), np.arange(size) < len(part)
