@@ -76,7 +76,9 @@ def main() -> None:
         taken["scikit-learn"].append((time.perf_counter() - begun) * p / sample)
     result = ours()
     # In float64 and by one formula, so that only the mixtures differ; float32 mixtures sum to 1 but for rounding.
-    gap = np.array([m.score(rows.astype(np.float64)) for m, rows in ((result.mixtures[i], x[i]) for i in range(sample))])
+    gap = np.array(
+        [m.score(rows.astype(np.float64)) for m, rows in ((result.mixtures[i], x[i]) for i in range(sample))]
+    )
     gap = gap - scores
     times = ratio(taken["scikit-learn"], taken["jaxgmm"])
     iterations = float(result.restarts.passes.sum())
@@ -86,7 +88,8 @@ def main() -> None:
         for name, all_of in taken.items()
     ]
     facts = [
-        f"× scikit-learn: **{number(times.median)}** ({number(times.low)} – {number(times.high)}); to stay above {TARGET}.",
+        f"× scikit-learn: **{number(times.median)}** ({number(times.low)} – {number(times.high)}), to stay above "
+        f"{TARGET}.",
         f"First call, compilation included: {number(first)} s. Per row, component and pass, all included: "
         f"{number(ns)} ns.",
         f"Of {sample} data sets compared, {np.mean(gap >= -_SAME):.0%} end within {_SAME:g} nats per row of "

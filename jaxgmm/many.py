@@ -18,8 +18,9 @@ from jaxgmm.families import FAMILIES, Family
 from jaxgmm.initialization import METHODS
 from jaxgmm.kernel_choice import KERNEL_NAMES
 from jaxgmm.loop import Controls
+from jaxgmm.many_checks import warn
 from jaxgmm.many_loop import Posed
-from jaxgmm.many_problem import Frames, checked, posed, warn, waves
+from jaxgmm.many_problem import Frames, checked, posed, waves
 from jaxgmm.many_result import Evidence, ManyResult, Restarts, warn_of_doubt
 from jaxgmm.many_run import ManyRun, Runner, sized, taken
 from jaxgmm.mixture import Mixture
@@ -95,27 +96,29 @@ def fit_many(
     dtype = precision.compute_dtype(*(sets.x if isinstance(sets.x, list) else [sets.x]), dtype=dtype)
 
     begun = time.perf_counter()
+    nothing: Any = np.zeros(0, dtype)
+    numbers: Any = np.asarray(tol, dtype), np.asarray(max_iter, np.int32), np.asarray(on_degenerate == "keep")
     shared = Controls(
-        tol=np.asarray(tol, dtype),
-        max_iter=np.asarray(max_iter, np.int32),
-        penalty=Penalty(np.zeros(0, dtype)),
-        floor=np.zeros(0, dtype),
+        tol=numbers[0],
+        max_iter=numbers[1],
+        penalty=Penalty(nothing),
+        floor=nothing,
         key=key,
-        keep_degenerate=np.asarray(on_degenerate == "keep"),
+        keep_degenerate=numbers[2],
         criterion=stopping,
     )
     lives = REVIVALS if on_degenerate == "reinit" else 0
     make = partial(_starts, shared, family, n_components, n_init, init)
     parts, complaints = [], []
     with precision.scope(dtype):
-        for numbers, slots in waves(sets):
+        for members, slots in waves(sets):
             data, frames, heard = posed(
-                key, sets, numbers, slots, family, n_components, reg_covar, prior, dtype
+                key, sets, members, slots, family, n_components, reg_covar, prior, dtype
             )  # fmt: skip
             run = Runner(data, make, shared, (n_init, n_components), dtype, kernel, lives).run()
-            parts.append((numbers, *_found(data, frames, run)))
+            parts.append((members, *_found(data, frames, run)))
             complaints += heard
-    order = np.argsort(np.concatenate([numbers for numbers, *_ in parts]))
+    order = np.argsort(np.concatenate([members for members, *_ in parts]))
     held, frame, known, total = jax.tree.map(
         lambda *leaves: np.concatenate(leaves)[order], *(part[1:] for part in parts)
     )
@@ -138,15 +141,17 @@ def _found(data: Posed, frames: Frames, run: ManyRun) -> Any:
     """Arrays over the data sets of one wave: for `Restarts`, `Coordinates` and `Evidence`, and total weights."""
     frame, dtype = frames.frame, run.mixtures.dtype
     wide = run.mixtures.astype(np.float64)
-    judged, moved = [], []
+
+    def looked_at(chosen: Any, real: Any) -> Any:
+        some = taken(wide, chosen)
+        told = many_loop.judged(taken(data, chosen), some)
+        there = many_loop.moved(some, frame.shift[chosen], frame.root[chosen])
+        return taken(jax.tree.map(np.asarray, (*told, there)), real)
+
     with precision.scope(np.dtype(np.float64)):
-        for chosen, real in sized(np.arange(len(frames.n_rows)), _TOGETHER):
-            some = taken(wide, chosen)
-            told = many_loop.judged(taken(data, chosen), some), many_loop.moved(some, frame.shift[chosen], frame.root[chosen])
-            judged.append(jax.tree.map(lambda leaf: np.asarray(leaf)[real], told[0]))
-            moved.append(jax.tree.map(lambda leaf: np.asarray(leaf, dtype)[real], told[1]))
-    spurious, log_prior = jax.tree.map(lambda *leaves: np.concatenate(leaves), *judged)
-    mixtures = jax.tree.map(lambda *leaves: np.concatenate(leaves), *moved)
+        parts = [looked_at(*part) for part in sized(np.arange(len(frames.n_rows)), _TOGETHER)]
+    spurious, log_prior, mixtures = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    mixtures = mixtures.astype(dtype)
     log_likelihood = run.log_likelihood - (frame.log_volume() * frames.total_weight)[:, None]
     held = (
         mixtures, log_likelihood, log_prior, run.n_iter, run.status, spurious, run.revivals, run.kernel, run.passes

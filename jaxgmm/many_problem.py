@@ -1,8 +1,7 @@
-"""Many fits as they are posed to the device: data sets of about one length side by side, each in coordinates of its own."""
+"""Many fits as they are posed to the device: data sets of about one length side by side, each in its own coordinates."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,12 +12,12 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from jaxgmm import arrays, precision, validation
-from jaxgmm.checks import DataWarning, check_data, unremarkable
+from jaxgmm.batching import n_threads
 from jaxgmm.coordinates import Coordinates, coordinates, summarise
 from jaxgmm.drivers import Penalty
 from jaxgmm.families import Family
 from jaxgmm.initialization import n_seed_rows, seed_index, seed_key
-from jaxgmm.batching import n_threads
+from jaxgmm.many_checks import looked_at, unremarkable
 from jaxgmm.many_loop import Posed
 from jaxgmm.prior import Prior, conjugate
 from jaxgmm.rows import ArrayRows
@@ -62,7 +61,8 @@ def checked(x: Any, sample_weight: Any, family: type[Family]) -> DataSets:
     odd = next((i for i, rows in enumerate(sets) if rows.shape[1] != sets[0].shape[1]), None)
     if odd is not None:
         raise ValueError(
-            f"x must hold data sets of as many columns, got {sets[odd].shape[1]} in x[{odd}], {sets[0].shape[1]} in x[0]"
+            f"x must hold data sets with equally many columns, got {sets[odd].shape[1]} in x[{odd}], "
+            f"{sets[0].shape[1]} in x[0]"
         )
     for i, rows in enumerate(sets if family.name == "bernoulli" else ()):
         family.check_rows(f"x[{i}]", rows)
@@ -146,18 +146,17 @@ def posed(
     complaints = []
     for i, summary in (one for part in parts for one in part[4]):
         weights = None if sets.weights is None else sets.weights[i]
-        complaints += _looked_at(i, sets.x[i], weights, summary, family, n_components, held, dtype)
+        complaints += looked_at(i, sets.x[i], weights, summary, family, n_components, held, dtype)
     rows, penalty, floor, frames = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(p[:4] for p in parts))
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(np.asarray(numbers, np.uint32))
-    seeds = sample = None
+    seeds: Any = None
+    sample: Any = None
     if n_seed_rows(slots, n_components) < slots:
         seeds = _samples(jax.vmap(seed_key)(keys), frames[5], n_components, slots)
         sample = _samples(keys, frames[5], n_components, slots)
     frame = Coordinates(*frames[:5])
-    data = Posed(
-        rows, penalty, floor, frame.centre.astype(dtype), frame.spread.astype(dtype), seeds, sample,
-        np.asarray(jax.random.key_data(keys)),
-    )  # fmt: skip
+    raw: Any = np.asarray(jax.random.key_data(keys))
+    data = Posed(rows, penalty, floor, frame.centre.astype(dtype), frame.spread.astype(dtype), seeds, sample, raw)
     return data, Frames(frame, *frames[7:], *frames[5:7]), complaints
 
 
@@ -175,8 +174,8 @@ def _laid(
         w[place, :n] = 1 if sets.weights is None else sets.weights[i]
 
     summary = summarise(x, w)
-    held = reg_covar if prior is None else "auto"
-    fine = unremarkable(x, w, summary, family, k, held, dtype)
+    without = reg_covar if prior is None else "auto"
+    fine = unremarkable(x, w, summary, family, k, without, dtype)
     odd = [(int(i), one) for i, one, good in zip(numbers, summary.each(), fine, strict=True) if not good]
     if prior is not None and reg_covar == "auto":
         reg_covar = 0.0
@@ -192,20 +191,9 @@ def _laid(
     laid *= (w > 0)[:, None]
     total = w.sum(axis=1)
     whitener = None if frame.whitener is None else frame.whitener.astype(dtype)
-    rows = ArrayRows(laid, w.astype(dtype), total.astype(dtype), lengths.astype(np.int32), whitener)
+    held: Any = laid, w.astype(dtype), total.astype(dtype), lengths.astype(np.int32), whitener
     frames = (frame.shift, frame.root, frame.spread, frame.centre, frame.own, lengths, total, ridge)
-    return rows, Penalty(ridge.astype(dtype), known), floor.astype(dtype), frames, odd
-
-
-def _looked_at(i: int, x: Any, *rest: Any) -> list[tuple[int, str]]:
-    """What `check_data` has to say of data set `i`."""
-    with warnings.catch_warnings(record=True) as heard:
-        warnings.simplefilter("always")
-        try:
-            check_data(x, *rest)
-        except ValueError as error:
-            raise ValueError(f"x[{i}] cannot be fitted: {error}") from None
-    return [(i, str(warning.message)) for warning in heard]
+    return ArrayRows(*held), Penalty(ridge.astype(dtype), known), floor.astype(dtype), frames, odd
 
 
 def _samples(keys: Any, lengths: Any, k: int, slots: int) -> Any:
@@ -215,12 +203,3 @@ def _samples(keys: Any, lengths: Any, k: int, slots: int) -> Any:
         chosen = seed_index(data, int(n), k)
         index[i, : len(chosen)] = chosen
     return index
-
-
-def warn(complaints: list[tuple[int, str]], stacklevel: int = 3) -> None:
-    """One warning for all data sets with something to warn of."""
-    if complaints:
-        i, message = complaints[0]
-        more = len({number for number, _ in complaints}) - 1
-        others = f"; {more} more data sets have warnings of their own" if more else ""
-        warnings.warn(f"x[{i}]: {message}{others}", DataWarning, stacklevel=stacklevel)

@@ -88,7 +88,13 @@ class Runner:
         self, posed: Posed, make_starts: Callable[[Posed, Any], Mixture], controls: Controls, shape: tuple[int, int],
         dtype: np.dtype, kernel: str, lives: int,
     ) -> None:  # fmt: skip
-        self.posed, self.make_starts, self.controls, self.kernel, self.lives = posed, make_starts, controls, kernel, lives
+        self.posed, self.make_starts, self.controls, self.kernel, self.lives = (
+            posed,
+            make_starts,
+            controls,
+            kernel,
+            lives,
+        )
         self.r, k = shape
         self.dtype, self.limit = dtype, trusted_conditioning(dtype)
         p, d, slots = posed.rows.x.shape

@@ -212,7 +212,11 @@ def with_nan(x: np.ndarray) -> np.ndarray:
         (data_sets(2, 9), {"sample_weight": -np.ones((2, 9))}, r"sample_weight\[0\] must be finite and at least 0"),
         (data_sets(2, 9), {"init": "kmean"}, "did you mean 'kmeans'"),
         (data_sets(2, 9), {"covariance_type": "bernoulli"}, r"x\[0\] must hold only 0 and 1"),
-        ((data_sets(3, 9) + [[[0]], [[1e9]], [[0]]]).astype(np.float32), {}, r"x\[1\] cannot be fitted: x must carry"),
+        (
+            np.add(data_sets(3, 9), [[[0]], [[1e9]], [[0]]]).astype(np.float32),
+            {},
+            r"x\[1\] cannot be fitted: x must carry",
+        ),
     ],
 )
 def test_bad_input_names_the_data_set(x, options, message):
