@@ -1,4 +1,4 @@
-"""Many fits as they are posed to the device: data sets of about one length side by side, each in its own coordinates."""
+"""Many fits as they are posed to the device: data sets of about one length, each in coordinates of its own."""
 
 from __future__ import annotations
 
@@ -83,8 +83,10 @@ def _separate(name: str, x: Any) -> Any:
     held = x if isinstance(x, list | tuple) else arrays.to_numpy(name, x)
     if not isinstance(held, list | tuple) and name == "x" and held.ndim != 3:
         raise ValueError(f"x must have shape (p, n, d), or be a list of arrays (n_i, d); got shape {held.shape}")
-    if np.ndim(held) == 0 or len(held) == 0:
-        raise ValueError(f"{name} must hold at least one data set, got {'none' if np.ndim(held) else np.shape(held)}")
+    if not isinstance(held, list | tuple) and held.ndim < 2:
+        raise ValueError(f"{name} must hold one array for each data set, got shape {held.shape}")
+    if len(held) == 0:
+        raise ValueError(f"{name} must hold at least one data set, got none")
     return held
 
 
