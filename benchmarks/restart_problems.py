@@ -22,9 +22,7 @@ class Problem:
         return np.ascontiguousarray(self.rows(seed), np.float32)
 
 
-def generated(
-    seed: int, *, n: int, d: int, k: int, separation: float, rarest: float | None = None
-) -> Any:
+def generated(seed: int, *, n: int, d: int, k: int, separation: float, rarest: float | None = None) -> Any:
     """Rows of k Gaussians of different shapes, whose means lie `separation` apart in units of their widths.
 
     Weights are Dirichlet(2), or fall geometrically to `rarest`.
@@ -40,7 +38,7 @@ def generated(
     widths = np.exp(rng.uniform(-0.7, 0.7, (k, d)))
     factors = turns * widths[:, None, :]
     # Independent normal means with this deviation lie about `separation` apart, whatever the dimension.
-    means = separation / np.sqrt(2 * d) * rng.standard_normal((k, d)) * np.sqrt(d ** 0.5)
+    means = separation / np.sqrt(2 * d) * rng.standard_normal((k, d)) * np.sqrt(d**0.5)
     labels = rng.choice(k, n, p=weights)
     noise = rng.standard_normal((n, d))
     return means[labels] + np.einsum("nde,ne->nd", factors[labels], noise)

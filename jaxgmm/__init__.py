@@ -10,6 +10,8 @@ from typing import Any
 from jaxgmm.checks import DataWarning
 from jaxgmm.drivers import EM
 from jaxgmm.fit import fit
+from jaxgmm.many import fit_many
+from jaxgmm.many_result import ManyResult
 from jaxgmm.mixture import Mixture
 from jaxgmm.outcome import BlockInfo
 from jaxgmm.persistence import ModelFileError, load, save
@@ -21,8 +23,9 @@ from jaxgmm.status import Status
 
 __version__ = "0.1.0"
 
-__all__ = ["EM", "BlockInfo", "DataWarning", "FitError", "FitResult", "FitWarning", "Gradient", "Mixture"]
-__all__ += ["Cell", "ModelFileError", "Prior", "SelectionResult", "Status", "fit", "load", "save", "select"]
+__all__ = ["EM", "BlockInfo", "Cell", "DataWarning", "FitError", "FitResult", "FitWarning", "Gradient", "ManyResult"]
+__all__ += ["Mixture", "ModelFileError", "Prior", "SelectionResult", "Status"]
+__all__ += ["fit", "fit_many", "load", "save", "select"]
 
 
 def __getattr__(name: str) -> Any:

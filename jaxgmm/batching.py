@@ -1,9 +1,11 @@
-"""Which restarts share a batch: few sizes, so that few programs are compiled."""
+"""Which restarts share a batch: few sizes, so that few programs are compiled. And how many batches run at once."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+import jax
 import numpy as np
 
 # Smaller batches compile anew: only worth it when a step is this much work.
@@ -28,3 +30,10 @@ def in_powers(members: Any, empty: int, work_per_restart: float) -> Any:
     bits = (len(members) - 1).bit_length()
     size = 1 << bits if work_per_restart * empty >= _COMPACTION_WORK else min(8 ** -(-bits // 3), empty)
     return padded(members, size, empty)
+
+
+def n_threads() -> int:
+    """How many batches run at once: on CPUs one a core, as XLA does not spread small operations over them."""
+    if jax.default_backend() != "cpu":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

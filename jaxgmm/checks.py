@@ -17,13 +17,13 @@ from jaxgmm.families import Family
 # Above this the spread of a column is made of a few steps of rounding, and nothing can be said of it.
 _LOST = 1 / 2
 # Above this rounding is seen in the variances' second digit or so.
-_WORN = 2.0**-6
+WORN = 2.0**-6
 # A ridge above this share of a variance shapes the answer.
-_HEAVY_RIDGE = 0.1
+HEAVY_RIDGE = 0.1
 # Squares of what lies outside overflow, or vanish.
-_RANGE = {np.dtype(np.float64): (1e-150, 1e150), np.dtype(np.float32): (1e-37, 1e37)}
+RANGE = {np.dtype(np.float64): (1e-150, 1e150), np.dtype(np.float32): (1e-37, 1e37)}
 # The weights' sum and products with them stay well inside the dtype.
-_WEIGHTS = {np.dtype(np.float64): (1e-290, 1e290), np.dtype(np.float32): (1e-30, 1e30)}
+WEIGHTS = {np.dtype(np.float64): (1e-290, 1e290), np.dtype(np.float32): (1e-30, 1e30)}
 _NAMED = 6
 _FIRST_BLOCK, _LARGEST_BLOCK = 1 << 10, 1 << 16
 
@@ -93,7 +93,7 @@ def distinct_rows(x: Any, sample_weight: Any, enough: int) -> int:
 def _check_weights(sample_weight: Any, dtype: np.dtype) -> None:
     if sample_weight is None:
         return
-    least, most = _WEIGHTS[dtype]
+    least, most = WEIGHTS[dtype]
     with np.errstate(over="ignore"):
         largest, total = float(np.max(sample_weight)), float(np.sum(sample_weight, dtype=np.float64))
     if largest < least or total > most:
@@ -104,7 +104,7 @@ def _check_weights(sample_weight: Any, dtype: np.dtype) -> None:
 
 
 def _check_range(x: Any, summary: Any, dtype: np.dtype) -> None:
-    least, most = _RANGE[dtype]
+    least, most = RANGE[dtype]
     wider = '; or use dtype="float64"' if dtype == np.float32 else ""
     size = np.maximum(np.abs(summary.lowest), np.abs(summary.highest))
     if (huge := size > most).any():
@@ -112,7 +112,7 @@ def _check_range(x: Any, summary: Any, dtype: np.dtype) -> None:
             f"x must have magnitudes of at most {most:g} to compute in {dtype}, got up to {size.max():g} in "
             f"{_columns(huge)}: squares would overflow; rescale x, dividing by its largest magnitude{wider}"
         )
-    if (small := _varied(summary) & (summary.scale < least)).any():
+    if (small := varies(summary) & (summary.scale < least)).any():
         raise ValueError(
             f"x must vary by at least {least:g} to compute in {dtype}, got a standard deviation of "
             f"{summary.scale[small].min():g} in {_columns(small)}: squares would vanish; rescale x, "
@@ -122,7 +122,7 @@ def _check_range(x: Any, summary: Any, dtype: np.dtype) -> None:
 
 def _check_rounding(x: Any, summary: Any) -> None:
     """Refuses columns whose spread was rounded away before they came here."""
-    lost = _wear(x, summary) > _LOST
+    lost = wear(x, summary) > _LOST
     if lost.any():
         j = int(np.argmax(lost))
         raise ValueError(
@@ -130,7 +130,7 @@ def _check_rounding(x: Any, summary: Any) -> None:
             f"about {summary.mean[j]:.6g}, where neighbouring numbers are {_step(x.dtype, summary)[j]:.2g} apart, "
             f"in {_columns(lost)}; {_rounding_advice(x.dtype)}"
         )
-    if x.dtype.kind not in "biu" and x.dtype.itemsize < 8 and not _varied(summary).any():
+    if x.dtype.kind not in "biu" and x.dtype.itemsize < 8 and not varies(summary).any():
         exact = 2 / float(jnp.finfo(x.dtype).eps)
         if (large := np.abs(summary.mean) >= exact).any():
             raise ValueError(
@@ -141,7 +141,7 @@ def _check_rounding(x: Any, summary: Any) -> None:
 
 
 def _check_ridge_needed(summary: Any, family: type[Family], reg_covar: float | str) -> None:
-    constant = ~_varied(summary)
+    constant = ~varies(summary)
     if reg_covar != 0 or not constant.any() or (family.name == "spherical" and not constant.all()):
         return
     columns = f"columns that vary, got {_columns(constant)} constant"
@@ -157,7 +157,7 @@ def _check_ridge_needed(summary: Any, family: type[Family], reg_covar: float | s
 def _warnings(
     x: Any, sample_weight: Any, summary: Any, family: type[Family], reg_covar: float | str, dtype: np.dtype
 ) -> Iterator[str]:
-    varied = _varied(summary)
+    varied = varies(summary)
     if not varied.any():
         yield "x has equal rows: every component is the ridge about one point"
         return
@@ -171,7 +171,7 @@ def _warnings(
             'covariances are the ridge alone; use covariance_type="diag"'
         )
 
-    worn = (_wear(x, summary) > _WORN) & ~_whole_numbers(x, summary)
+    worn = (wear(x, summary) > WORN) & ~_whole_numbers(x, summary)
     if worn.any():
         yield (
             f"x lost digits to its offset when it was rounded to {x.dtype}, in {_columns(worn)}: variances are off by "
@@ -180,7 +180,7 @@ def _warnings(
 
     if not isinstance(reg_covar, str):
         # The ridge's root, since a variance may underflow where the standard deviation does not.
-        heavy = varied & (np.sqrt(reg_covar) > np.sqrt(_HEAVY_RIDGE) * summary.scale)
+        heavy = varied & (np.sqrt(reg_covar) > np.sqrt(HEAVY_RIDGE) * summary.scale)
         if heavy.any():
             variance = float(np.min(summary.scale[heavy])) ** 2
             yield (
@@ -201,22 +201,22 @@ def _warnings(
 # ---- what both ask ------------------------------------------------------------------------------------------
 
 
-def _varied(summary: Any) -> Any:
+def varies(summary: Any) -> Any:
     return summary.lowest < summary.highest
 
 
 def _step(dtype: np.dtype, summary: Any) -> Any:
     """The distance between neighbouring numbers of `dtype` about each column's mean; 0 for integers."""
     if dtype.kind in "biu":
-        return np.zeros(len(summary.mean))
+        return np.zeros_like(summary.mean)
     # The mean is the offset that all rows share; single far rows have wide steps without harm to the others.
     steps = float(jnp.finfo(dtype).eps) * 2.0 ** (np.frexp(summary.mean)[1] - 1)
     return np.where(summary.mean == 0, 0.0, steps)
 
 
-def _wear(x: Any, summary: Any) -> Any:
+def wear(x: Any, summary: Any) -> Any:
     """Steps of rounding per standard deviation; 0 for constant columns."""
-    scale = np.where(_varied(summary), summary.scale, np.inf)
+    scale = np.where(varies(summary), summary.scale, np.inf)
     with np.errstate(divide="ignore"):
         return _step(x.dtype, summary) / scale
 

@@ -7,8 +7,8 @@ moved without being rounded again: noise of 6e-8 of the spread is much to a clus
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import jax
@@ -28,7 +28,7 @@ AUTO_RIDGE = 1e-6
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Rows are taken to (x − shift) / root. All in float64, NumPy.
+    """Rows are taken to (x − shift) / root. All in float64, NumPy; leading axes are data sets.
 
     Attributes:
         shift, root: (d,).
@@ -50,13 +50,13 @@ class Coordinates:
     @property
     def whitener(self) -> Any:
         """The matrix (d, d) that takes these rows to unit covariance, for families that allow one; else None."""
-        return np.tril(np.linalg.inv(self.own)) if self.own.ndim == 2 else None
+        return np.tril(np.linalg.inv(self.own)) if self.own.ndim > self.root.ndim else None
 
     def ridge(self, reg_covar: float | Literal["auto"]) -> Any:
         """The root of `reg_covar` on the diagonal of data covariances; "auto" goes by each feature's variance."""
         if reg_covar == "auto":
             return np.sqrt(AUTO_RIDGE) * self.spread
-        return self.scaled(np.full(len(self.shift), np.sqrt(reg_covar)))
+        return np.sqrt(reg_covar) / self.root
 
     def scaled(self, root: Any) -> Any:
         """A root of a covariance of the data, (d,) or lower triangular, in these coordinates."""
@@ -64,12 +64,16 @@ class Coordinates:
 
     def floor(self, ridge: Any) -> Any:
         """The width per feature, (d,), that a component owes to `ridge`; 0 where the data are hardly wider."""
-        data = self.own if self.own.ndim == 1 else np.diagonal(self.own)
+        data = self.own if self.own.ndim == self.root.ndim else np.diagonal(self.own, axis1=-2, axis2=-1)
         return np.where(ridge < _NARROW * data, ridge, 0.0)
 
-    def log_volume(self) -> float:
+    def log_volume(self) -> Any:
         """What log-densities differ by."""
-        return float(np.sum(np.log(self.root)))
+        return np.sum(np.log(self.root), axis=-1)
+
+    def __getitem__(self, index: Any) -> Coordinates:
+        """Those of one or some of the data sets along a leading axis."""
+        return Coordinates(*(getattr(self, field.name)[index] for field in fields(self)))
 
     def to_data(self, mixture: Mixture, dtype: np.dtype) -> Mixture:
         """A mixture of these coordinates as one of the data."""
@@ -88,7 +92,7 @@ def _mapped(mixture: Mixture, shift: Any, root: Any, dtype: np.dtype) -> Mixture
 
 @dataclass(frozen=True)
 class DataSummary:
-    """What is known of each feature before a fit: float64, (d,), over rows with weight.
+    """What is known of each feature before a fit: float64, (d,), over rows with weight; of many data sets (p, 1, d).
 
     Attributes:
         mean, scale: weighted mean and standard deviation.
@@ -103,14 +107,19 @@ class DataSummary:
     @property
     def unit(self) -> Any:
         """A length for every feature, constant ones included."""
-        varied = self.scale[self.scale > 0]
-        usual = np.exp(np.mean(np.log(varied))) if len(varied) else 1.0
-        return np.where(self.scale > 0, self.scale, usual)
+        varied = self.scale > 0
+        logs = np.log(np.where(varied, self.scale, 1.0))
+        usual = np.exp(_total(logs) / np.maximum(_total(varied), 1))
+        return np.where(varied, self.scale, usual)
+
+    def each(self) -> Iterator[DataSummary]:
+        """The summaries of many data sets, one by one."""
+        return map(DataSummary, *(np.squeeze(getattr(self, field.name), 1) for field in fields(self)))
 
 
 def summarise(x: Any, sample_weight: Any) -> DataSummary:
-    """Sums up `x`, (n, d), in three sweeps in float64."""
-    sweep = _Sweep(x, sample_weight)
+    """Sums up `x`, (n, d), in three sweeps in float64; or many data sets, (p, n, d), with weights (p, n)."""
+    sweep = _sweep(x, sample_weight)
     lowest = sweep.extreme(np.min)
     highest = sweep.extreme(np.max)
     # About the middle of the range: nothing overflows, and a constant feature's mean is that constant.
@@ -124,24 +133,38 @@ def summarise(x: Any, sample_weight: Any) -> DataSummary:
 
 
 def coordinates(family: type[Family], x: Any, sample_weight: Any, summary: DataSummary | None = None) -> Coordinates:
-    """The coordinates for fitting `family` to `x`, (n, d), whose `summary` may be at hand."""
-    d = x.shape[1]
+    """The coordinates for fitting `family` to `x`, (n, d), whose `summary` may be at hand; or to many, (p, n, d)."""
+    d = x.shape[-1]
     summary = summarise(x, sample_weight) if summary is None else summary
     mean, scale = summary.mean, summary.unit
     if family.rescaling == "none":
-        return Coordinates(np.zeros(d), np.ones(d), np.ones(d), mean, np.ones(d))
+        one = np.ones_like(mean)
+        return Coordinates(*_lines(x, np.zeros_like(mean), one, one, mean, one))
     if family.rescaling == "scalar":
-        largest = np.max(summary.scale) or 1.0
-        scale = np.full(d, largest * np.sqrt(np.mean((summary.scale / largest) ** 2)) or 1.0)
+        largest = np.max(summary.scale, axis=-1, keepdims=True)
+        unit = np.where(largest > 0, largest, 1.0)
+        scale = unit * np.sqrt(np.mean((summary.scale / unit) ** 2, axis=-1, keepdims=True))
+        scale = np.broadcast_to(np.where(scale > 0, scale, 1.0), mean.shape)
     root = 2.0 ** np.round(np.log2(scale))
     # A constant feature is 0 for good.
     shift = np.where(summary.scale > 0, np.round(mean / root) * root, mean)
-    own = spread = scale / root
+    spread = scale / root
+    shift, root, centre, line = _lines(x, shift, root, (mean - shift) / root, spread)
+    own = line
     if family.rescaling == "linear":
-        correlation = _Sweep(x, sample_weight).matrix(lambda rows: (rows - mean) / scale)
+        correlation = _sweep(x, sample_weight).matrix(lambda rows: (rows - mean) / scale)
         factor = np.linalg.cholesky(correlation / (1 + _SHRINKAGE) + _SHRINKAGE * np.eye(d))
-        own = spread[:, None] * factor
-    return Coordinates(shift, root, spread, (mean - shift) / root, own)
+        own = spread.reshape(*spread.shape[:-2], d, 1) * factor
+    return Coordinates(shift, root, line, centre, own)
+
+
+def _lines(x: Any, *parts: Any) -> tuple[Any, ...]:
+    """What is (p, 1, d) beside many data sets as (p, d)."""
+    return parts if x.ndim == 2 else tuple(part[:, 0] for part in parts)
+
+
+def _total(values: Any) -> Any:
+    return np.sum(values, axis=-1, keepdims=True)
 
 
 class _Sweep:
@@ -169,3 +192,30 @@ class _Sweep:
     def extreme(self, pick: Callable[..., Any]) -> Any:
         """`pick` (np.min or np.max) over all rows."""
         return pick([pick(rows, axis=0) for w, rows in self._blocks() if len(w)], axis=0)
+
+
+class _SweepOfMany:
+    """The same over many data sets at once, (p, n, d): results are (p, 1, d), so that they meet rows as (d,) does.
+
+    Rows without weight must be finite, and near enough to the others not to overflow.
+    """
+
+    def __init__(self, x: Any, sample_weight: Any) -> None:
+        self.x = np.asarray(x, np.float64)
+        w = sample_weight / np.max(sample_weight, axis=-1, keepdims=True)
+        self.w = (w / _total(w))[:, None]
+
+    def __call__(self, function: Callable[[Any], Any]) -> Any:
+        return self.w @ function(self.x)
+
+    def matrix(self, function: Callable[[Any], Any]) -> Any:
+        z = function(self.x)
+        return (np.swapaxes(z, -1, -2) * self.w) @ z
+
+    def extreme(self, pick: Callable[..., Any]) -> Any:
+        absent = -pick([-np.inf, np.inf])  # what `pick` leaves aside
+        return pick(np.where(np.swapaxes(self.w, -1, -2) > 0, self.x, absent), axis=-2, keepdims=True)
+
+
+def _sweep(x: Any, sample_weight: Any) -> Any:
+    return _Sweep(x, sample_weight) if x.ndim == 2 else _SweepOfMany(x, sample_weight)

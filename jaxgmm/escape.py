@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -66,7 +67,8 @@ def _splits(
         w = r[which]
         rows = x.T[jax.random.categorical(key, jnp.log(w), shape=(2,))]
         both = mixture.components.picked(jnp.stack([which, which]))
-        start = Mixture(weights_of_half, replace(both, means=0.5 * (both.means + rows)))
+        apart: Any = replace(both, means=0.5 * (both.means + rows))  # type: ignore[type-var]
+        start = Mixture(weights_of_half, apart)
 
         def step(_: Int[Array, ""], pair: Mixture) -> Mixture:
             own = posterior(joint_log_prob(pair, x), w)[0]

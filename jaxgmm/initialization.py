@@ -40,15 +40,24 @@ def sample_size(n_components: int) -> int:
     return max(_SEED_ROWS, _SEED_ROWS_PER_COMPONENT * n_components)
 
 
+def n_seed_rows(n: int, n_components: int) -> int:
+    """How many of `n` rows seeds are picked from."""
+    return min(n, sample_size(n_components))
+
+
+def seed_index(key_data: Any, n: int, n_components: int) -> Any:
+    """The numbers of a sample of `n` rows, in order; of all of them when they are few."""
+    wanted = n_seed_rows(n, n_components)
+    if wanted == n:
+        return np.arange(n)
+    seed = np.asarray(key_data).ravel()
+    return np.sort(np.random.default_rng(seed).choice(n, wanted, replace=False, shuffle=False))
+
+
 def seed_rows(key: Key[Array, ""], rows: ArrayRows, n_components: int) -> ArrayRows:
     """A sample of the rows that have weight, shared by all restarts; all of them when they are few."""
     present = np.flatnonzero(np.asarray(rows.weights))
-    wanted = sample_size(n_components)
-    if len(present) > wanted:
-        seed = np.asarray(jax.random.key_data(key)).ravel()
-        picked = np.random.default_rng(seed).choice(len(present), wanted, replace=False, shuffle=False)
-        present = present[np.sort(picked)]
-    return rows.take(jnp.asarray(present))
+    return rows.take(jnp.asarray(present[seed_index(jax.random.key_data(key), len(present), n_components)]))
 
 
 # ---- centres ------------------------------------------------------------------------------------------------
@@ -86,7 +95,7 @@ def _kmeans_plusplus(
         mass = jnp.where(jnp.sum(mass) > 0, mass, w)
         ladder = jnp.cumsum(mass)
         height = jax.random.uniform(key, (count,), jnp.float32).astype(x.dtype) * ladder[-1]
-        return jnp.minimum(jnp.searchsorted(ladder, height, side="right"), x.shape[1] - 1)
+        return jnp.minimum(jnp.searchsorted(ladder, height, side="right"), rows.n_rows - 1)
 
     keys = jax.random.split(key, n_components)
     first = draw(keys[0], w, 1)
@@ -216,23 +225,35 @@ def initialize(
     penalty: Penalty, centre: Float[Array, " d"], spread: Float[Array, " d"],
 ) -> Mixture:  # fmt: skip
     """`n_init` starts by one of `METHODS`, in the rows' coordinates; leading axis r."""
+    seeds = rows if method == "random" else seed_rows(seed_key(key), rows, n_components)
+    return draw(key, rows, seeds, family, n_components, n_init, method, penalty, centre, spread)
+
+
+def seed_key(key: Key[Array, ""]) -> Key[Array, ""]:
+    """What the shared sample is drawn from: keys of restarts are fold_in(key, 0, 1, …), and this is the last number."""
+    return jax.random.fold_in(key, np.uint32(0xFFFFFFFF))
+
+
+def draw(
+    key: Key[Array, ""], rows: ArrayRows, seeds: ArrayRows, family: type[Family], n_components: int, n_init: int,
+    method: str, penalty: Penalty, centre: Float[Array, " d"], spread: Float[Array, " d"],
+) -> Mixture:  # fmt: skip
+    """`initialize` with the rows to pick seeds from at hand. Pure."""
     keys = restart_keys(key, n_init)
     if method == "random":
         return _from_random_responsibilities(keys, rows, family, n_components, penalty)
     trials = jnp.full(n_init, trials_for(n_components))
-    centres = chosen_centres(key, keys, rows, spread, method, n_components, trials)
+    centres = chosen_centres(keys, seeds, spread, method, n_components, trials)
     if method == "kmeans":
         return _from_kmeans(centres, rows, family, penalty, spread)
     return from_centres(centres, family, centre, spread, jnp.ones(centres.shape[:2], bool))
 
 
 def chosen_centres(
-    key: Key[Array, ""], keys: Key[Array, " r"], rows: ArrayRows, spread: Float[Array, " d"], method: str,
-    n_components: int, trials: Int[Array, " r"],
+    keys: Key[Array, " r"], seeds: ArrayRows, spread: Float[Array, " d"], method: str, n_components: int,
+    trials: Int[Array, " r"],
 ) -> Float[Array, "r k d"]:  # fmt: skip
-    """Rows for restarts with these `keys` to start from, picked by one of `METHODS` from a sample that they share."""
-    # Keys of restarts are fold_in(key, 0, 1, …); the shared sample takes the last number there is.
-    seeds = seed_rows(jax.random.fold_in(key, np.uint32(0xFFFFFFFF)), rows, n_components)
+    """Rows of `seeds` for restarts with these `keys` to start from, picked by one of `METHODS`."""
     seeds = replace(seeds, whitener=None)  # which would only set families' programs apart
     return _centres(keys, seeds, spread, _CENTRE_METHODS[method], n_components, trials)
 

@@ -11,7 +11,16 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from jaxgmm.families import Family
-from jaxgmm.initialization import chosen_centres, from_centres, initialize, restart_keys, sample_size, trials_for
+from jaxgmm.initialization import (
+    chosen_centres,
+    from_centres,
+    initialize,
+    restart_keys,
+    sample_size,
+    seed_key,
+    seed_rows,
+    trials_for,
+)
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem import Problem
 
@@ -52,7 +61,8 @@ def _centres(
         among = sorted({trials for own, trials in alike.values() if own == size})
         keys = jnp.concatenate([restart_keys(key, n_init)] * len(among))
         repeated = jnp.repeat(jnp.array(among), n_init)
-        centres = chosen_centres(key, keys, problem.rows, problem.spread, method, longest, repeated)
+        seeds = seed_rows(seed_key(key), problem.rows, longest)
+        centres = chosen_centres(keys, seeds, problem.spread, method, longest, repeated)
         centres = jnp.pad(centres, ((0, 0), (0, max(n_components) - longest), (0, 0)), mode="edge")
         found |= {(size, trials): centres[i * n_init : (i + 1) * n_init] for i, trials in enumerate(among)}
     return jnp.concatenate([found[alike[k]] for k in n_components])

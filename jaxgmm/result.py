@@ -95,6 +95,25 @@ class FitResult:
         )
 
 
+# How far the best restart is to be relied on, by its tier.
+_COMPLAINTS = (
+    None,
+    f"every sound restart is spurious: a component sits on a handful of rows. {_SPURIOUS_ADVICE}",
+    f"every restart is degenerate. {Status.DEGENERATE.advice}",
+)
+
+
+def best_of(value: Any, status: Any, spurious: Any) -> tuple[Any, Any]:
+    """The restart with the highest `value` in the best tier there is, and that tier; restarts are the last axis.
+
+    Tiers: 0 ended soundly, 1 soundly but spurious, 2 degenerate, 3 not finite.
+    """
+    tier = np.where(status == Status.DEGENERATE, 2, np.where(np.isin(status, SOUND), np.where(spurious, 1, 0), 3))
+    tier = np.where(np.isfinite(value), tier, 3)
+    found = tier.min(axis=-1, keepdims=True)
+    return np.argmax(np.where(tier == found, value, -np.inf), axis=-1), found[..., 0]
+
+
 def best_restart(value: Any, status: Any, spurious: Any, stacklevel: int = 3) -> int:
     """The restart with the highest `value` among those that ended soundly, not spurious if possible.
 
@@ -115,15 +134,9 @@ def choose_restart(value: Any, status: Any, spurious: Any) -> tuple[int, str | N
     Raises:
         FitError: every restart is non-finite.
     """
-    sound, degenerate = np.isin(status, SOUND), status == Status.DEGENERATE
-    for wanted, complaint in (
-        (sound & ~spurious, None),
-        (sound, f"every sound restart is spurious: a component sits on a handful of rows. {_SPURIOUS_ADVICE}"),
-        (degenerate, f"every restart is degenerate. {Status.DEGENERATE.advice}"),
-    ):
-        candidates = wanted & np.isfinite(value)
-        if candidates.any():
-            return int(np.argmax(np.where(candidates, value, -np.inf))), complaint
+    best, tier = best_of(value, status, spurious)
+    if tier < len(_COMPLAINTS):
+        return int(best), _COMPLAINTS[tier]
     counts = ", ".join(f"{int(np.sum(status == s))} {s.name}" for s in Status if np.any(status == s))
     worst = Status.NON_FINITE if np.any(status == Status.NON_FINITE) else Status.DEGENERATE
     raise FitError(f"no restart stayed finite: {counts}. {worst.advice}")

@@ -69,7 +69,7 @@ def _replaced(
     sample, k = surroundings.sample, mixture.n_components
     log_p = posterior(joint_log_prob(mixture, sample.x))[1]
     limits = jnp.finfo(log_p.dtype)
-    lack = jnp.max(log_p) - jnp.maximum(log_p, limits.min / 4)
+    lack = jnp.max(jnp.where(sample.weights > 0, log_p, limits.min)) - jnp.maximum(log_p, limits.min / 4)
     chance = jnp.log(sample.weights) + jnp.log(lack + limits.eps)
     noise = jax.random.gumbel(key, chance.shape, chance.dtype)
     chosen = jax.lax.top_k(chance + noise, k)[1]

@@ -118,7 +118,7 @@ class FullGaussian(Gaussian):
     def moments_from_features(self, sums: Float[Array, "k f"], common: Float[Array, " g"]) -> Moments:
         whitener = tri.augmented_whitener(self.means, tri.inverse(self.scale_tril))
         raw = tri.symmetric(sums, self.n_features + 1)
-        about = jnp.einsum("kab,kbc,kdc->kad", whitener, raw, whitener, precision=HIGHEST)
+        about = tri.congruent(whitener, raw)
         return Moments(about[:, 1:, 0], about[:, 1:, 1:], jnp.zeros_like(sums[:, 0]))
 
     def sample(self, key: Key[Array, ""], labels: Int[Array, " n"]) -> Float[Array, "n d"]:

@@ -145,7 +145,7 @@ class TiedGaussian(Gaussian):
         second = tri.symmetric(common, self.n_features) - mixed - mixed.T + own
         inverse = tri.inverse(self.scale_tril)
         first = jnp.einsum("de,ke->kd", inverse, raw - counts[:, None] * self.means, precision=HIGHEST)
-        pooled = jnp.einsum("ab,bc,dc->ad", inverse, second, inverse, precision=HIGHEST)
+        pooled = tri.congruent(inverse, second)
         return Moments(first, pooled, jnp.zeros_like(counts))
 
     def sample(self, key: Key[Array, ""], labels: Int[Array, " n"]) -> Float[Array, "n d"]:

@@ -17,6 +17,8 @@ HIGHEST = lax.Precision.HIGHEST
 # other, and a batch that takes milliseconds can take minutes. Below that, a loop over columns, vectorised over the
 # batch, is as fast.
 _BLOCK = 32
+# Batches of products this small are written out: XLA on CPU calls a matrix product for each, at ten times the cost.
+_TINY = 8
 
 
 @jax.custom_jvp
@@ -26,7 +28,7 @@ def inverse(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
     if d > _BLOCK:
         h = _split(d)
         top, bottom = inverse(factor[..., :h, :h]), inverse(factor[..., h:, h:])
-        corner = -_product(bottom, _product(factor[..., h:, :h], top))
+        corner = -product(bottom, product(factor[..., h:, :h], top))
         return _assembled(top, corner, bottom)
 
     def row(j: Int[Array, ""], x: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
@@ -41,7 +43,7 @@ def inverse(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
 @inverse.defjvp
 def _inverse_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     result = inverse(primals[0])
-    return result, -jnp.tril(_product(result, _product(jnp.tril(tangents[0]), result)))
+    return result, -jnp.tril(product(result, product(jnp.tril(tangents[0]), result)))
 
 
 def cholesky(matrix: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
@@ -50,7 +52,7 @@ def cholesky(matrix: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
     if d > _BLOCK:
         h = _split(d)
         top = cholesky(matrix[..., :h, :h])
-        corner = _product(matrix[..., h:, :h], jnp.swapaxes(inverse(top), -1, -2))
+        corner = product(matrix[..., h:, :h], jnp.swapaxes(inverse(top), -1, -2))
         bottom = cholesky(matrix[..., h:, h:] - gram(corner))
         return _assembled(top, corner, bottom)
 
@@ -69,7 +71,10 @@ def _split(d: int) -> int:
     return -(-d // (2 * _BLOCK)) * _BLOCK
 
 
-def _product(a: Array, b: Array) -> Array:
+def product(a: Float[Array, "*k d e"], b: Float[Array, "*k e f"]) -> Float[Array, "*k d f"]:
+    """A B."""
+    if max(*a.shape[-2:], b.shape[-1]) <= _TINY:
+        return jnp.sum(a[..., :, :, None] * b[..., None, :, :], axis=-2)
     return jnp.matmul(a, b, precision=HIGHEST)
 
 
@@ -77,6 +82,11 @@ def _assembled(top: Array, corner: Array, bottom: Array) -> Array:
     above = jnp.zeros((*top.shape[:-1], bottom.shape[-1]), top.dtype)
     rows = (jnp.concatenate([top, above], axis=-1), jnp.concatenate([corner, bottom], axis=-1))
     return jnp.concatenate(rows, axis=-2)
+
+
+def congruent(a: Float[Array, "*k d e"], m: Float[Array, "*k e e"]) -> Float[Array, "*k d d"]:
+    """A M Aᵀ."""
+    return product(product(a, m), jnp.swapaxes(a, -1, -2))
 
 
 def matrix(root: Root) -> Float[Array, "d d"]:
@@ -101,7 +111,7 @@ def gram(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
 
 def whitened(factor: Float[Array, "*k d d"], root: Root) -> Float[Array, "*k d d"]:
     """L⁻¹ R."""
-    return _product(inverse(factor), matrix(root))
+    return product(inverse(factor), matrix(root))
 
 
 def log_det(factor: Float[Array, "*k d d"]) -> Float[Array, "*k"]:
@@ -118,7 +128,7 @@ def largest_eigenvalue(a: Float[Array, "*k d d"]) -> Float[Array, "*k"]:
     """An upper bound of λmax(A Aᵀ), at most d^¼ too large: in the trace of its fourth power the others hardly count."""
     size = squared_norm(a)
     shares = gram(a) / size[..., None, None]  # whose powers do not overflow
-    return size * squared_norm(_product(shares, shares)) ** 0.25
+    return size * squared_norm(gram(shares)) ** 0.25
 
 
 def update(
@@ -128,7 +138,7 @@ def update(
 ) -> Float[Array, "*k d d"]:
     """The factor of L M Lᵀ + R Rᵀ, as L·chol(M + L⁻¹ R Rᵀ L⁻ᵀ): M is near I, whatever the scale of L."""
     whitened_ridge = gram(whitened(factor, ridge))
-    return jnp.einsum("...de,...ef->...df", factor, cholesky(m + whitened_ridge), precision=HIGHEST)
+    return product(factor, cholesky(m + whitened_ridge))
 
 
 def largest_move(
@@ -138,7 +148,7 @@ def largest_move(
     """The largest entry of L⁻¹(μ' − μ) and of L⁻¹L' − I."""
     own = inverse(factor)
     moved = jnp.einsum("de,ke->kd" if factor.ndim == 2 else "kde,ke->kd", own, new_means - means, precision=HIGHEST)
-    turned = _product(own, new_factor) - jnp.eye(factor.shape[-1], dtype=factor.dtype)
+    turned = product(own, new_factor) - jnp.eye(factor.shape[-1], dtype=factor.dtype)
     return jnp.maximum(jnp.max(jnp.abs(moved)), jnp.max(jnp.abs(turned)))
 
 

@@ -1,0 +1,167 @@
+"""Many data sets at once: thousands of small mixtures in one call."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import fields
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jaxtyping import Array, Key
+
+from jaxgmm import many_loop, precision, validation
+from jaxgmm.coordinates import Coordinates
+from jaxgmm.drivers import Penalty
+from jaxgmm.families import FAMILIES, Family
+from jaxgmm.initialization import METHODS
+from jaxgmm.kernel_choice import KERNEL_NAMES
+from jaxgmm.loop import Controls
+from jaxgmm.many_checks import warn
+from jaxgmm.many_loop import Posed
+from jaxgmm.many_problem import Frames, checked, posed, waves
+from jaxgmm.many_result import Evidence, ManyResult, Restarts, warn_of_doubt
+from jaxgmm.many_run import ManyRun, Runner, sized, taken
+from jaxgmm.mixture import Mixture
+from jaxgmm.prior import Prior
+from jaxgmm.prior import checked as checked_prior
+from jaxgmm.result import best_of
+from jaxgmm.revival import REVIVALS
+from jaxgmm.stopping import CRITERIA
+
+# Data sets whose results are looked at together.
+_TOGETHER = 1024
+
+
+def fit_many(
+    key: Key[Array, ""] | int,
+    x: Any,
+    n_components: int,
+    *,
+    covariance_type: str = "full",
+    n_init: int = 1,
+    init: str = "k-means++",
+    sample_weight: Any = None,
+    tol: float = 1e-5,
+    stopping: str = "log_likelihood",
+    max_iter: int = 1000,
+    reg_covar: float | Literal["auto"] = "auto",
+    prior: Prior | str | None = None,
+    on_degenerate: str = "reinit",
+    kernel: str = "auto",
+    dtype: Any = None,
+) -> ManyResult:
+    """Fits one mixture to each of many data sets, from `n_init` starts each, all in one batch.
+
+    Data set i gets what `fit(jax.random.fold_in(key, i), x[i], ...)` gets, up to rounding. Each has its own
+    coordinates, ridge, kernels and statuses, and none changes another.
+
+    Args:
+        key: a JAX key, or a seed.
+        x: (p, n, d), or a list of arrays (n_i, d). If any holds float64 all compute in float64, else in float32.
+        n_components: K, the same for all.
+        covariance_type, n_init, init, tol, stopping, max_iter, reg_covar, on_degenerate, kernel, dtype: as in `fit`;
+            `init` is a method's name.
+        sample_weight: (p, n), or a list of arrays (n_i,).
+        prior: as in `fit`; what `Prior` leaves out follows from each data set.
+
+    Returns:
+        A `ManyResult`. One warning says how many data sets have no restart to rely on: a restart that ends
+        degenerate or not finite has its status, and a data set with no other is no error.
+
+    Raises:
+        ValueError, TypeError: before anything is compiled, naming the argument, what it got and what it wants; of rows
+            the data set, row and column.
+        MemoryError: the device has no room for one batch of data sets.
+    """
+    family = FAMILIES[validation.choice("covariance_type", covariance_type, FAMILIES)]
+    kernel = validation.choice("kernel", kernel, ("auto", *KERNEL_NAMES))
+    stopping = validation.choice("stopping", stopping, CRITERIA)
+    on_degenerate = validation.choice("on_degenerate", on_degenerate, ("reinit", "stop", "keep"))
+    init = validation.choice("init", init, METHODS)
+    key = validation.random_key(key)
+    n_components = validation.integer("n_components", n_components, 1)
+    n_init = validation.integer("n_init", n_init, 1)
+    tol, max_iter = validation.real("tol", tol), validation.integer("max_iter", max_iter, 0)
+    reg_covar = validation.real_or_word("reg_covar", reg_covar, ("auto",))
+    sets = checked(x, sample_weight, family)
+    short = np.flatnonzero(sets.lengths < n_components)
+    if len(short):
+        raise ValueError(
+            f"n_components must be at most the number of rows with weight in every data set, "
+            f"{sets.lengths[short[0]]} in x[{short[0]}]; got {n_components}"
+        )
+    prior = checked_prior(prior, family, sets.n_features)
+    dtype = precision.compute_dtype(*(sets.x if isinstance(sets.x, list) else [sets.x]), dtype=dtype)
+
+    begun = time.perf_counter()
+    nothing: Any = np.zeros(0, dtype)
+    numbers: Any = np.asarray(tol, dtype), np.asarray(max_iter, np.int32), np.asarray(on_degenerate == "keep")
+    shared = Controls(
+        tol=numbers[0],
+        max_iter=numbers[1],
+        penalty=Penalty(nothing),
+        floor=nothing,
+        key=key,
+        keep_degenerate=numbers[2],
+        criterion=stopping,
+    )
+    lives = REVIVALS if on_degenerate == "reinit" else 0
+    make = partial(_starts, shared, family, n_components, n_init, init)
+    parts, complaints = [], []
+    with precision.scope(dtype):
+        for members, slots in waves(sets):
+            data, frames, heard = posed(
+                key, sets, members, slots, family, n_components, reg_covar, prior, dtype
+            )  # fmt: skip
+            run = Runner(data, make, shared, (n_init, n_components), dtype, kernel, lives).run()
+            parts.append((members, *_found(data, frames, run)))
+            complaints += heard
+    order = np.argsort(np.concatenate([members for members, *_ in parts]))
+    held, frame, known, total = jax.tree.map(
+        lambda *leaves: np.concatenate(leaves)[order], *(part[1:] for part in parts)
+    )
+    restarts, evidence = Restarts(*held), Evidence(known[0], Coordinates(*frame), *known[1:])
+    best = best_of(restarts.log_likelihood + restarts.log_prior, restarts.status, restarts.spurious)[0]
+    result = ManyResult(
+        mixtures=restarts.mixtures[np.arange(len(best)), best],
+        best=best,
+        restarts=restarts,
+        total_weight=total,
+        seconds=time.perf_counter() - begun,
+        evidence=evidence,
+    )
+    warn(complaints)
+    warn_of_doubt(result)
+    return result
+
+
+def _found(data: Posed, frames: Frames, run: ManyRun) -> Any:
+    """Arrays over the data sets of one wave: for `Restarts`, `Coordinates` and `Evidence`, and total weights."""
+    frame, dtype = frames.frame, run.mixtures.dtype
+    wide = run.mixtures.astype(np.float64)
+
+    def looked_at(chosen: Any, real: Any) -> Any:
+        some = taken(wide, chosen)
+        told = many_loop.judged(taken(data, chosen), some)
+        there = many_loop.moved(some, frame.shift[chosen], frame.root[chosen])
+        return taken(jax.tree.map(np.asarray, (*told, there)), real)
+
+    with precision.scope(np.dtype(np.float64)):
+        parts = [looked_at(*part) for part in sized(np.arange(len(frames.n_rows)), _TOGETHER)]
+    spurious, log_prior, mixtures = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    mixtures = mixtures.astype(dtype)
+    log_likelihood = run.log_likelihood - (frame.log_volume() * frames.total_weight)[:, None]
+    held = (
+        mixtures, log_likelihood, log_prior, run.n_iter, run.status, spurious, run.revivals, run.kernel, run.passes
+    )  # fmt: skip
+    ridge = frames.ridge * (type(mixtures.components).rescaling != "none")  # as `Problem.diagnosis` has it
+    known = run.mixtures, ridge, data.floor, data.penalty.prior, frames.n_rows
+    return held, tuple(getattr(frame, field.name) for field in fields(frame)), known, frames.total_weight
+
+
+def _starts(
+    shared: Controls, family: type[Family], n_components: int, n_init: int, method: str, data: Posed, numbers: Any
+) -> Mixture:
+    return many_loop.drawn(data, shared, family, n_components, n_init, method)

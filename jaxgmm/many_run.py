@@ -1,0 +1,237 @@
+"""Many data sets at once, the host's side: which restarts of which data sets share a batch, block by block.
+
+Data sets are stepped in batches of one size, several batches at once: XLA on CPU does not spread small operations
+over cores, but independent programs run side by side. Between blocks finished restarts leave. A data set with most of
+its restarts running is stepped with all of them, since they share the products with its rows; the last ones left over
+are stepped one by one, each with its own copy of the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxgmm import many_loop, memory, precision
+from jaxgmm.batching import n_threads
+from jaxgmm.kernel_choice import KERNEL_NAMES, choose_kernels, trusted_conditioning
+from jaxgmm.loop import Controls
+from jaxgmm.many_loop import Posed
+from jaxgmm.mixture import Mixture
+from jaxgmm.revival import REVIVALS
+from jaxgmm.status import Status
+
+# Steps between two looks at who has finished.
+_STEPS = 8
+# Restarts in a batch. Measured on CPU: more are no faster, and fill up with empty places towards the end.
+_LANES = 64
+# Numbers that the batches of one thread may work in.
+_BATCH_ELEMENTS = 1 << 24
+_CHUNK_ROWS = 2048
+
+
+class Batch(NamedTuple):
+    """Restarts stepped together.
+
+    Attributes:
+        sets: (b,), numbers of data sets.
+        places: (b, s), the restarts of each that are at hand.
+        chosen: (b, s), which of them are meant.
+    """
+
+    sets: Any
+    places: Any
+    chosen: Any
+
+    @property
+    def members(self) -> Any:
+        """As `loop` counts them: places, or the number past the last for those not meant."""
+        width = self.places.shape[1]
+        return np.where(self.chosen, np.arange(width), width).astype(np.int32)
+
+    @property
+    def meant(self) -> tuple[Any, Any]:
+        """Data set and restart of each that is meant."""
+        sets = np.broadcast_to(self.sets[:, None], self.places.shape)
+        return sets[self.chosen], self.places[self.chosen]
+
+
+@dataclass
+class ManyRun:
+    """Where all restarts ended, leading axes p, r; log-likelihoods in float64, in the rows' coordinates."""
+
+    mixtures: Mixture
+    log_likelihood: Any
+    status: Any
+    n_iter: Any
+    passes: Any
+    kernel: Any
+    revivals: Any
+
+
+class Runner:
+    """Steps every restart of every data set to its end.
+
+    Args:
+        posed: all data sets, arrays in NumPy.
+        make_starts: from some of them, and their numbers, to their starts, leading axes p, r.
+        shape: (r, k), restarts of each and components.
+        lives: how often a collapsed restart may be put elsewhere.
+    """
+
+    def __init__(
+        self, posed: Posed, make_starts: Callable[[Posed, Any], Mixture], controls: Controls, shape: tuple[int, int],
+        dtype: np.dtype, kernel: str, lives: int,
+    ) -> None:  # fmt: skip
+        self.posed, self.make_starts, self.controls, self.kernel, self.lives = (
+            posed,
+            make_starts,
+            controls,
+            kernel,
+            lives,
+        )
+        self.r, k = shape
+        self.dtype, self.limit = dtype, trusted_conditioning(dtype)
+        p, d, slots = posed.rows.x.shape
+        self.revivals = np.zeros((p, self.r), np.int32)
+        self.kernels = np.zeros((p, self.r), np.int64)
+        self.pool: Any = None
+        room = _BATCH_ELEMENTS // (min(slots, _CHUNK_ROWS) * k * (d + 4))
+        self.lanes = max(self.r, min(_LANES, 1 << max(room, 1).bit_length() - 1))
+
+    def run(self) -> ManyRun:
+        """Where everything ended.
+
+        Raises:
+            MemoryError: the device has no room for a batch.
+        """
+        with ThreadPoolExecutor(n_threads()) as self.executor, memory.explained():
+            self._start()
+            self._revive()
+            while (running := self.pool.status == Status.RUNNING).any():
+                for number, name in enumerate(KERNEL_NAMES):
+                    self._each(partial(self._step, name), self._mixed(running & (self.kernels == number)))
+                self._revive()
+                self._choose_kernels()
+        state = self.pool.state
+        return ManyRun(
+            mixtures=state.mixture,
+            log_likelihood=state.log_likelihood.astype(np.float64) + state.log_likelihood_error,
+            status=self.pool.status,
+            n_iter=self.pool.n_iter,
+            passes=state.passes.astype(np.float64),
+            kernel=np.array(KERNEL_NAMES)[self.kernels],
+            revivals=self.revivals,
+        )
+
+    # ---- batches --------------------------------------------------------------------------------------------
+
+    def _each(self, function: Callable[[Batch], None], batches: Iterable[Batch]) -> None:
+        """`function` of every batch, several at once: they share no place in the pool."""
+
+        def scoped(batch: Batch) -> None:
+            with precision.scope(self.dtype):
+                function(batch)
+
+        list(self.executor.map(scoped, batches))
+
+    def _whole(self, chosen: Any) -> Iterator[Batch]:
+        """Data sets with all their restarts at hand, of which those `chosen`, (p, r), are meant."""
+        everyone = np.arange(self.r)
+        for sets, real in sized(np.flatnonzero(chosen.any(axis=1)), max(1, self.lanes // self.r)):
+            yield Batch(sets, np.broadcast_to(everyone, (len(sets), self.r)), chosen[sets] & real[:, None])
+
+    def _mixed(self, active: Any) -> Iterator[Batch]:
+        """Data sets with most of their restarts active as a whole; the rest restart by restart."""
+        most = active.sum(axis=1) > self.r // 2
+        yield from self._whole(active & most[:, None])
+        sets, places = np.nonzero(active & ~most[:, None])
+        for chosen, real in sized(np.arange(len(sets)), self.lanes):
+            yield Batch(sets[chosen], places[chosen][:, None], real[:, None])
+
+    def _get(self, batch: Batch) -> tuple[Posed, Any]:
+        where = batch.sets[:, None], batch.places
+        return taken(self.posed, batch.sets), jax.tree.map(lambda leaf: leaf[where], self.pool)
+
+    def _put(self, batch: Batch, new: Any) -> None:
+        where = batch.meant
+        for old, leaf in zip(jax.tree.leaves(self.pool), jax.tree.leaves(new), strict=True):
+            old[where] = np.asarray(leaf)[batch.chosen]
+
+    # ---- what is done with a batch ----------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        """Every restart after its first pass, by the kernel it can be trusted to."""
+        first, second = KERNEL_NAMES if self.kernel == "auto" else (self.kernel, self.kernel)
+        everyone = np.ones(self.kernels.shape, bool)
+
+        def begin(batch: Batch) -> None:
+            posed = taken(self.posed, batch.sets)
+            new = many_loop.start(posed, self.make_starts(posed, batch.sets), self.controls, first)
+            if self.pool is None:
+                p = len(self.revivals)
+                self.pool = jax.tree.map(lambda leaf: np.empty((p, *leaf.shape[1:]), leaf.dtype), new)
+            self._put(batch, new)
+
+        def again(batch: Batch) -> None:
+            posed, pool = self._get(batch)
+            self._put(batch, many_loop.start(posed, pool.state.mixture, self.controls, second))
+
+        batches = self._whole(everyone)
+        self._each(begin, [next(batches)])  # alone: it makes the pool
+        self._each(begin, batches)
+        self.kernels = self._chosen(np.full(self.kernels.shape, -1))
+        if first != second:
+            self._each(again, self._whole(self.kernels == KERNEL_NAMES.index(second)))
+
+    def _step(self, kernel: str, batch: Batch) -> None:
+        trusted = self.kernel == "auto" and kernel == KERNEL_NAMES[0]
+        limit = np.asarray(self.limit if trusted else np.inf, self.dtype)
+        posed, pool = self._get(batch)
+        self._put(batch, many_loop.block(posed, pool, batch.members, self.controls, np.int32(_STEPS), limit, kernel))
+
+    def _chosen(self, current: Any) -> Any:
+        flat = choose_kernels(self.kernel, self.pool.conditioning.ravel(), current.ravel(), self.limit)
+        return flat.reshape(current.shape)
+
+    def _choose_kernels(self) -> None:
+        """Each running restart's kernel for the next block; see `restarts`."""
+        running, chosen = self.pool.status == Status.RUNNING, self._chosen(self.kernels)
+        moved = running & (chosen > self.kernels)
+        self.kernels = np.where(running, chosen, self.kernels)
+
+        def renew(batch: Batch) -> None:
+            posed, pool = self._get(batch)
+            self._put(batch, many_loop.renew(posed, pool, batch.members, self.controls, KERNEL_NAMES[-1]))
+
+        self._each(renew, self._whole(moved))
+
+    def _revive(self) -> None:
+        """Sets collapsed restarts going again that have lives left, and room to use them."""
+        dead = (self.pool.status == Status.DEGENERATE) & (self.revivals < min(self.lives, REVIVALS))
+        dead &= self.pool.n_iter < int(self.controls.max_iter)
+
+        def revive(batch: Batch) -> None:
+            posed, pool = self._get(batch)
+            lives = self.revivals[batch.sets[:, None], batch.places]
+            self._put(batch, many_loop.revive(posed, pool, batch.members, lives, self.controls, KERNEL_NAMES[-1]))
+
+        self._each(revive, self._whole(dead))
+        self.revivals += dead
+
+
+def taken(tree: Any, index: Any) -> Any:
+    """The entries at `index` of every array of `tree`."""
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def sized(numbers: Any, size: int) -> Iterator[tuple[Any, Any]]:
+    """`numbers` in parts of `size`, the last one padded by its last entry; and which are real."""
+    for begin in range(0, len(numbers), size):
+        part = numbers[begin : begin + size]
+        yield np.pad(part, (0, size - len(part)), mode="edge"), np.arange(size) < len(part)
