@@ -19,8 +19,8 @@ from jaxgmm.status import Status
 
 __version__ = "0.1.0"
 
-__all__ = ["EM", "BlockInfo", "DataWarning", "FitError", "FitResult", "FitWarning", "Gradient", "Mixture"]
-__all__ += ["ModelFileError", "Prior", "Status", "fit", "load", "save"]
+__all__ = ["EM", "BlockInfo", "DataWarning", "FitError", "FitResult", "FitWarning", "GaussianMixture", "Gradient"]
+__all__ += ["Mixture", "ModelFileError", "Prior", "Status", "fit", "load", "save"]
 
 
 def __getattr__(name: str) -> Any:
@@ -28,4 +28,8 @@ def __getattr__(name: str) -> Any:
         from jaxgmm.drivers.gradient import Gradient
 
         return Gradient
+    if name == "GaussianMixture":  # and scikit-learn by those who want its estimator
+        from jaxgmm.sklearn import GaussianMixture
+
+        return GaussianMixture
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

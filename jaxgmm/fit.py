@@ -64,6 +64,7 @@ def fit(
         stopping: what `tol` is compared with. "log_likelihood": the change of the mean log-likelihood (with a prior,
             log-posterior), in nats per row. "aitken": what it is still predicted to rise by. "parameters": the largest
             move, of means in standard deviations of their component, of covariance factors and weights as shares.
+            "change": as "log_likelihood", but also while changes still grow, as in scikit-learn.
         max_iter: the most iterations a restart may take.
         max_seconds: the fit ends soon after, with the best so far; looked at between blocks of iterations.
         reg_covar: the ridge: added to each covariance's diagonal, in squared units of the data; for "bernoulli"
