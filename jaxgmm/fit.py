@@ -22,7 +22,7 @@ from jaxgmm.prior import checked as checked_prior
 from jaxgmm.problem import log_priors, pose
 from jaxgmm.restarts import run
 from jaxgmm.result import FitResult, best_restart, warn_of_ridge
-from jaxgmm.starts import checked_init, make_starts
+from jaxgmm.starts import checked_init, make_starts, of_rows
 from jaxgmm.stopping import CRITERIA
 
 
@@ -57,7 +57,8 @@ def fit(
         covariance_type: "full", "tied", "diag", "spherical"; or "bernoulli" for rows of zeros and ones.
         n_init: how many starts; 1 by default, or as many as `init` holds.
         init: "k-means++", "kmeans", "random_from_data", "random"; a `Mixture`, or a batch of them; labels (n,) or
-            (r, n); responsibilities (n, k) or (r, n, k).
+            (r, n); responsibilities (n, k) or (r, n, k). Or a pair (such starts, a name): the name's method makes as
+            many others as `n_init` says.
         sample_weight: (n,), how often each row counts; 1 by default. A row with weight 0 is as if left out.
         driver: how parameters move: `EM()` by default, or `Gradient(...)`.
         tol: a restart has converged when a step changes less; 0 runs exactly `max_iter` iterations.
@@ -119,7 +120,7 @@ def fit(
     if present < len(x):
         kept = np.flatnonzero(sample_weight)
         x, sample_weight = x[kept], sample_weight[kept]
-        init = np.take(init, kept, axis=1) if isinstance(init, np.ndarray) else init
+        init = of_rows(init, kept)
     with precision.scope(dtype), memory.explained():
         posed = pose(x, sample_weight, family, n_components, reg_covar, prior, dtype)
         starts = make_starts(key, posed, init, n_init or 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,13 @@ class EMAhead(EM):
     `EM` ends on the mixture whose log-likelihood it has seen. This driver takes the one M-step more that comes for
     nothing, and reports the log-likelihood of the mixture before it. The state after n steps is scikit-learn's after
     n + 1 iterations.
+
+    Attributes:
+        hold: whether a component that the M-step leaves without a width keeps its parameters instead. Without a ridge
+            scikit-learn goes on with what its rounding makes of such a width, or raises; here the others go on.
     """
+
+    hold: bool = field(default=False, metadata={"static": True})
 
     def renewed(self, state: State, e_step: EStep, penalty: Penalty) -> State:
         return self._at(state.memory, e_step, penalty, state.passes)
@@ -34,7 +40,8 @@ class EMAhead(EM):
         statistics = e_step(mixture)
         prior = jnp.zeros_like(passes) if penalty.prior is None else log_prior(mixture, penalty.prior)
         ahead = m_step(mixture, statistics, *penalty)
-        # No pass has seen this mixture yet: that it has no density must be told here.
-        sound = jnp.all(jnp.isfinite(ahead.components.log_width()))
-        value = jnp.where(sound, statistics.log_likelihood, jnp.nan)
-        return State(ahead, value, statistics.log_likelihood_error, prior, passes + 1, memory=mixture)
+        if self.hold:
+            lost = ~jnp.isfinite(ahead.components.log_width())
+            ahead = replace(ahead, components=ahead.components.with_replaced(lost, mixture.components))
+        value, error = statistics.log_likelihood, statistics.log_likelihood_error
+        return State(ahead, value, error, prior, passes + 1, memory=mixture)

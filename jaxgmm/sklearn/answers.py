@@ -26,6 +26,7 @@ class MixtureAnswers:
     covariances_: Any
     precisions_: Any
     precisions_cholesky_: Any
+    lower_bounds_: Any
     covariance_type: str
     random_state: Any
 
@@ -65,6 +66,8 @@ class MixtureAnswers:
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Weighted mean of log p(x_n), in nats per row. `y` is ignored."""
+        if sample_weight is None:
+            return float(np.mean(self.score_samples(X)))
         mixture, x = self._rows(X)
         return float(mixture.score(x, sample_weight))
 
@@ -98,9 +101,7 @@ class MixtureAnswers:
         """
         check_is_fitted(self)
         if n_samples < 1:
-            raise ValueError(
-                f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample."
-            )
+            raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
         rng = check_random_state(self.random_state)
         shares = np.asarray(self.weights_, np.float64)
         total = shares.sum()
@@ -191,8 +192,10 @@ class MixtureAnswers:
         return _with_attributes(cls(**estimator.get_params(deep=False) | parameters), estimator)
 
 
-_ATTRIBUTES = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_", "converged_", "n_iter_")
-_ATTRIBUTES += ("lower_bound_", "lower_bounds_", "n_features_in_", "feature_names_in_")
+_ATTRIBUTES = (
+    *("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_", "converged_", "n_iter_"),
+    *("lower_bound_", "lower_bounds_", "n_features_in_", "feature_names_in_"),
+)
 
 
 def _with_attributes(target: Any, source: Any) -> Any:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import warnings
+from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -13,7 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
-from jaxgmm import precision
+from jaxgmm import precision, validation
 from jaxgmm.drivers.ahead import EMAhead
 from jaxgmm.drivers.em import EM
 from jaxgmm.fit import fit
@@ -24,6 +27,7 @@ from jaxgmm.result import FitError, FitResult
 from jaxgmm.sklearn.answers import MixtureAnswers
 from jaxgmm.sklearn.messages import ILL_DEFINED, NOT_CONVERGED, Narrator
 from jaxgmm.sklearn.parameters import COVARIANCE_TYPES, checked_starts, start_of, started_from
+from jaxgmm.sklearn.starts import first_start
 from jaxgmm.status import Status
 from jaxgmm.stopping import CRITERIA
 
@@ -56,7 +60,7 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
         n_iter_: its iterations.
         lower_bound_: mean log-likelihood, nats per row, at its last E-step; the M-step after that has no say in it.
         lower_bounds_: those of all its iterations.
-        restarts_: the `FitResult`, with every restart; None after a warm start is never.
+        restarts_: the `FitResult`, with every restart.
         n_features_in_, feature_names_in_: as everywhere in scikit-learn.
     """
 
@@ -137,49 +141,59 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
         x = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         if len(x) < self.n_components:
             raise ValueError(
-                "Expected n_samples >= n_components but got "
-                f"n_components = {self.n_components}, n_samples = {len(x)}"
+                f"Expected n_samples >= n_components but got n_components = {self.n_components}, n_samples = {len(x)}"
             )
-        if sample_weight is not None and np.isscalar(sample_weight):
-            sample_weight = np.full(len(x), sample_weight)
-        given = checked_starts(
-            self.weights_init, self.means_init, self.precisions_init, self.covariance_type, self.n_components,
-            x.shape[1],
-        )  # fmt: skip
-        warm = self.warm_start and hasattr(self, "converged_")
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        driver = EMAhead() if self.driver is None and self.max_iter > 0 else self.driver or EM()
+        kept, sample_weight = _with_weight(x, sample_weight)
+        if len(kept) < self.n_components:
+            raise ValueError(
+                "Expected n_samples >= n_components but got "
+                f"n_components = {self.n_components}, n_samples = {len(kept)}"
+            )
+        driver = self.driver
+        if driver is None:
+            driver = EMAhead(hold=self.on_degenerate == "keep") if self.max_iter > 0 else EM()
         ahead = isinstance(driver, EMAhead)
         options = {name: getattr(self, name) for name in _PASSED_ON} | {
-            "sample_weight": sample_weight, "tol": self.tol, "driver": driver, "max_iter": self.max_iter - ahead,
+            "n_components": self.n_components, "sample_weight": sample_weight, "tol": self.tol, "driver": driver,
+            "max_iter": self.max_iter - ahead,
         }  # fmt: skip
         try:
-            start = self.mixture_ if warm else self._start(seed, x, given, options)
-            n_init = self.n_init if isinstance(start, str) else None
-            n_starts = n_init or (1 if not getattr(start, "batch_shape", ()) else start.batch_shape[0])
-            narrator = Narrator(self.verbose, self.verbose_interval, n_starts, ahead)
-            options |= {"init": start, "n_init": n_init, "on_block": narrator.on_block}
-            result = fit(seed, x, self.n_components, **options)
-            if warm and ahead and abs(_bounds(result, ahead)[0] - self.lower_bound_) < self.tol:
-                # The first gain is over the last fit's bound, which the loop has not seen.
-                result = fit(seed, x, self.n_components, **options | {"max_iter": 0})
-                result.status[:] = Status.CONVERGED
+            result = self._run(kept, options, ahead)
         except FitError as error:
             raise ValueError(ILL_DEFINED) from error
         self._conclude(result, ahead)
-        narrator.conclude(result)
         return x
 
-    def _start(self, seed: int, x: Any, given: tuple[Any, Any, Any], options: dict[str, Any]) -> Any:
-        """What `fit` is to start from: a method's name, or mixtures where parameters were given."""
-        if all(part is None for part in given):
-            return self.init_params
-        if all(part is not None for part in given):
-            return start_of(*given, self.covariance_type, precision.compute_dtype(x, dtype=self.dtype))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the fit itself has the same to say
-            begun = options | {"max_iter": 0, "driver": EM(), "init": self.init_params, "n_init": self.n_init}
-            return started_from(fit(seed, x, self.n_components, **begun).mixtures, *given)
+    def _run(self, x: Any, options: dict[str, Any], ahead: bool) -> FitResult:
+        """The fit of rows that all have weight."""
+        warm = self.warm_start and hasattr(self, "converged_")
+        rng = check_random_state(self.random_state)
+        options |= {"init": self.mixture_, "key": _seed(rng)} if warm else self._start(rng, x, options)
+        narrator = Narrator(self.verbose, self.verbose_interval, options.get("n_init") or 1, ahead)
+        options |= {"on_block": narrator.on_block, "x": x}
+        with _quiet() if self.max_iter == 0 else contextlib.nullcontext():  # starts are no answers yet
+            result = fit(**options)
+        if warm and ahead and abs(_bounds(result, ahead)[0] - self.lower_bound_) < self.tol:
+            # The first gain is over the last fit's bound, which the loop has not seen.
+            result = fit(**options | {"max_iter": 0})
+            result.status[:] = Status.CONVERGED
+        narrator.conclude(result)
+        return result
+
+    def _start(self, rng: np.random.RandomState, x: Any, options: dict[str, Any]) -> dict[str, Any]:
+        """What `fit` is to start from: `init`, `n_init` and `key`."""
+        kind, k = self.covariance_type, self.n_components
+        parts = checked_starts(self.weights_init, self.means_init, self.precisions_init, kind, k, x.shape[1])
+        if all(part is not None for part in parts):
+            return {"init": start_of(*parts, kind, precision.compute_dtype(x, dtype=self.dtype)), "key": _seed(rng)}
+        first = first_start(self.init_params, x, options["sample_weight"], k, kind, self.reg_covar, rng)
+        one = self.n_init == 1 or isinstance(first, str)
+        drawn = {"init": first if one else (first, self.init_params), "n_init": self.n_init, "key": _seed(rng)}
+        if all(part is None for part in parts):
+            return drawn
+        with _quiet():  # the fit itself has the same to say
+            starts = fit(x=x, **options | drawn | {"max_iter": 0, "driver": EM()}).mixtures
+        return drawn | {"init": started_from(starts, *parts)}
 
     def _conclude(self, result: FitResult, ahead: bool) -> None:
         """Sets the fitted attributes, and warns if need be."""
@@ -192,6 +206,27 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
         self.lower_bound_ = bounds[-1] if bounds else -np.inf
         if not self.converged_ and self.max_iter > 0:
             warnings.warn(NOT_CONVERGED, ConvergenceWarning, stacklevel=5)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _seed(rng: np.random.RandomState) -> int:
+    """A seed from the state of `rng`, which it leaves alone: others draw from it what they draw with scikit-learn."""
+    return int(copy.deepcopy(rng).randint(np.iinfo(np.int32).max))
+
+
+def _with_weight(x: Any, sample_weight: Any) -> tuple[Any, Any]:
+    """The rows that have weight, and the weights they have."""
+    if sample_weight is None:
+        return x, None
+    weights = np.full(len(x), sample_weight) if np.isscalar(sample_weight) else sample_weight
+    weights = validation.weights("sample_weight", weights, len(x))
+    return (x, weights) if (weights > 0).all() else (x[weights > 0], weights[weights > 0])
 
 
 def _bounds(result: FitResult, ahead: bool) -> list[float]:

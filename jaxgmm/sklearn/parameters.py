@@ -22,7 +22,8 @@ def mixture_of(weights: Any, means: Any, precisions_cholesky: Any, covariance_ty
     dtype = precision.compute_dtype(*map(np.asarray, (weights, means, precisions_cholesky)))
     family: Any = FAMILIES[covariance_type]
     components = family(np.asarray(means, dtype), _factor(precisions_cholesky, covariance_type).astype(dtype))
-    return Mixture(np.asarray(weights, dtype), components)
+    pi: Any = np.asarray(weights, dtype)
+    return Mixture(pi, components)
 
 
 def _factor(precisions_cholesky: Any, covariance_type: str) -> Any:
