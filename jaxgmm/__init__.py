@@ -19,8 +19,9 @@ from jaxgmm.status import Status
 
 __version__ = "0.1.0"
 
-__all__ = ["EM", "BlockInfo", "DataWarning", "FitError", "FitResult", "FitWarning", "GaussianMixture", "Gradient"]
-__all__ += ["Mixture", "ModelFileError", "Prior", "Status", "fit", "load", "save"]
+__all__ = ["EM", "BlockInfo", "DataWarning", "FitError", "FitResult", "FitWarning", "GaussianMixture"]
+__all__ += ["GaussianMixtureOutlierDetector", "Gradient", "Mixture", "ModelFileError", "Prior", "Status"]
+__all__ += ["fit", "load", "save"]
 
 
 def __getattr__(name: str) -> Any:
@@ -28,8 +29,8 @@ def __getattr__(name: str) -> Any:
         from jaxgmm.drivers.gradient import Gradient
 
         return Gradient
-    if name == "GaussianMixture":  # and scikit-learn by those who want its estimator
-        from jaxgmm.sklearn import GaussianMixture
+    if name in ("GaussianMixture", "GaussianMixtureOutlierDetector"):  # and scikit-learn by those who want estimators
+        from jaxgmm import sklearn
 
-        return GaussianMixture
+        return getattr(sklearn, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
