@@ -5,14 +5,13 @@ from __future__ import annotations
 import chex
 import numpy as np
 import pytest
-from create import GAUSSIANS
 
 import jaxgmm
 from jaxgmm import EM, Status
 from jaxgmm.drivers.ahead import EMAhead
 
 
-@pytest.mark.parametrize("kind", GAUSSIANS)
+@pytest.mark.parametrize("kind", ["full", "diag"])
 def test_the_mixture_is_one_step_ahead_of_its_log_likelihood(kind, iris):
     options = {"covariance_type": kind, "n_init": 2, "tol": 0}
     plain = jaxgmm.fit(0, iris, 3, max_iter=4, driver=EM(), **options)
@@ -21,16 +20,18 @@ def test_the_mixture_is_one_step_ahead_of_its_log_likelihood(kind, iris):
     np.testing.assert_allclose(ahead.history, plain.history[:, :4], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_kernel_that_cannot_be_trusted_is_left_as_by_em():
     rng = np.random.default_rng(0)
-    x = np.concatenate([rng.normal(c, s, (200, 2)) for c, s in ((0, 1e-5), (1, 1e-5), (0.5, 1))]).astype(np.float32)
-    options = {"n_init": 4, "tol": 0, "reg_covar": 1e-14, "on_degenerate": "keep"}
-    plain = jaxgmm.fit(0, x, 3, max_iter=30, driver=EM(), **options)
-    ahead = jaxgmm.fit(0, x, 3, max_iter=29, driver=EMAhead(), **options)
+    x = np.concatenate([rng.normal(c, s, (50, 2)) for c, s in ((0, 1e-5), (1, 1e-5), (0.5, 1))]).astype(np.float32)
+    options = {"tol": 0, "reg_covar": 1e-14, "on_degenerate": "keep"}
+    plain = jaxgmm.fit(0, x, 3, max_iter=20, driver=EM(), **options)
+    ahead = jaxgmm.fit(0, x, 3, max_iter=19, driver=EMAhead(), **options)
     assert "centred" in ahead.kernel
-    np.testing.assert_allclose(ahead.history[:, -1], plain.history[:, 29], rtol=1e-3)
+    np.testing.assert_allclose(ahead.history[:, -1], plain.history[:, 19], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_collapse_is_seen_before_it_is_stepped_into():
     x = np.random.default_rng(0).normal(size=(60, 2))
     start = jaxgmm.Mixture.create([1 / 60, 59 / 60], [x[0], [0, 0]], [1e-6, 1.0], covariance_type="spherical")
@@ -46,9 +47,9 @@ def test_collapse_is_seen_before_it_is_stepped_into():
 
 
 def test_change_stops_at_a_saddle_where_gains_still_grow(iris):
-    means = iris.mean(0) + 1e-6 * np.random.default_rng(0).normal(size=(3, 4))
-    start = jaxgmm.Mixture.create(np.full(3, 1 / 3), means, np.broadcast_to(np.cov(iris.T), (3, 4, 4)))
-    options = {"init": start, "tol": 1e-9, "max_iter": 500}
+    means = iris.mean(0) + 1e-3 * np.random.default_rng(0).normal(size=(3, 4))
+    start = jaxgmm.Mixture.create(np.full(3, 1 / 3), means, np.broadcast_to(np.cov(iris.T, bias=True), (3, 4, 4)))
+    options = {"init": start, "tol": 1e-4, "max_iter": 500, "reg_covar": 0}
     assert jaxgmm.fit(0, iris, 3, stopping="change", **options).n_iter[0] < 5
     assert jaxgmm.fit(0, iris, 3, stopping="log_likelihood", **options).n_iter[0] > 20
 

@@ -50,7 +50,7 @@ def assert_equal(ours, wanted, x: np.ndarray, rtol: float = 1e-8) -> None:
         assert getattr(ours, name)(x) == pytest.approx(getattr(wanted, name)(x), rel=rtol)
     for got, want in zip(ours.sample(40), wanted.sample(40), strict=True):
         assert got.dtype == want.dtype
-        np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(got, want, rtol=max(rtol, 1e-6), atol=max(rtol, 1e-6))
 
 
 @pytest.mark.parametrize("kind", GAUSSIANS)

@@ -1,4 +1,4 @@
-"""scikit-learn's checks of estimators: every one passes, none is expected to fail."""
+"""scikit-learn's checks of estimators: every one passes but what has a reason written beside it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,26 @@ from sklearn.utils.estimator_checks import estimator_checks_generator, parametri
 
 from jaxgmm import GaussianMixture
 
-# Small and quick ones that stand for the rest; all of them are run with the slow tests.
-_QUICK = (
+# Those that compile little; all of them are run with the slow tests.
+_QUICK = {
     "check_no_attributes_set_in_init", "check_parameters_default_constructible", "check_estimator_cloneable",
     "check_estimator_tags_renamed", "check_valid_tag_types", "check_estimator_repr", "check_mixin_order",
-    "check_get_params_invariance", "check_set_params", "check_estimators_unfitted", "check_do_not_raise_errors_in_init",
-    "check_n_features_in_after_fitting", "check_positive_only_tag_during_fit", "check_estimators_nan_inf",
-    "check_sample_weights_shape", "check_estimators_dtypes", "check_complex_data", "check_estimator_sparse_tag",
-)  # fmt: skip
+    "check_get_params_invariance", "check_set_params", "check_estimators_unfitted", "check_estimators_nan_inf",
+    "check_do_not_raise_errors_in_init_or_set_params", "check_sample_weights_shape", "check_complex_data",
+    "check_estimator_sparse_tag", "check_all_zero_sample_weights_error", "check_estimators_empty_data_messages",
+    "check_fit2d_1sample", "check_fit1d", "check_dict_unchanged", "check_readonly_memmap_input",
+}  # fmt: skip
+
+
+def expected_failures(estimator) -> dict[str, str]:
+    if estimator.n_components == 1:
+        return {}
+    return {
+        "check_sample_weight_equivalence_on_dense_data": (
+            "k-means draws its first centres by row number, and a repeated row has several, as in scikit-learn's KMeans; "
+            "from given parameters a weight is so many rows (test_sklearn_ecosystem.py)"
+        )
+    }
 
 
 def _name(check) -> str:
@@ -36,6 +48,9 @@ def test_quick_checks(estimator, check):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::UserWarning")
-@parametrize_with_checks([GaussianMixture(), GaussianMixture(n_components=2, covariance_type="diag", random_state=0)])
+@parametrize_with_checks(
+    [GaussianMixture(), GaussianMixture(n_components=2, covariance_type="diag", random_state=0)],
+    expected_failed_checks=expected_failures,
+)
 def test_all_checks(estimator, check):
     check(estimator)

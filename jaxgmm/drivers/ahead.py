@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
@@ -23,9 +23,11 @@ class EMAhead(EM):
     nothing, and reports the log-likelihood of the mixture before it. The state after n steps is scikit-learn's after
     n + 1 iterations.
 
+    A component that the M-step leaves without any width keeps the width it had. (Without a ridge scikit-learn goes on
+    with what rounding makes of it, or raises.)
+
     Attributes:
-        hold: whether a component that the M-step leaves without a width keeps its parameters instead. Without a ridge
-            scikit-learn goes on with what its rounding makes of such a width, or raises; here the others go on.
+        hold: whether such a component goes on; else it loses its weight, and counts as collapsed.
     """
 
     hold: bool = field(default=False, metadata={"static": True})
@@ -40,8 +42,9 @@ class EMAhead(EM):
         statistics = e_step(mixture)
         prior = jnp.zeros_like(passes) if penalty.prior is None else log_prior(mixture, penalty.prior)
         ahead = m_step(mixture, statistics, *penalty)
-        if self.hold:
-            lost = ~jnp.isfinite(ahead.components.log_width())
-            ahead = replace(ahead, components=ahead.components.with_replaced(lost, mixture.components))
+        # No pass has seen the next mixture yet: what has lost its width there must not be stepped into.
+        lost = ~jnp.isfinite(ahead.components.log_width())
+        weights = ahead.weights if self.hold else jnp.where(lost, 0.0, ahead.weights)
+        ahead = Mixture(weights, ahead.components.with_replaced(lost, mixture.components))
         value, error = statistics.log_likelihood, statistics.log_likelihood_error
         return State(ahead, value, error, prior, passes + 1, memory=mixture)
