@@ -23,9 +23,9 @@ from jaxgmm.status import Status
 
 __version__ = "0.1.0"
 
-__all__ = ["EM", "BlockInfo", "Cell", "DataWarning", "FitError", "FitResult", "FitWarning", "Gradient", "ManyResult"]
-__all__ += ["Mixture", "ModelFileError", "Prior", "SelectionResult", "Status"]
-__all__ += ["fit", "fit_many", "load", "save", "select"]
+__all__ = ["EM", "BlockInfo", "Cell", "DataWarning", "FitError", "FitResult", "FitWarning", "GaussianMixture"]
+__all__ += ["GaussianMixtureOutlierDetector", "Gradient", "ManyResult", "Mixture", "ModelFileError", "Prior"]
+__all__ += ["SelectionResult", "Status", "fit", "fit_many", "load", "save", "select"]
 
 
 def __getattr__(name: str) -> Any:
@@ -33,4 +33,8 @@ def __getattr__(name: str) -> Any:
         from jaxgmm.drivers.gradient import Gradient
 
         return Gradient
+    if name in ("GaussianMixture", "GaussianMixtureOutlierDetector"):  # and scikit-learn by those who want estimators
+        from jaxgmm import sklearn
+
+        return getattr(sklearn, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,7 +18,7 @@ from jaxgmm.prior import checked as checked_prior
 from jaxgmm.problem import log_priors, pose
 from jaxgmm.result import FitResult, best_restart, warn_of_ridge
 from jaxgmm.settings import Settings
-from jaxgmm.starts import checked_init, make_starts
+from jaxgmm.starts import checked_init, make_starts, of_rows
 
 
 def fit(
@@ -53,13 +53,15 @@ def fit(
         covariance_type: "full", "tied", "diag", "spherical"; or "bernoulli" for rows of zeros and ones.
         n_init: how many starts; 1 by default, or as many as `init` holds.
         init: "k-means++", "kmeans", "random_from_data", "random"; a `Mixture`, or a batch of them; labels (n,) or
-            (r, n); responsibilities (n, k) or (r, n, k).
+            (r, n); responsibilities (n, k) or (r, n, k). Or a pair (such starts, a name): the name's method makes as
+            many others as `n_init` says.
         sample_weight: (n,), how often each row counts; 1 by default. A row with weight 0 is as if left out.
         driver: how parameters move: `EM()` by default, or `Gradient(...)`.
         tol: a restart has converged when a step changes less; 0 runs exactly `max_iter` iterations.
         stopping: what `tol` is compared with. "log_likelihood": the change of the mean log-likelihood (with a prior,
             log-posterior), in nats per row. "aitken": what it is still predicted to rise by. "parameters": the largest
             move, of means in standard deviations of their component, of covariance factors and weights as shares.
+            "change": as "log_likelihood", but also while changes still grow, as in scikit-learn.
         max_iter: the most iterations a restart may take.
         max_seconds: the fit ends soon after, with the best so far; looked at between blocks of iterations.
         reg_covar: the ridge: added to each covariance's diagonal, in squared units of the data; for "bernoulli"
@@ -110,7 +112,7 @@ def fit(
     if present < len(x):
         kept = np.flatnonzero(sample_weight)
         x, sample_weight = x[kept], sample_weight[kept]
-        init = np.take(init, kept, axis=1) if isinstance(init, np.ndarray) else init
+        init = of_rows(init, kept)
     with precision.scope(dtype), memory.explained():
         posed = pose(x, sample_weight, family, n_components, settings.reg_covar, prior, dtype)
         starts = make_starts(key, posed, init, n_init or 1)

@@ -97,11 +97,11 @@ def start(
     batch = driver.rows(rows, controls.key, jnp.zeros((), jnp.int32))
     estep = _stepper(batch, kernel, starts, controls)
     state = jax.vmap(lambda mixture, fold: driver.init(mixture, estep(fold), controls.penalty))(starts, tags.fold)
-    found = _faults(starts, state.log_likelihood, lenient, tags, rows, controls)
+    found = _faults(state.mixture, state.log_likelihood, lenient, tags, rows, controls)
     status = jnp.where((found.status == Status.RUNNING) & (controls.max_iter <= 0), Status.MAX_ITER, found.status)
     zero = jnp.zeros_like(status)
     progress = Progress.none(state.log_likelihood)
-    return Pool(state, status, zero, conditioning_of(starts, rows), found.collapsed, lenient, progress, tags)
+    return Pool(state, status, zero, conditioning_of(state.mixture, rows), found.collapsed, lenient, progress, tags)
 
 
 def _faults(

@@ -11,18 +11,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from jaxgmm.families import Family
-from jaxgmm.initialization import (
-    chosen_centres,
-    from_centres,
-    initialize,
-    restart_keys,
-    sample_size,
-    seed_key,
-    seed_rows,
-    trials_for,
-)
+from jaxgmm.initialization import from_centres, initialize, restart_keys
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem import Problem
+from jaxgmm.seeding import chosen_centres, sample_size, seed_key, seed_rows, trials_for
 
 _SHARED = ("k-means++", "random_from_data")
 

@@ -17,11 +17,11 @@ from jaxgmm.drivers import Penalty
 from jaxgmm.em import log_prior
 from jaxgmm.families import Family
 from jaxgmm.families.base import Conjugate
-from jaxgmm.initialization import seed_rows
 from jaxgmm.mixture import Mixture, at_rest
 from jaxgmm.prior import Prior, conjugate
 from jaxgmm.revival import Surroundings
 from jaxgmm.rows import ArrayRows
+from jaxgmm.seeding import seed_rows
 
 
 @dataclass(frozen=True)

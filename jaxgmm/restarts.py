@@ -144,8 +144,8 @@ class _Loop:
         self.kernels = np.where(self.status == Status.RUNNING, chosen, self.kernels)
         if moved.any():
             members = np.flatnonzero(moved)
-            places = in_powers(members, self.n, self.work)
-            self.pool = self._on_device(loop.renew, self.driver, self.pool, places, self.rows, kernel=KERNEL_NAMES[-1])
+            places, name = in_powers(members, self.n, self.work), KERNEL_NAMES[-1]
+            self.pool = self._on_device(loop.renew, self.driver, self.pool, places, self.rows, kernel=name)
             self._remember(members)
 
     def _remember(self, members: Any) -> None:
@@ -198,7 +198,7 @@ class _Loop:
         done = running & (np.abs(self.exact - before) < float(self.controls.tol) * steps)
         self._end(done, Status.CONVERGED)
 
-    def _end(self, which: Any, status: Status) -> None:
+    def _end(self, which: Any, status: Any) -> None:
         if np.any(which):
             self.status = np.where(which, status, self.status)
             self.pool = replace(self.pool, status=jnp.asarray(self.status, self.pool.status.dtype))
@@ -215,8 +215,7 @@ class _Loop:
                 self.cut_short = Status.STOPPED
             elif time.perf_counter() >= self.deadline:
                 self.cut_short = Status.TIME_LIMIT
-            if self.cut_short is not None:
-                self._end(self.status == Status.RUNNING, self.cut_short)
+            self._end((self.status == Status.RUNNING) & (self.cut_short is not None), self.cut_short)
         if self.driver.stochastic and np.any(self.evaluated_at != np.asarray(self.pool.n_iter)):
             self.exact = self._evaluated()
         return Run(
@@ -240,14 +239,14 @@ class _Loop:
         self.block += 1
         if self.on_block is None:
             return False
-        sound = np.isin(self.status, (Status.RUNNING, *SOUND))
+        running = self.status == Status.RUNNING
         info = BlockInfo(
             block=self.block,
             n_iter=int(np.max(self.pool.n_iter)),
             max_iter=self.max_iter,
             n_restarts=self.n,
-            n_active=int(np.sum(self.status == Status.RUNNING)),
-            best=float(np.max(self._current(), where=sound, initial=-np.inf)),
+            n_active=int(np.sum(running)),
+            best=float(np.max(self._current(), where=running | np.isin(self.status, SOUND), initial=-np.inf)),
             rows=float(np.sum(self._passes()) * self.n_rows),
         )
         return self.on_block(info) is True

@@ -17,7 +17,8 @@ from jaxgmm.problem import Problem
 
 
 def checked_init(init: Any, n_init: int | None, family: type[Family], k: int, shape: tuple[int, int]) -> Any:
-    """`init` as a method's name, a batch of mixtures, labels (r, n) or responsibilities (r, n, k).
+    """`init` as a method's name, a batch of mixtures, labels (r, n) or responsibilities (r, n, k); or a pair of such
+    starts, and the method's name that the others come by.
 
     Raises:
         ValueError, TypeError: it cannot start a fit of K = `k` components to rows of this `shape`.
@@ -27,6 +28,12 @@ def checked_init(init: Any, n_init: int | None, family: type[Family], k: int, sh
         n_init = validation.integer("n_init", n_init, 1)
     if isinstance(init, str):
         return validation.choice("init", init, METHODS)
+    if isinstance(init, tuple) and len(init) == 2 and isinstance(init[1], str):
+        first = checked_init(init[0], None, family, k, shape)
+        held = _held(first)
+        if n_init is None or n_init <= held:
+            raise ValueError(f"n_init must be more than the {held} starts that init holds beside a name, got {n_init}")
+        return first, validation.choice("init", init[1], METHODS)
     if isinstance(init, Mixture):
         if len(init.batch_shape) > 1:
             raise ValueError(f"init must be a mixture with at most one leading axis, got {init.batch_shape}")
@@ -63,8 +70,26 @@ def checked_init(init: Any, n_init: int | None, family: type[Family], k: int, sh
     return checked
 
 
+def _held(init: Any) -> int:
+    """How many starts a checked `init` holds; a name holds none."""
+    return 0 if isinstance(init, str) else init.batch_shape[0] if isinstance(init, Mixture) else len(init)
+
+
+def of_rows(init: Any, kept: Any) -> Any:
+    """A checked `init` for the rows `kept` alone."""
+    if isinstance(init, tuple):
+        return of_rows(init[0], kept), init[1]
+    return np.take(init, kept, axis=1) if isinstance(init, np.ndarray) else init
+
+
 def make_starts(key: Key[Array, ""], problem: Problem, init: Any, n_init: int) -> Mixture:
     """The starts that a checked `init` means, in the coordinates of `problem`; leading axis r."""
+    if isinstance(init, tuple):
+        first, others = (
+            make_starts(key, problem, init[0], 1),
+            make_starts(key, problem, init[1], n_init - _held(init[0])),
+        )
+        return jax.tree.map(lambda *leaves: jnp.concatenate([jnp.asarray(leaf) for leaf in leaves]), first, others)
     if isinstance(init, Mixture):
         return problem.frame.from_data(init, problem.dtype)
     rows, family, k, penalty = problem.rows, problem.family, problem.n_components, problem.penalty

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxgmm.mixture import Mixture
 
 #: what `tol` may be compared with
-CRITERIA = ("log_likelihood", "parameters", "aitken")
+CRITERIA = ("log_likelihood", "parameters", "aitken", "change")
 
 # Gains are watched over this many steps: rounding shows in gains that cancel.
 _WINDOW = 32
@@ -65,7 +65,10 @@ def settled(
     "log_likelihood": the gain. "parameters": the largest move, in standard deviations for means, relative for
     covariance factors, absolute for weights. "aitken": what a geometric series of gains would still add (Böhning et
     al. 1994). Never while gains grow: at a saddle, as where all components are alike, they begin with next to nothing.
+    "change": the gain, whatever came before it, as scikit-learn has it.
     """
+    if criterion == "change":
+        return jnp.abs(gain) < tol
     shrinking = gain <= previous  # nor at the first, which has none before it
     if criterion == "parameters":
         moved = jax.vmap(lambda a, b: a.components.move(b.components))(old, new)

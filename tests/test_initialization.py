@@ -123,12 +123,12 @@ def test_random_responsibilities_do_not_depend_on_chunks(iris, monkeypatch):
 
 
 def test_large_data_is_seeded_on_a_sample(monkeypatch):
-    from jaxgmm import initialization
+    from jaxgmm import seeding
 
     seen = []
-    original = initialization._centres
+    original = seeding._centres
     monkeypatch.setattr(
-        initialization,
+        seeding,
         "_centres",
         lambda keys, rows, *rest: seen.append(rows.x.shape[1]) or original(keys, rows, *rest),
     )

@@ -15,7 +15,7 @@ from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture
 
 import jaxgmm
-from jaxgmm import FitError, Mixture, SelectionResult, Status, initialization, loop, validation
+from jaxgmm import FitError, Mixture, SelectionResult, Status, initialization, loop, seeding, validation
 from jaxgmm.diagnostics import Diagnosis
 from jaxgmm.drivers import EM
 from jaxgmm.em import KERNELS
@@ -274,7 +274,7 @@ def test_all_k_share_their_programs(iris):
     options = {"n_init": 3, "kernel": "centred", "on_degenerate": "stop", "max_iter": 40}
     jax.clear_caches()
     jaxgmm.select(0, iris, range(1, 13), **options)
-    counted = (loop.block, loop.start, initialization._centres, initialization.from_centres)
+    counted = (loop.block, loop.start, seeding._centres, initialization.from_centres)
     assert [program._cache_size() for program in counted] == [4, 4, 1, 4]
 
 

@@ -1,0 +1,50 @@
+"""EM in the order E-step, M-step: the mixture is one M-step ahead of its log-likelihood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxgmm.drivers.base import EStep, Penalty, State
+from jaxgmm.drivers.em import EM
+from jaxgmm.em import log_prior, m_step
+from jaxgmm.mixture import Mixture
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class EMAhead(EM):
+    """`EM` counted as scikit-learn counts it: a step is an E-step and the M-step that follows.
+
+    `EM` ends on the mixture whose log-likelihood it has seen. This driver takes the one M-step more that comes for
+    nothing, and reports the log-likelihood of the mixture before it. The state after n steps is scikit-learn's after
+    n + 1 iterations.
+
+    A component that the M-step leaves without any width keeps the width it had. (Without a ridge scikit-learn goes on
+    with what rounding makes of it, or raises.)
+
+    Attributes:
+        hold: whether such a component goes on; else it loses its weight, and counts as collapsed.
+    """
+
+    hold: bool = field(default=False, metadata={"static": True})
+
+    def renewed(self, state: State, e_step: EStep, penalty: Penalty) -> State:
+        return self._at(state.memory, e_step, penalty, state.passes)
+
+    def step(self, state: State, e_step: EStep, penalty: Penalty) -> State:
+        return self._at(state.mixture, e_step, penalty, state.passes)
+
+    def _at(self, mixture: Mixture, e_step: EStep, penalty: Penalty, passes: Float[Array, ""]) -> State:
+        statistics = e_step(mixture)
+        prior = jnp.zeros_like(passes) if penalty.prior is None else log_prior(mixture, penalty.prior)
+        ahead = m_step(mixture, statistics, *penalty)
+        # No pass has seen the next mixture yet: what has lost its width there must not be stepped into.
+        lost = ~jnp.isfinite(ahead.components.log_width())
+        weights = ahead.weights if self.hold else jnp.where(lost, 0.0, ahead.weights)
+        ahead = Mixture(weights, ahead.components.with_replaced(lost, mixture.components))
+        value, error = statistics.log_likelihood, statistics.log_likelihood_error
+        return State(ahead, value, error, prior, passes + 1, memory=mixture)
