@@ -7,7 +7,9 @@
 
 from typing import Any
 
+from jaxgmm.checkpoint import CheckpointError
 from jaxgmm.checks import DataWarning
+from jaxgmm.compilation import enable_compilation_cache
 from jaxgmm.drivers import EM
 from jaxgmm.fit import fit
 from jaxgmm.many import fit_many
@@ -23,9 +25,10 @@ from jaxgmm.status import Status
 
 __version__ = "0.1.0"
 
-__all__ = ["EM", "BlockInfo", "Cell", "DataWarning", "FitError", "FitResult", "FitWarning", "GaussianMixture"]
-__all__ += ["GaussianMixtureOutlierDetector", "Gradient", "ManyResult", "Mixture", "ModelFileError", "Prior"]
-__all__ += ["SelectionResult", "Status", "fit", "fit_many", "load", "save", "select"]
+__all__ = ["EM", "BlockInfo", "Cell", "CheckpointError", "DataWarning", "FitError", "FitResult", "FitWarning"]
+__all__ += ["GaussianMixture", "GaussianMixtureOutlierDetector", "Gradient", "ManyResult", "Mixture", "ModelFileError"]
+__all__ += ["Prior", "SelectionResult", "Status", "enable_compilation_cache", "fit", "fit_many", "load", "save"]
+__all__ += ["select"]
 
 
 def __getattr__(name: str) -> Any:

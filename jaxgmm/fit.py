@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Array, Key
 
 from jaxgmm import memory, precision, validation
+from jaxgmm.checkpoint import Checkpoint, fingerprints
 from jaxgmm.drivers import EM, Driver
 from jaxgmm.families import FAMILIES
 from jaxgmm.outcome import BlockInfo
 from jaxgmm.prior import Prior
 from jaxgmm.prior import checked as checked_prior
 from jaxgmm.problem import log_priors, pose
+from jaxgmm.progress import bar, both
 from jaxgmm.result import FitResult, best_restart, warn_of_ridge
 from jaxgmm.settings import Settings
 from jaxgmm.starts import checked_init, make_starts, of_rows
+from jaxgmm.tournament import LARGE
+
+_NO_PART_OF_THE_ANSWER = ("on_block", "progress", "checkpoint", "every", "max_seconds")
 
 
 def fit(
@@ -38,10 +46,13 @@ def fit(
     reg_covar: float | Literal["auto"] = "auto",
     prior: Prior | str | None = None,
     on_degenerate: str = "reinit",
-    search: str = "race",
+    search: str | None = None,
     kernel: str = "auto",
     dtype: Any = None,
     on_block: Callable[[BlockInfo], bool | None] | None = None,
+    progress: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    every: float = 60.0,
 ) -> FitResult:
     """Fits a mixture from `n_init` starts at once and returns the best, and all the others.
 
@@ -71,9 +82,17 @@ def fit(
         on_degenerate: what becomes of a restart with a component that loses its rows or collapses onto a few of them.
             "reinit" puts the component on badly explained rows, up to 5 times; "stop" ends the restart; "keep" goes
             on as long as numbers are finite.
+        search: "race" runs every start a little, on samples of the rows, lets the leaders try jumps out of their
+            optimum, and runs the best few to the end on all rows (see `FitResult.rounds`); "all" runs every start to
+            its end, and so does "race" with fewer than eight starts or 50 iterations, tol=0 or mini-batches. By default
+            a race from 5000 rows on, where `init` is a method's name: for fewer all starts cost next to nothing.
         kernel: "shared_feature", "centred", or "auto", which chooses for each restart by its conditioning.
         dtype: "float32" or "float64", to compute in another precision than the rows'.
         on_block: called with a `BlockInfo` between blocks of iterations; returns True to end the fit there.
+        progress: show a bar on stderr while the fit runs (needs rich).
+        checkpoint: a file to keep the state of the fit in, removed when it has ended. The same call takes up a fit
+            that was killed, and on the same machine comes to the same answer bit for bit.
+        every: how many seconds lie between two writings of `checkpoint`, at least.
 
     Returns:
         A `FitResult`. A warning says so if even the best restart is degenerate or spurious.
@@ -82,15 +101,18 @@ def fit(
         ValueError, TypeError: before anything is compiled, naming the argument, what it got and what it wants.
         FitError: no restart stayed finite.
         MemoryError: the device has no room, however small the chunks.
+        CheckpointError: `checkpoint` is of a fit to other data or with other options, or is damaged.
     """
+    given = {name: value for name, value in locals().items() if name not in _NO_PART_OF_THE_ANSWER}
     family = FAMILIES[validation.choice("covariance_type", covariance_type, FAMILIES)]
-    settings = Settings.checked(
-        tol=tol, stopping=stopping, max_iter=max_iter, max_seconds=max_seconds, reg_covar=reg_covar,
-        on_degenerate=on_degenerate, kernel=kernel, on_block=on_block, search=search,
-    )  # fmt: skip
     key = validation.random_key(key)
     x = validation.rows("x", x)
     family.check_rows("x", x)
+    settings = Settings.checked(
+        tol=tol, stopping=stopping, max_iter=max_iter, max_seconds=max_seconds, reg_covar=reg_covar,
+        on_degenerate=on_degenerate, kernel=kernel, on_block=on_block,
+        search=search or ("race" if isinstance(init, str) and len(x) >= LARGE else "all"),
+    )  # fmt: skip
     n_components = validation.integer("n_components", n_components, 1)
     sample_weight = validation.weights("sample_weight", sample_weight, len(x))
     present = len(x) if sample_weight is None else int(np.count_nonzero(sample_weight))
@@ -108,6 +130,9 @@ def fit(
     init = checked_init(init, n_init, family, n_components, x.shape)
     dtype = precision.compute_dtype(x, dtype=dtype)
 
+    given |= {"key": key, "x": x, "sample_weight": sample_weight}
+    every = validation.real("every", every)
+    saved = None if checkpoint is None else Checkpoint(checkpoint, every, fingerprints(**given))
     begun = time.perf_counter()
     if present < len(x):
         kept = np.flatnonzero(sample_weight)
@@ -116,11 +141,15 @@ def fit(
     with precision.scope(dtype), memory.explained():
         posed = pose(x, sample_weight, family, n_components, settings.reg_covar, prior, dtype)
         starts = make_starts(key, posed, init, n_init or 1)
-        ended = settings.run(key, posed, driver, starts, begun + settings.patience)
+        with bar() if progress else contextlib.nullcontext() as shown:
+            watched = replace(settings, on_block=both(shown, settings.on_block))
+            ended = watched.run(key, posed, driver, starts, begun + settings.patience, checkpoint=saved)
         held = log_priors(ended.mixtures, posed.penalty.prior)
         mixtures = posed.frame.to_data(ended.mixtures, dtype)
         diagnosis = posed.diagnosis(ended.mixtures)
 
+    if saved is not None and ended.cut_short is None:
+        saved.fit_ended()
     dubious = diagnosis.spurious().any(axis=1)
     best = best_restart(ended.log_likelihood + held, ended.status, dubious)
     warn_of_ridge(diagnosis.blurred(best))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxgmm.mixture import Mixture
-from jaxgmm.status import Status
+from jaxgmm.status import SOUND, Status
 from jaxgmm.tournament import Round
 
 
@@ -32,6 +32,21 @@ class BlockInfo:
     n_active: int
     best: float
     rows: float
+
+    @classmethod
+    def of(cls, host: Any) -> BlockInfo:
+        """What is to be told of the host's side of a run; see `restarts`."""
+        running = host.status == Status.RUNNING
+        sound = running | np.isin(host.status, SOUND)
+        return cls(
+            block=host.block,
+            n_iter=int(np.max(host.pool.n_iter)),
+            max_iter=host.max_iter,
+            n_restarts=host.n,
+            n_active=int(np.sum(running)),
+            best=float(np.max(host.current(), where=sound, initial=-np.inf)),
+            rows=float(np.sum(host.passes()) * host.n_rows),
+        )
 
 
 @dataclass

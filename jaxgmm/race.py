@@ -23,6 +23,7 @@ from jaxgmm.outcome import Run
 from jaxgmm.problem import Problem, log_priors
 from jaxgmm.rows import ArrayRows
 from jaxgmm.soundness import spurious
+from jaxgmm.standings import Standings
 from jaxgmm.status import SOUND, Status
 from jaxgmm.tournament import Plan, Round, heading_for, ranked
 
@@ -30,9 +31,9 @@ from jaxgmm.tournament import Plan, Round, heading_for, ranked
 _OWN_KEY = np.uint32(0xFFFFFFFD)
 #: from mixtures, the restarts' numbers, rows, the most steps, and whether to revive, to how they ended
 Go = Callable[[Mixture, Any, ArrayRows, int, bool], Run]
-# Escapes are given up after so many rounds that helped nobody.
-_PATIENCE = 3
-# What heats are told apart by: labels of so many rows, and what jumps are drawn from.
+# Who gains nothing by so many rounds of jumps rests.
+_PATIENCE = 2
+# By labels of so many rows runners are told apart, and on them jumps are thought out.
 _PROBE = 2048
 
 _labels = jax.jit(jax.vmap(lambda mixture, x: jnp.argmax(joint_log_prob(mixture, x), axis=0), (0, None)))
@@ -54,119 +55,148 @@ class Race:
     def __init__(
         self, go: Go, key: Key[Array, ""], problem: Problem, starts: Mixture, tol: float, max_iter: int
     ) -> None:  # fmt: skip
-        self.go, self.problem, self.mixtures, self.tol, self.max_iter = go, problem, starts, tol, max_iter
+        self.go, self.problem, self.tol, self.max_iter = go, problem, tol, max_iter
         self.n, self.k = starts.weights.shape
         self.rows, self.n_rows = problem.rows, int(problem.rows.n_rows)
         self.total_weight = float(problem.rows.total_weight)
         self.plan = Plan.of(self.n, self.n_rows, starts.n_parameters)
         self.keys = partial(jax.random.fold_in, jax.random.fold_in(key, _OWN_KEY))
+        self.standings = Standings(starts)
         self.rounds: list[Round] = []
         self.cut_short: Status | None = None
         self.probe = self.rows.sample(self.keys(_OWN_KEY), min(_PROBE, self.n_rows))
-        self.log_likelihood = np.full(self.n, -np.inf)
-        self.status = np.full(self.n, Status.RUNNING)
-        self.kernel = np.full(self.n, "", dtype="<U16")
-        self.n_iter = np.zeros(self.n, np.int64)
-        self.revivals = np.zeros(self.n, np.int32)
-        self.moves = np.zeros(self.n, np.int32)
-        self.passes = np.zeros(self.n)
-        self.history: list[list[Any]] = [[] for _ in range(self.n)]
 
     def run(self) -> Run:
         """Holds it."""
         plan, through = self.plan, np.arange(self.n)
         if self.n > plan.width:
-            through = self._heat("heat", through, plan.sample, plan.steps[0], plan.width)
-        through = self._heat("heat", through, plan.sample, plan.steps[1], plan.leaders)
-        for size, rounds in zip((plan.sample, plan.larger), plan.escapes, strict=True):
-            through = self._escapes(through, size, rounds)
-        self._heat("final", through, None, self.max_iter, len(through))
+            through = self._heat("heat", through, self._sample(plan.sample), plan.steps[0], plan.width)
+        through = self._heat("heat", through, self._sample(plan.sample), plan.steps[1], plan.width)
+        through = self._escapes(through)
+        self._heat("final", through, self.rows, self.max_iter, len(through))
         if self.cut_short:
-            unfinished = through[self.status[through] == Status.MAX_ITER]
-            self.status[unfinished] = self.cut_short
-        return self._ended()
-
-    def _sample(self, size: int | None) -> ArrayRows:
-        """`size` rows drawn anew, all rows for None."""
-        if size is None:
-            return self.rows
-        return self.rows.sample(self.keys(len(self.rounds)), size)
+            self.standings.cut_short(through, self.cut_short)
+        return self.standings.ended(self.cut_short, tuple(self.rounds))
 
     # ---- rounds -------------------------------------------------------------------------------------------------
 
-    def _heat(self, kind: str, runners: Any, size: int | None, steps: int, wanted: int) -> Any:
-        """Runs `runners` on; the numbers of those that go on."""
-        rows = self._sample(size)
-        left = int(self.max_iter - self.n_iter[runners].max())
-        ended = self._go(runners, rows, 0 if self.cut_short else max(0, min(steps, left)), self._of(runners), True)
-        self._take_in(runners, ended, rows, np.arange(len(runners)))
+    def _heat(self, kind: str, runners: Any, rows: ArrayRows, steps: int, wanted: int) -> Any:
+        """Runs `runners` on; the numbers of those that go on, first ones first."""
+        places = np.arange(len(runners))
+        left = max(0, self.max_iter - self.standings.most_steps(runners))
+        ended = self._go(self.standings.of(runners), runners, rows, min(steps, left), revive=True)
+        self.standings.take_in(runners, ended, places, self._share(rows))
         value, heading = self._values(ended, rows)
-        final = kind == "final"
-        kept, merged = (list(range(len(runners))), {}) if final else self._ranked(ended.mixtures, heading, wanted)
-        if not kept:  # nobody is sound: let the first ones be seen to the end as they are
+        kept, twins = (list(places), {}) if kind == "final" else self._ranked(ended.mixtures, heading, wanted)
+        if not kept:  # nobody is sound: the first ones are seen to the end as they are
             kept = list(np.argsort(-np.nan_to_num(value, nan=-np.inf), kind="stable")[:wanted])
-        through = np.isin(np.arange(len(runners)), kept)
-        into = np.full(len(runners), -1)
-        for runner, twin in merged.items():
-            into[runner] = runners[twin]
-        passed_over = ~through & np.isin(ended.status, SOUND)
-        self.status[runners[passed_over]] = np.where(into >= 0, Status.MERGED, Status.OUTRUN)[passed_over]
-        self._tell(kind, rows, runners, value, heading, through, into, ended)
+        merged = np.full(len(runners), -1)
+        merged[list(twins)] = runners[list(twins.values())]
+        through = np.isin(places, kept)
+        self.standings.leave(runners[~through], merged[~through] >= 0)
+        self._tell(kind, rows, runners, value, heading, through, merged, ended)
         return runners[kept]
 
-    def _escapes(self, runners: Any, size: int | None, rounds: int) -> Any:
-        """Lets `runners` jump, round after round on `size` rows, and keeps what they gain."""
-        idle = 0
-        steps = self.plan.steps[1]
-        for _ in range(rounds):
-            if idle == _PATIENCE or self.cut_short or self.k < 2:
-                break
-            if int(self.n_iter[runners].max()) + steps > self.max_iter:
-                break
-            rows = self._sample(size)
-            each = self.plan.width // len(runners) - 1
-            stand = self._of(runners), jnp.asarray(runners)
-            jumped = moves(self.keys(len(self.rounds)), *stand, self.probe, self.problem.penalty.ridge, each)
-            both = jax.tree.map(
-                lambda own, new: jnp.concatenate([own, new.reshape(-1, *new.shape[2:])]), self._of(runners), jumped
-            )
-            whose = np.concatenate([runners, np.repeat(runners, each)])
-            ended = self._go(whose, rows, steps, both, False)
-            value, heading = self._values(ended, rows)
-            value = np.where(np.isfinite(heading), value, -np.inf)
-            m = len(runners)
-            by_restart = np.concatenate([value[:m, None], value[m:].reshape(m, each)], axis=1)
-            # A jump has to be ahead by more than what the parent would have gained in the same steps, and has.
-            best = np.argmax(np.where(np.isnan(by_restart), -np.inf, by_restart), axis=1)
-            picked = np.where(best == 0, np.arange(m), m + np.arange(m) * each + best - 1)
-            gained = by_restart[np.arange(m), best] - by_restart[:, 0] > self.tol
-            picked = np.where(gained, picked, np.arange(m))
-            idle = 0 if gained.any() else idle + 1
-            self.moves[runners] += gained
-            self._take_in(runners, ended, rows, picked)
-            np.add.at(self.passes, whose[m:], self._passes(ended, rows)[m:])
-            through = np.isin(np.arange(len(whose)), picked)
-            self._tell("escape", rows, whose, value, heading, through, np.full(len(whose), -1), ended)
-            runners = self._without_twins(runners, ended, picked, heading)
-        return runners
+    def _escapes(self, runners: Any) -> Any:
+        """Lets the first of `runners` jump, round after round; who gains nothing makes room for the next.
 
-    def _without_twins(self, runners: Any, ended: Run, picked: Any, heading: Any) -> Any:
-        """One restart for every optimum; those that have come to the same as another end here."""
-        mixtures = jax.tree.map(lambda leaf: leaf[jnp.asarray(picked)], ended.mixtures)
-        kept, merged = self._ranked(mixtures, heading[picked], len(runners))
-        if merged:
-            self.status[runners[list(merged)]] = Status.MERGED
-        return runners[np.sort(kept)] if kept else runners
+        Those that are ahead in the end: the finalists.
+        """
+        active, waiting, rested = list(runners[: self.plan.leaders]), list(runners[self.plan.leaders :]), []
+        rows = self._sample(self.plan.larger)  # the same for all contests: what they say can then be compared
+        value: dict[int, float] = {}
+        idle = dict.fromkeys(runners, 0)
+        for _ in range(self.plan.escapes if self.k > 1 else 0):
+            steps = self.standings.most_steps(active) + sum(self.plan.steps)
+            if self.cut_short or steps > self.max_iter:
+                break
+            whose, jumped = self._jumps(np.array(active))
+            if self.plan.sample is not None:
+                whose, jumped = self._tried(whose, jumped, self.plan.contenders - len(active))
+            reached, gained = self._contest(np.array(active), whose, jumped, rows)
+            value |= dict(zip(active, reached, strict=True))
+            idle |= {runner: 0 if up else idle[runner] + 1 for runner, up in zip(active, gained, strict=True)}
+            rested += [runner for runner in active if idle[runner] == _PATIENCE]
+            apart = self._apart([*rested, *active], value)
+            active = [runner for runner in active if runner in apart and runner not in rested]
+            while waiting and len(active) < self.plan.leaders:
+                active.append(waiting.pop(0))
+            if not active:
+                break
+        known = [runner for runner in runners if runner in value] or active
+        chosen = self._apart(known, value)[: self.plan.finalists]
+        self.standings.leave(np.array([r for r in runners if r not in chosen], int))
+        return np.array(chosen)
+
+    def _apart(self, runners: list[int], value: dict[int, float]) -> list[int]:
+        """`runners` by `value`, those left out that have come to the same optimum as one before them."""
+        unique = list(dict.fromkeys(runners))
+        heights = np.array([value.get(runner, -np.inf) for runner in unique])
+        kept, twins = self._ranked(self.standings.of(np.resize(unique, self.plan.width)), heights, len(unique))
+        self.standings.leave(np.array([unique[i] for i in twins], int), merged=True)
+        return [unique[i] for i in kept] or unique
+
+    def _jumps(self, runners: Any) -> tuple[Any, Mixture]:
+        """As many jumps as a batch holds, dealt out evenly, and whose they are."""
+        leaders, each = self.plan.leaders, self.plan.width // self.plan.leaders
+        whose = np.resize(runners, leaders)  # always as many, so that nothing is compiled anew
+        numbers = jnp.asarray(whose + self.n * (np.arange(leaders) // len(runners)))
+        ridge = self.problem.penalty.ridge
+        jumped = moves(self.keys(len(self.rounds)), self.standings.of(whose), numbers, self.probe, ridge, each)
+        in_turn = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1).reshape(-1, *leaf.shape[2:]), jumped)
+        return np.tile(whose, each), in_turn
+
+    def _tried(self, whose: Any, jumped: Mixture, wanted: int) -> tuple[Any, Mixture]:
+        """The `wanted` jumps that make most of a few steps on a sample, equally many of everyone's."""
+        rows = self._sample(self.plan.sample)
+        ended = self._go(jumped, whose, rows, self.plan.steps[0], revive=False)
+        self.standings.charge(whose, ended, self._share(rows))
+        value, heading = self._values(ended, rows)
+        order = np.argsort(-heading, kind="stable")
+        place = np.array([np.sum(whose[order[:i]] == whose[one]) for i, one in enumerate(order)])
+        chosen = order[np.argsort(place, kind="stable")][:wanted]
+        through = np.isin(np.arange(len(whose)), chosen)
+        self._tell("trial", rows, whose, value, heading, through, np.full(len(whose), -1), ended)
+        return whose[chosen], jax.tree.map(lambda leaf: leaf[jnp.asarray(chosen)], ended.mixtures)
+
+    def _contest(self, runners: Any, whose: Any, jumped: Mixture, rows: ArrayRows) -> tuple[Any, Any]:
+        """Runs `runners` and jumps side by side; a jump that ends higher takes its restart's place.
+
+        Where they then stand, and who gained by it.
+        """
+        room = (self.plan.width if self.plan.sample is None else self.plan.contenders) - len(runners)
+        both = jax.tree.map(lambda own, new: jnp.concatenate([own, new[:room]]), self.standings.of(runners), jumped)
+        everyone = np.concatenate([runners, whose[:room]])
+        ended = self._go(both, everyone, rows, self.plan.steps[1], revive=False)
+        value, heading = self._values(ended, rows)
+        value = np.where(np.isfinite(heading), value, -np.inf)
+        picked = np.arange(len(runners))
+        for i, runner in enumerate(runners):
+            own = np.flatnonzero(everyone == runner)
+            best = own[np.argmax(value[own])]
+            if value[best] > value[i] + self.tol:
+                picked[i] = best
+        gained = picked >= len(runners)
+        self.standings.charge(everyone[len(runners) :], ended, self._share(rows), len(runners))
+        self.standings.take_in(runners, ended, picked, self._share(rows))
+        self.standings.moves[runners] += gained
+        through = np.isin(np.arange(len(everyone)), picked)
+        self._tell("escape", rows, everyone, value, heading, through, np.full(len(everyone), -1), ended)
+        return value[picked], gained
 
     # ---- what rounds come to -----------------------------------------------------------------------------------
 
-    def _go(self, runners: Any, rows: ArrayRows, steps: int, mixtures: Mixture, revive: bool) -> Run:
-        ended = self.go(mixtures, runners, rows, steps, revive)
+    def _sample(self, size: int | None) -> ArrayRows:
+        """`size` rows drawn anew, all rows for None."""
+        return self.rows if size is None else self.rows.sample(self.keys(len(self.rounds)), size)
+
+    def _share(self, rows: ArrayRows) -> float:
+        return int(rows.n_rows) / self.n_rows
+
+    def _go(self, mixtures: Mixture, runners: Any, rows: ArrayRows, steps: int, revive: bool) -> Run:
+        ended = self.go(mixtures, runners, rows, 0 if self.cut_short else steps, revive)
         self.cut_short = self.cut_short or ended.cut_short
         return ended
-
-    def _of(self, runners: Any) -> Mixture:
-        return jax.tree.map(lambda leaf: leaf[jnp.asarray(runners)], self.mixtures)
 
     def _values(self, ended: Run, rows: ArrayRows) -> tuple[Any, Any]:
         """Where runners stand and where they are heading, nats per row; −inf what is not sound."""
@@ -177,47 +207,11 @@ class Race:
         return value, np.where(sound, heading_for(ended.history) + prior, -np.inf)
 
     def _ranked(self, mixtures: Mixture, heading: Any, wanted: int) -> tuple[list[int], dict[int, int]]:
-        return ranked(heading, np.asarray(_labels(mixtures, self.probe.x)), self.k, wanted)
-
-    def _passes(self, ended: Run, rows: ArrayRows) -> Any:
-        return ended.passes * int(rows.n_rows) / self.n_rows
-
-    def _take_in(self, runners: Any, ended: Run, rows: ArrayRows, picked: Any) -> None:
-        """Restarts `runners` are now where the round's runners `picked` ended."""
-        at, places = jnp.asarray(runners), jnp.asarray(picked)
-        self.mixtures = jax.tree.map(lambda old, new: old.at[at].set(new[places]), self.mixtures, ended.mixtures)
-        self.log_likelihood[runners] = ended.log_likelihood[picked]
-        self.status[runners] = ended.status[picked]
-        self.kernel[runners] = ended.kernel[picked]
-        self.n_iter[runners] += ended.n_iter[picked]
-        self.revivals[runners] += ended.revivals[picked]
-        self.passes[runners] += self._passes(ended, rows)[: len(runners)]
-        for runner, place in zip(runners, picked, strict=True):
-            values = ended.history[place]
-            self.history[runner].append(values[~np.isnan(values)][bool(self.history[runner]) :])
+        labels = np.asarray(_labels(mixtures, self.probe.x))[: len(heading)]
+        return ranked(heading, labels, self.k, wanted)
 
     def _tell(
         self, kind: str, rows: ArrayRows, restart: Any, value: Any, heading: Any, through: Any, merged: Any, ended: Run
     ) -> None:
-        passes = self._passes(ended, rows)
+        passes = ended.passes * self._share(rows)
         self.rounds.append(Round(kind, int(rows.n_rows), restart, value, heading, through, merged, passes))
-
-    def _ended(self) -> Run:
-        histories = [np.concatenate(parts) for parts in self.history]
-        longest = max(map(len, histories))
-        table = np.full((self.n, longest), np.nan)
-        for row, values in zip(table, histories, strict=True):
-            row[: len(values)] = values
-        return Run(
-            mixtures=self.mixtures,
-            log_likelihood=self.log_likelihood,
-            status=self.status,
-            n_iter=self.n_iter,
-            passes=self.passes,
-            kernel=self.kernel,
-            revivals=self.revivals,
-            history=table,
-            moves=self.moves,
-            cut_short=self.cut_short,
-            rounds=tuple(self.rounds),
-        )

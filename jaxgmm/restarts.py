@@ -15,8 +15,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgmm import loop
+from jaxgmm import loop, snapshot
 from jaxgmm.batching import in_powers, padded, size_class
+from jaxgmm.checkpoint import Checkpoint
 from jaxgmm.drivers import Driver
 from jaxgmm.em import KERNELS
 from jaxgmm.kernel_choice import KERNEL_NAMES, choose_kernels, trusted_conditioning
@@ -26,7 +27,7 @@ from jaxgmm.mixture import Mixture
 from jaxgmm.outcome import BlockInfo, History, Run
 from jaxgmm.revival import REVIVALS, Surroundings, revive
 from jaxgmm.rows import Rows
-from jaxgmm.status import SOUND, Status
+from jaxgmm.status import Status
 from jaxgmm.tags import Tags, total_weight
 
 # A block is cut short when its steps are long, so that the host hears from it about every second on two cores.
@@ -34,32 +35,41 @@ _BLOCK_WORK = 1e11
 
 
 def run(
-    driver: Driver, starts: Mixture, rows: Rows, controls: Controls, *, kernel: str = "auto",
-    on_block: Callable[[BlockInfo], bool | None] | None = None, log_volume: float = 0.0,
-    surroundings: Callable[[], Surroundings] | None = None, deadline: float = np.inf, tags: Tags | None = None,
+    driver: Driver, starts: Mixture, rows: Rows, controls: Controls, *, checkpoint: Checkpoint | None = None,
+    **options: Any,
 ) -> Run:  # fmt: skip
     """Drives every restart in `starts` (leading axis r) to its end, all in the rows' coordinates.
 
-    What is reported and returned is per unit of the data: mean log-densities less `log_volume`.
+    What is reported and returned is per unit of the data: mean log-densities less `log_volume`. With a `checkpoint` a
+    run that has been there before goes on from where it stood. `options` are those of `_Loop`.
+    """
+    ended, current = (None, None) if checkpoint is None else checkpoint.next_run()
+    if ended is not None:
+        return snapshot.to_run(ended, starts)
+    host = _Loop(driver, starts, rows, controls, checkpoint=checkpoint, **options)
+    if current is not None:
+        snapshot.restore(host, current)
+    return host.run()
+
+
+class _Loop:
+    """The host's side of a run.
 
     Args:
         surroundings: what collapsed components are revived from, made when needed; None lets them lie.
         deadline: the `time.perf_counter()` at which to stop.
         tags: what tells restarts apart beside their starts.
     """
-    return _Loop(driver, starts, rows, controls, kernel, on_block, log_volume, surroundings, deadline, tags).run()
-
-
-class _Loop:
-    """The host's side of a run."""
 
     def __init__(
-        self, driver: Driver, starts: Mixture, rows: Rows, controls: Controls, kernel: str, on_block: Any,
-        log_volume: float, surroundings: Any, deadline: float, tags: Tags | None,
+        self, driver: Driver, starts: Mixture, rows: Rows, controls: Controls, *, kernel: str = "auto",
+        on_block: Any = None, log_volume: float = 0.0, surroundings: Callable[[], Surroundings] | None = None,
+        deadline: float = np.inf, tags: Tags | None = None, checkpoint: Checkpoint | None = None,
     ) -> None:  # fmt: skip
         self.driver, self.rows, self.controls, self.kernel, self.on_block = driver, rows, controls, kernel, on_block
         self.log_volume, self.deadline, self.tags = log_volume, deadline, tags or Tags.plain(starts)
-        self.make_surroundings, self.surroundings = surroundings, None
+        self.make_surroundings, self.checkpoint = surroundings, checkpoint
+        self.surroundings: Surroundings | None = None
         self.n = starts.weights.shape[0]
         self.limit = trusted_conditioning(np.dtype(starts.weights.dtype))
         self.total_weight, self.n_rows = np.asarray(total_weight(rows, self.tags), np.float64), int(rows.n_rows)
@@ -71,13 +81,12 @@ class _Loop:
         self.pool = self._started(starts)
         self.status = np.array(self.pool.status)
         self.sizes = {name: self.n for name in KERNEL_NAMES}
-        self.first = self.block = 0
+        self.first = self.block = self.evaluations = 0
         self.cut_short: Status | None = None
         self.revivals = np.zeros(self.n, np.int32)
-        self.evaluations = 0
         self.evaluated_at = np.zeros(self.n, np.int64)
         self.exact = self._evaluated() if driver.stochastic else None
-        self.history = History(self._current())
+        self.history = History(self.current())
 
     def _on_device(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """`function`, given the controls too, with smaller chunks if the device has no room for it."""
@@ -100,7 +109,7 @@ class _Loop:
         total = np.asarray(high, np.float64) + np.asarray(low, np.float64)
         return total / self.total_weight[members] - self.log_volume
 
-    def _current(self) -> Any:
+    def current(self) -> Any:
         """Every restart's mean log-likelihood on all rows, as last known."""
         if self.exact is not None:
             return self.exact
@@ -151,7 +160,7 @@ class _Loop:
     def _remember(self, members: Any) -> None:
         """Puts the current values of `members` into the history, where they stand."""
         if not self.driver.stochastic:
-            n_iter, values = np.asarray(self.pool.n_iter), self._current()
+            n_iter, values = np.asarray(self.pool.n_iter), self.current()
             for member in members:
                 self.history.write(member, n_iter[member], values[member : member + 1])
 
@@ -211,42 +220,31 @@ class _Loop:
             if self.driver.stochastic:
                 self._settle_stochastic()
             self._choose_kernels()
-            if self._report():
+            self.block += 1
+            if self.on_block is not None and self.on_block(BlockInfo.of(self)) is True:
                 self.cut_short = Status.STOPPED
             elif time.perf_counter() >= self.deadline:
                 self.cut_short = Status.TIME_LIMIT
             self._end((self.status == Status.RUNNING) & (self.cut_short is not None), self.cut_short)
+            if self.checkpoint is not None and self.cut_short is None:
+                self.checkpoint.between_blocks(partial(snapshot.of_host, self))
         if self.driver.stochastic and np.any(self.evaluated_at != np.asarray(self.pool.n_iter)):
             self.exact = self._evaluated()
-        return Run(
+        ended = Run(
             mixtures=self.pool.state.mixture,
-            log_likelihood=self._current() * self.total_weight,
+            log_likelihood=self.current() * self.total_weight,
             status=self.status,
             n_iter=np.asarray(self.pool.n_iter),
-            passes=self._passes(),
+            passes=self.passes(),
             kernel=np.array(KERNEL_NAMES)[self.kernels],
             revivals=self.revivals,
             history=self.history.until(int(np.max(self.pool.n_iter)) + 1),
             cut_short=self.cut_short,
         )
+        if self.checkpoint is not None and self.cut_short is None:
+            self.checkpoint.run_ended(snapshot.of_run(ended))
+        return ended
 
-    def _passes(self) -> Any:
+    def passes(self) -> Any:
         """How often each restart has read the rows, in whole data sets."""
         return np.asarray(self.pool.state.passes, np.float64) * self.share + self.evaluations
-
-    def _report(self) -> bool:
-        """Tells `on_block`; whether it asks to stop."""
-        self.block += 1
-        if self.on_block is None:
-            return False
-        running = self.status == Status.RUNNING
-        info = BlockInfo(
-            block=self.block,
-            n_iter=int(np.max(self.pool.n_iter)),
-            max_iter=self.max_iter,
-            n_restarts=self.n,
-            n_active=int(np.sum(running)),
-            best=float(np.max(self._current(), where=running | np.isin(self.status, SOUND), initial=-np.inf)),
-            rows=float(np.sum(self._passes()) * self.n_rows),
-        )
-        return self.on_block(info) is True

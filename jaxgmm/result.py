@@ -48,6 +48,9 @@ class FitResult:
         total_weight: the rows' number, or the sum of their weights.
         seconds: wall time from checked rows to mixtures, compilation included.
         diagnosis: what `components` reads.
+        moves: (r,), how many jumps out of an optimum led to each mixture of a race; 0 without one.
+        rounds: the story of a race, one `tournament.Round` after the other; empty without one. Restarts that have left
+            a race keep the log-likelihood of the sample they saw last, scaled to all rows.
     """
 
     mixture: Mixture

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from jaxgmm import validation
+from jaxgmm.checkpoint import Checkpoint
 from jaxgmm.drivers import Driver
 from jaxgmm.kernel_choice import KERNEL_NAMES
 from jaxgmm.loop import Controls
@@ -24,6 +25,8 @@ from jaxgmm.stopping import CRITERIA
 from jaxgmm.tags import Tags
 from jaxgmm.tournament import FEWEST
 
+# With fewer than this there is nothing to cut.
+_FEWEST_STEPS = 50
 #: how many starts become one
 SEARCHES = ("race", "all")
 
@@ -69,7 +72,7 @@ class Settings:
 
     def run(
         self, key: Key[Array, ""], problem: Problem, driver: Driver, starts: Mixture, deadline: float,
-        rows: Any = None, tags: Tags | None = None,
+        rows: Any = None, tags: Tags | None = None, checkpoint: Checkpoint | None = None,
     ) -> Run:  # fmt: skip
         """Drives `starts` to their end, on `rows` in place of the problem's own if given; see `restarts.run`."""
         rows = problem.rows if rows is None else rows
@@ -85,7 +88,7 @@ class Settings:
         surroundings = partial(problem.surroundings, key) if self.on_degenerate == "reinit" else None
         drive = partial(
             run, driver, kernel=self.kernel, on_block=self.on_block, log_volume=problem.frame.log_volume(),
-            deadline=deadline,
+            deadline=deadline, checkpoint=checkpoint,
         )  # fmt: skip
         if not self._races(driver, starts, tags):
             return drive(starts, rows, controls, tags=tags, surroundings=surroundings)
@@ -98,4 +101,7 @@ class Settings:
         return Race(go, key, problem, starts, self.tol, self.max_iter).run()
 
     def _races(self, driver: Driver, starts: Mixture, tags: Tags | None) -> bool:
-        return self.search == "race" and len(starts.weights) >= FEWEST and tags is None and not driver.stochastic
+        """Whether there is anything to be gained by a race, and nothing it would break."""
+        many = len(starts.weights) >= FEWEST and tags is None
+        long = self.tol > 0 and self.max_iter >= _FEWEST_STEPS
+        return self.search == "race" and many and long and not driver.stochastic

@@ -9,19 +9,24 @@ import numpy as np
 
 #: fewer starts than this all run to the end
 FEWEST = 8
+#: from so many rows on a race is worth what it compiles
+LARGE = 5000
 
 # A sample holds this many rows for every free parameter of a mixture, and no fewer than some; a larger one so many
 # times more, as optima that lie close together look alike on few rows.
 _ROWS_PER_PARAMETER = 8
 _FEWEST_ROWS = 2048
 _LARGER = 8
-# What all starts of a race together may read, in rows per start: so many times all of them, or so many at least.
-_BUDGET = (8, 250_000)
-_KEPT = 4
+# What a race may read before the final, in rows per start: so many times all of them, or so many rows if that is more,
+# but no more than so many times all of them, for which every start could run to the end.
+_BUDGET = (6, 400_000, 40)
+_LEADERS, _FINALISTS = 4, 3
 # Runners of the second heat, and of an escape, at least: fewer together hardly cost less.
 _WIDTH = 32
 _STEPS = (12, 24)
-_MOST_ESCAPES = (6, 8)
+_MOST_ESCAPES = 16
+# Leaders and jumps that contend on the larger sample.
+_CONTENDERS = 12
 
 
 @dataclass(frozen=True)
@@ -29,20 +34,24 @@ class Plan:
     """A race between `n` starts.
 
     Attributes:
-        sample: how many rows heats and the first escapes read; None for all.
-        larger: how many the other escapes read; None for all.
-        width: runners of the second heat and of escapes.
-        leaders: how many leave the second heat.
-        steps: of the first heat; of the second, and of escapes.
-        escapes: how many rounds of them there may be on either sample.
+        sample: how many rows heats and trials of jumps read; None for all, and no trials.
+        larger: how many rows contests read; None for all.
+        width: runners of the second heat, and jumps that are tried.
+        leaders: how many jump at a time.
+        finalists: how many run to the end on all rows.
+        contenders: leaders and jumps together in a contest that follows trials.
+        steps: of the first heat and of trials; of the second heat and of contests.
+        escapes: how many rounds of them there may be.
     """
 
     sample: int | None
     larger: int | None
     width: int
     leaders: int
+    finalists: int
+    contenders: int
     steps: tuple[int, int]
-    escapes: tuple[int, int]
+    escapes: int
 
     @classmethod
     def of(cls, n: int, n_rows: int, n_parameters: int) -> Plan:
@@ -51,17 +60,14 @@ class Plan:
         sample = rows if 2 * rows <= n_rows else None
         larger = _LARGER * rows if 2 * _LARGER * rows <= n_rows else None
         width = max(_WIDTH, -(-n // 4))
-        leaders = min(_KEPT, n // 2)
         few, many = min(rows, n_rows), larger or n_rows
-        heats = (n * (_STEPS[0] + 1) + min(n, width) * (_STEPS[1] + 1)) * few
-        times, least = _BUDGET
-        spare = max(n * max(times * n_rows, least) - heats, 0)
-        escape = width * (_STEPS[1] + 1)
-        early = int(np.clip(0.4 * spare / (escape * few), 2, _MOST_ESCAPES[0]))
-        late = int(np.clip((spare - early * escape * few) / (escape * many), 1, _MOST_ESCAPES[1]))
-        if sample is None:
-            early, late = 0, early + late
-        return cls(sample, larger, width, leaders, _STEPS, (early, late))
+        short, long = _STEPS[0] + 1, _STEPS[1] + 1
+        heats = (n * short + min(n, width) * long) * few
+        escape = width * long * many if sample is None else width * short * few + _CONTENDERS * long * many
+        times, least, most = _BUDGET
+        spare = n * min(max(times * n_rows, least), most * n_rows) - heats
+        escapes = int(np.clip(spare / escape, 1, _MOST_ESCAPES))
+        return cls(sample, larger, width, min(_LEADERS, n // 2), _FINALISTS, _CONTENDERS, _STEPS, escapes)
 
 
 @dataclass(frozen=True)
@@ -69,9 +75,9 @@ class Round:
     """One round of a race. Arrays over its runners.
 
     Attributes:
-        kind: "heat", "escape" or "final".
+        kind: "heat", "trial", "escape" or "final".
         rows: how many rows it read.
-        restart: whose runners they are; in an escape the first ones are where restarts stood, the others jumped.
+        restart: whose runners they are; in a trial all have jumped, in an escape all but the first of each restart.
         log_likelihood: where they ended, mean over the rows read, nats per row; with a prior, log-posterior.
         heading: where they are heading; what heats rank by. −inf for what is degenerate or spurious.
         through: which runners went on.

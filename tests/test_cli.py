@@ -18,8 +18,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import jaxgmm
-from jaxgmm import BlockInfo, cli
-from jaxgmm.cli import progress
+from jaxgmm import BlockInfo, cli, progress
 from jaxgmm.cli.app import app
 from jaxgmm.cli.data import read
 

@@ -202,7 +202,7 @@ def test_messages_speak_of_the_command_lines_options(librarys, command_lines):
 
 
 def test_the_options_spoken_of_exist():
-    text = jax_gmm("fit", "--help").stdout
+    text = jax_gmm("fit", "--help").stdout + jax_gmm("select", "--help").stdout
     named = {
         option for words in (*_OPTIONS.values(), *_WORDS.values(), _MEMORY) for option in re.findall(r"--[\w-]+", words)
     }

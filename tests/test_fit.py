@@ -62,7 +62,12 @@ REFERENCES = [
 ]
 
 
-@pytest.mark.parametrize(("rows", "k", "kind"), REFERENCES)
+IN_CI = [("faithful", 2, "full"), ("faithful", 3, "tied"), ("iris", 2, "diag"), ("iris", 3, "spherical")]
+
+
+@pytest.mark.parametrize(
+    ("rows", "k", "kind"), [pytest.param(*r, marks=[pytest.mark.slow] * (r not in IN_CI)) for r in REFERENCES]
+)
 def test_mclusts_optima_are_reached(rows, k, kind, reference_values):
     """The best non-degenerate of 200 restarts reaches the published maximum."""
     x = load_rows(rows)

@@ -42,7 +42,9 @@ def assert_like_the_loop(many, singles, rtol: float = 1e-8) -> None:
     assert i == len(many) - 1
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in ("tied", "spherical"))) for n in NAMES]
+)
 def test_each_data_set_gets_what_fit_gives_it(name):
     x = data_sets(5, 60)
     x = (x > 0.5).astype(float) if name == "bernoulli" else x
@@ -58,6 +60,7 @@ def test_each_data_set_gets_what_fit_gives_it(name):
         np.testing.assert_allclose(report.ridge_share, wanted.ridge_share, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("init", ["kmeans", "random_from_data", "random"])
 def test_every_way_to_start_is_the_one_of_fit(init):
     x = data_sets(3, 50)
@@ -65,6 +68,7 @@ def test_every_way_to_start_is_the_one_of_fit(init):
     assert_like_the_loop(jaxgmm.fit_many(KEY, x, 2, **options), loop(x, 2, **options))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["centred", "shared_feature"])
 def test_kernels_can_be_forced(kernel):
     x = data_sets(3, 50)
@@ -73,6 +77,7 @@ def test_kernels_can_be_forced(kernel):
     assert_like_the_loop(many, loop(x, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::jaxgmm.FitWarning")
 def test_a_prior_and_a_number_for_the_ridge():
     x = data_sets(3, 40)
@@ -93,6 +98,7 @@ def test_lists_of_different_lengths_with_weights():
     np.testing.assert_allclose(many.total_weight, [v.sum() for v in w])
 
 
+@pytest.mark.slow
 def test_long_data_sets_pick_their_seeds_from_a_sample():
     x = data_sets(2, 9000)
     x = [x[0], x[1][:8000]]
@@ -112,7 +118,7 @@ def test_scikit_learn_finds_nothing_better_near_the_optima():
         assert many.score[i] == pytest.approx(peer.score(rows), abs=1e-4)
 
 
-@pytest.mark.parametrize("name", NAMES[:4])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n != "diag")) for n in NAMES[:4]])
 def test_float32_far_from_the_origin(name):
     near = np.round(data_sets(4, 100) * 64) / 64
     far = (near + 1e4).astype(np.float32)
@@ -124,6 +130,7 @@ def test_float32_far_from_the_origin(name):
     np.testing.assert_allclose(many.mixtures.covariances, wide.mixtures.covariances, rtol=0.02, atol=0.01)
 
 
+@pytest.mark.slow
 def test_tight_clusters_end_on_the_centred_kernel_beside_wide_ones():
     x = data_sets(4, 100)
     x[1, ::2] = [3, 3] + 1e-4 * x[1, ::2]
@@ -153,6 +160,7 @@ def test_a_bad_data_set_leaves_the_others_as_they_are():
     assert (two.restarts.status[18] == Status.DEGENERATE).any()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::jaxgmm.FitWarning")
 def test_revivals_are_those_of_fit():
     x = data_sets(3, 12)
@@ -167,6 +175,7 @@ def test_revivals_are_those_of_fit():
     np.testing.assert_allclose(many[0].log_likelihood, singles[0].log_likelihood, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_batches_and_waves_change_nothing(monkeypatch):
     x = data_sets(30, 40)
     whole = jaxgmm.fit_many(KEY, x, 2, n_init=4)

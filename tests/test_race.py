@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 from create import NAMES, data
 from scipy.optimize import linear_sum_assignment
-from sklearn.datasets import load_digits
-from sklearn.decomposition import PCA
 
 import jaxgmm
 from jaxgmm.escape import moves
@@ -17,25 +15,26 @@ from jaxgmm.tournament import Plan, heading_for, ranked
 @pytest.fixture(scope="module")
 def blobs():
     rng = np.random.default_rng(3)
-    centres = rng.normal(0, 5, (8, 2))
-    return (centres[rng.integers(0, 8, 6000)] + rng.normal(size=(6000, 2))).astype(np.float32)
+    centres = rng.normal(0, 7, (6, 2))
+    return (centres[rng.integers(0, 6, 6000)] + rng.normal(size=(6000, 2))).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
 def raced(blobs):
-    return jaxgmm.fit(0, blobs, 8, n_init=40, search="race")
+    return jaxgmm.fit(0, blobs, 6, n_init=40)
 
 
 def test_a_race_ends_where_all_starts_run_to_the_end_would(blobs, raced):
-    everyone = jaxgmm.fit(0, blobs, 8, n_init=40, search="all")
+    everyone = jaxgmm.fit(0, blobs, 6, n_init=40, search="all")
+    assert raced.rounds
     assert raced.score > everyone.score - 1e-4
     assert raced.passes.sum() < everyone.passes.sum()
 
 
 def test_the_winner_is_an_optimum_of_all_rows(blobs, raced):
-    again = jaxgmm.fit(0, blobs, 8, init=raced.mixture, tol=1e-5)
+    again = jaxgmm.fit(0, blobs, 6, init=raced.mixture, tol=1e-5)
     assert again.score - raced.score < 1e-4
-    np.testing.assert_allclose(raced.mixture.score(blobs), raced.score, atol=1e-5)
+    np.testing.assert_allclose(raced.mixture.score(blobs), raced.score, atol=5e-5)
 
 
 def test_everyone_is_accounted_for(raced):
@@ -50,24 +49,29 @@ def test_everyone_is_accounted_for(raced):
     read = np.zeros(n)
     for leg in raced.rounds:
         assert set(leg.restart) <= set(alive)
-        alive = np.unique(leg.restart[leg.through])
+        alive = alive if leg.kind == "trial" else np.unique(leg.restart[leg.through])
         np.add.at(read, leg.restart, leg.passes)
     np.testing.assert_allclose(read, raced.passes)
     np.testing.assert_array_equal(np.sum(~np.isnan(raced.history), axis=1) - 1, raced.n_iter)
 
 
 def test_the_same_key_gives_the_same_race(blobs, raced):
-    again = jaxgmm.fit(0, blobs, 8, n_init=40, search="race")
+    again = jaxgmm.fit(0, blobs, 6, n_init=40, search="race")
     np.testing.assert_array_equal(again.mixture.means, raced.mixture.means)
     np.testing.assert_array_equal(again.status, raced.status)
 
 
 def test_jumps_find_what_no_start_came_near():
-    x = PCA(16, svd_solver="full").fit_transform(load_digits().data).astype(np.float32)
-    everyone = jaxgmm.fit(0, x, 10, n_init=32, search="all")
-    found = jaxgmm.fit(0, x, 10, n_init=32, search="race")
-    assert np.sum(found.moves) > 0
-    assert found.score > everyone.score
+    grid = 10.0 * np.stack(np.meshgrid(np.arange(4), np.arange(4)), -1).reshape(-1, 2)
+    rng = np.random.default_rng(0)
+    x = (grid[np.arange(4800) % 16] + rng.normal(size=(4800, 2))).astype(np.float32)
+    truth = jaxgmm.Mixture.create(np.full(16, 1 / 16), grid, np.broadcast_to(np.eye(2), (16, 2, 2))).score(x)
+    options = {"n_init": 8, "init": "random_from_data"}
+    everyone = jaxgmm.fit(0, x, 16, search="all", **options)
+    assert everyone.score < truth - 0.02
+    found = jaxgmm.fit(0, x, 16, search="race", **options)
+    assert found.moves[found.best] > 0
+    assert found.score > truth
 
 
 def test_few_starts_all_run_to_the_end(blobs):
@@ -77,16 +81,17 @@ def test_few_starts_all_run_to_the_end(blobs):
 
 
 def test_a_time_limit_ends_a_race_with_the_best_so_far(blobs):
-    result = jaxgmm.fit(0, blobs, 8, n_init=40, search="race", max_seconds=0.0)
+    result = jaxgmm.fit(0, blobs, 6, n_init=40, search="race", max_seconds=0.0)
     assert Status(result.status[result.best]) is Status.TIME_LIMIT
-    np.testing.assert_allclose(result.mixture.score(blobs), result.score, atol=1e-5)
+    np.testing.assert_allclose(result.mixture.score(blobs), result.score, atol=5e-5)
 
 
 def test_a_callback_may_end_a_race(blobs):
-    result = jaxgmm.fit(0, blobs, 8, n_init=40, search="race", on_block=lambda info: True)
+    result = jaxgmm.fit(0, blobs, 6, n_init=40, search="race", on_block=lambda info: True)
     assert Status(result.status[result.best]) is Status.STOPPED
 
 
+@pytest.mark.slow
 def test_weights_count_in_a_race(blobs):
     twice = jaxgmm.fit(0, np.concatenate([blobs, blobs[:3000]]), 4, n_init=16, search="race")
     weighted = jaxgmm.fit(0, blobs, 4, n_init=16, search="race", sample_weight=np.repeat([2.0, 1.0], 3000))
@@ -103,7 +108,7 @@ def test_samples_follow_weights():
     assert len(np.unique(even.sample(jax.random.key(1), 30).x)) == 30
 
 
-@pytest.mark.parametrize("family", NAMES)
+@pytest.mark.parametrize("family", [pytest.param(n, marks=[pytest.mark.slow] * (n in ("full", "diag"))) for n in NAMES])
 def test_a_jump_moves_one_component_to_rows_of_another(family):
     x = data(family, np.random.default_rng(2), 400).astype(np.float32)
     result = jaxgmm.fit(0, x, 4, covariance_type=family, n_init=2)
@@ -146,8 +151,9 @@ def test_plans_are_within_their_means(n, n_rows, n_parameters):
     sample = plan.sample or n_rows
     assert sample <= n_rows
     assert plan.larger is None or sample < plan.larger <= n_rows / 2
-    assert 2 <= plan.leaders <= plan.width
-    assert sum(plan.escapes) >= 2
+    assert plan.leaders >= 2
+    assert plan.escapes >= 1
+    assert plan.leaders < plan.contenders <= plan.width
 
 
 def test_an_unknown_search_is_named():

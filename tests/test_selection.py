@@ -71,6 +71,7 @@ def test_absent_components_change_nothing(name, kernel, dtype):
     np.testing.assert_array_equal(padded.kernel, alone.kernel)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tied", "diag"])
 def test_without_a_fold_is_a_fit_to_the_other_rows(name):
     rng = np.random.default_rng(5)
@@ -92,6 +93,7 @@ def test_without_a_fold_is_a_fit_to_the_other_rows(name):
             np.testing.assert_allclose(together.log_likelihood[f], alone.log_likelihood[0], rtol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("init", ["k-means++", "random_from_data", "kmeans", "random"])
 def test_every_cell_is_what_fit_finds(init, iris):
     found = jaxgmm.select(7, iris, (1, 2, 4, 8), covariance_types=("tied", "diag"), n_init=3, init=init)
@@ -103,6 +105,7 @@ def test_every_cell_is_what_fit_finds(init, iris):
         assert cell.status == want.status[want.best]
 
 
+@pytest.mark.slow
 def test_revived_restarts_are_those_of_fit():
     x = np.random.default_rng(3).normal(size=(24, 2))
     x[:6] = x[0]
@@ -144,7 +147,7 @@ def test_old_faithful_by_default(faithful):
     assert len(found.table) == 48
 
 
-@pytest.mark.parametrize("kind", GAUSSIANS)
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=[pytest.mark.slow] * (k != "spherical")) for k in GAUSSIANS])
 def test_information_criteria_are_scikit_learns(kind, iris):
     weights = np.random.default_rng(0).uniform(0.5, 3, len(iris))
     for criterion in ("bic", "aic", "icl"):
@@ -198,6 +201,7 @@ def test_cross_validation_of_one_gaussian_is_in_closed_form(weighted, iris):
         assert cell.standard_error == pytest.approx(np.std(log_p) / np.sqrt(45), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_cross_validation_of_several_is_scikit_learns(faithful):
     found = jaxgmm.select(5, faithful, (1, 2, 3), covariance_types="tied", criterion="cv", n_init=8, reg_covar=1e-6)
     folds = Folds.dealt(validation.random_key(5), len(faithful), 5).fold
@@ -210,6 +214,7 @@ def test_cross_validation_of_several_is_scikit_learns(faithful):
     chex.assert_trees_all_close(found.best.mixture, whole.mixture, rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_float32_chooses_as_float64(faithful):
     narrow, wide = (jaxgmm.select(0, faithful.astype(t), (2, 3, 4), covariance_types="tied", n_init=8) for t in DTYPES)
     assert narrow.best.mixture.dtype == np.float32
@@ -224,6 +229,7 @@ def test_bernoulli():
     assert jaxgmm.select(0, x, range(1, 6), covariance_types="bernoulli", n_init=8).n_components == 3
 
 
+@pytest.mark.slow
 def test_more_components_than_rows_are_missing_not_raised():
     x = np.repeat(np.random.default_rng(0).normal(size=(6, 2)), 5, axis=0)
     found = jaxgmm.select(0, x, range(1, 9), covariance_types="spherical", n_init=2)
@@ -259,6 +265,7 @@ def test_iris_is_two_full_components(iris, reference_values):
     assert any(cell.criterion < found.winner.criterion for cell in found.table)  # rounding, told by the ridge
 
 
+@pytest.mark.slow
 def test_a_spike_of_equal_rows_cannot_win():
     x = np.random.default_rng(0).normal(size=(120, 2))
     x[:12] = 1.0

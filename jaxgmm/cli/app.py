@@ -8,14 +8,15 @@ from typing import Annotated, Any
 import typer
 
 import jaxgmm
-from jaxgmm import validation
-from jaxgmm.cli import INTERRUPTED, data, options, output, progress, summary
+from jaxgmm import progress, validation
+from jaxgmm.cli import INTERRUPTED, data, options, output, summary
 from jaxgmm.cli.errors import Commands
 from jaxgmm.cli.interrupt import interruptible
 from jaxgmm.cli.select import select_command
 from jaxgmm.families import FAMILIES
 from jaxgmm.initialization import METHODS
 from jaxgmm.kernel_choice import KERNEL_NAMES
+from jaxgmm.settings import SEARCHES
 
 _DRIVERS = ("em", "adam", "lbfgs")
 _KERNELS = ("auto", *KERNEL_NAMES)
@@ -62,6 +63,9 @@ def fit(
     reg_covar: options.RegCovar = "auto",
     prior: options.PriorName = None,
     on_degenerate: options.OnDegenerate = "reinit",
+    search: options.Search = None,
+    checkpoint: options.CheckpointFile = None,
+    every: options.Every = 60.0,
     seed: options.Seed = 0,
     dtype: options.DType = None,
     kernel: options.KernelName = "auto",
@@ -76,6 +80,8 @@ def fit(
     """
     validation.choice("--covariance", covariance, FAMILIES)
     validation.choice("--kernel", kernel, _KERNELS)
+    if search is not None:
+        validation.choice("--search", search, SEARCHES)
     ridge = options.ridge(reg_covar)
     if dtype is not None:
         validation.choice("--dtype", dtype, options.DTYPES)
@@ -94,6 +100,7 @@ def fit(
             seed, rows, n_components, covariance_type=covariance, n_init=restarts, init=start, driver=moves, tol=tol,
             stopping=stopping, max_iter=max_iter, max_seconds=max_seconds, reg_covar=ridge, prior=prior,
             on_degenerate=on_degenerate, kernel=kernel, dtype=dtype, on_block=interruption.watching(on_block),
+            search=search, checkpoint=checkpoint, every=every,
         )  # fmt: skip
     jaxgmm.save(out, result.mixture)
     if report is not None:

@@ -112,6 +112,19 @@ PriorName = Annotated[
         "collapsing.",
     ),
 ]
+Search = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOW",
+        help="race (all start on samples, the leaders jump out of poor optima, the best few run to the end) or all. "
+        "By default a race from 5000 rows on.",
+    ),
+]
+CheckpointFile = Annotated[
+    Path | None,
+    typer.Option("--checkpoint", help="Keep the fit's state in this file; killed, the same command goes on from it."),
+]
+Every = Annotated[float, typer.Option(help="Seconds between two writings of --checkpoint.")]
 OnDegenerate = Annotated[
     str,
     typer.Option(

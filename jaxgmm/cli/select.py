@@ -7,8 +7,8 @@ from typing import Any
 import typer
 
 import jaxgmm
-from jaxgmm import SelectionResult, validation
-from jaxgmm.cli import INTERRUPTED, data, options, output, progress, summary
+from jaxgmm import SelectionResult, progress, validation
+from jaxgmm.cli import INTERRUPTED, data, options, output, summary
 from jaxgmm.cli.interrupt import interruptible
 from jaxgmm.families import FAMILIES
 from jaxgmm.initialization import METHODS

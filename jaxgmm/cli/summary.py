@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxgmm import FitResult, Mixture, Status
-from jaxgmm.cli.progress import compact
+from jaxgmm.progress import compact
 
 _FEATURES_SHOWN = 6
 

@@ -1,4 +1,4 @@
-"""A bar on the terminal while a fit runs, and silence everywhere else."""
+"""A bar on the terminal while a fit runs, and silence everywhere else. It is drawn by rich, loaded when asked for."""
 
 from __future__ import annotations
 
@@ -6,21 +6,27 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from jaxgmm.outcome import BlockInfo
 
-from jaxgmm import BlockInfo
-
-OnBlock = Callable[[BlockInfo], None]
+OnBlock = Callable[[BlockInfo], bool | None]
 
 
 @contextlib.contextmanager
-def bar(title: str = "fit", console: Console | None = None) -> Iterator[OnBlock | None]:
+def bar(title: str = "fit", console: Any = None) -> Iterator[OnBlock | None]:
     """Shows a bar on stderr until the `with` ends; yields what to give to `fit(on_block=...)`.
 
     Where stderr is not a terminal nothing is shown, and None is yielded.
+
+    Raises:
+        ImportError: rich is not installed.
     """
+    try:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+    except ImportError as error:
+        raise ImportError("a progress bar needs rich: pip install 'jaxgmm[cli]'") from error
     if console is None:
         # Not `Console.is_terminal`: environment variables can make that true of a pipe.
         if not sys.stderr.isatty():
@@ -37,6 +43,18 @@ def bar(title: str = "fit", console: Console | None = None) -> Iterator[OnBlock 
             progress.update(task, completed=fraction(info), state=state)
 
         yield on_block
+
+
+def both(first: OnBlock | None, second: OnBlock | None) -> OnBlock | None:
+    """One callback for two; it ends the fit if the second one asks for that."""
+    if first is None or second is None:
+        return first or second
+
+    def told(info: BlockInfo) -> bool | None:
+        first(info)
+        return second(info)
+
+    return told
 
 
 class Pace:

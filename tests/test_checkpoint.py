@@ -1,0 +1,165 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import jaxgmm
+from jaxgmm import CheckpointError, Status
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def rows():
+    rng = np.random.default_rng(4)
+    centres = rng.normal(0, 3, (6, 2))
+    return (centres[rng.integers(0, 6, 3000)] + rng.normal(size=(3000, 2))).astype(np.float32)
+
+
+def same(a, b):
+    for name in ("log_likelihood", "status", "n_iter", "history", "passes", "revivals"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+    np.testing.assert_array_equal(a.mixtures.weights, b.mixtures.weights)
+    np.testing.assert_array_equal(a.mixtures.means, b.mixtures.means)
+    np.testing.assert_array_equal(a.mixtures.covariances, b.mixtures.covariances)
+
+
+def killed_after(blocks, path, rows, **options):
+    """A fit that dies between two blocks."""
+    seen = []
+
+    def die(info):
+        seen.append(info)
+        if len(seen) == blocks:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        jaxgmm.fit(0, rows, 6, checkpoint=path, every=0.0, on_block=die, **options)
+    assert path.exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n_init": 6, "tol": 0, "max_iter": 150, "search": "all"},
+        {"n_init": 40, "search": "race"},
+        {"n_init": 3, "tol": 0, "max_iter": 100, "driver": jaxgmm.Gradient("lbfgs")},
+        {"n_init": 3, "max_iter": 90, "driver": jaxgmm.Gradient("adam", batch_size=256)},
+    ],
+    ids=["all", "race", "lbfgs", "mini-batches"],
+)
+def test_a_killed_fit_goes_on_to_the_same_answer(tmp_path, rows, options):
+    whole = jaxgmm.fit(0, rows, 6, **options)
+    path = tmp_path / "fit.ckpt"
+    for blocks in (2, 2, 1):
+        try:
+            killed_after(blocks, path, rows, **options)
+        except pytest.fail.Exception:  # so little was left that it ended first
+            break
+    resumed = jaxgmm.fit(0, rows, 6, checkpoint=path, every=0.0, **options)
+    same(whole, resumed)
+    assert not path.exists()
+
+
+def test_what_has_been_done_is_not_done_again(tmp_path, rows):
+    options = {"n_init": 4, "tol": 0, "max_iter": 320, "search": "all"}
+    killed_after(6, tmp_path / "c", rows, **options)
+    seen = []
+    jaxgmm.fit(0, rows, 6, checkpoint=tmp_path / "c", on_block=seen.append, **options)
+    assert seen[0].block == 6  # the one it died after telling of was not yet on disk
+    assert len(seen) == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"x": 1.0}, "x"),
+        ({"n_components": 5}, "n_components"),
+        ({"tol": 1e-3}, "tol"),
+        ({"key": 1}, "key"),
+        ({"covariance_type": "diag"}, "covariance_type"),
+        ({"sample_weight": np.full(3000, 2.0)}, "sample_weight"),
+        ({"driver": jaxgmm.Gradient("adam")}, "driver"),
+    ],
+    ids=str,
+)
+def test_a_checkpoint_of_another_fit_is_refused_before_any_work(tmp_path, rows, change, named):
+    options = {"n_init": 2, "tol": 0, "max_iter": 64}
+    path = tmp_path / "c"
+    with pytest.raises(KeyboardInterrupt):
+        jaxgmm.fit(0, rows, 6, checkpoint=path, every=0.0, on_block=_die_at(2), **options)
+    before = path.read_bytes()
+    arguments = {"key": 0, "x": rows, "n_components": 6} | options
+    arguments |= {name: arguments[name] + value if name == "x" else value for name, value in change.items()}
+    with pytest.raises(CheckpointError, match=rf"other (\w+, )*{named}"):
+        jaxgmm.fit(checkpoint=path, on_block=_die_at(1), **arguments)
+    assert path.read_bytes() == before
+
+
+def _die_at(block):
+    def die(info):
+        if info.block == block:
+            raise KeyboardInterrupt
+
+    return die
+
+
+def test_damaged_files_are_refused(tmp_path, rows):
+    path = tmp_path / "c"
+    for content in (b"", b"garbage" * 100, b"\xff" * 64):
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match="checkpoint"):
+            jaxgmm.fit(0, rows, 2, checkpoint=path)
+    jaxgmm.save(path, jaxgmm.Mixture.create([1.0], [[0.0]], [[[1.0]]]))
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
+        jaxgmm.fit(0, rows, 2, checkpoint=path)
+
+
+def test_a_folder_that_is_not_there_is_found_before_fitting(tmp_path, rows):
+    with pytest.raises(OSError, match="folder"):
+        jaxgmm.fit(0, rows, 2, checkpoint=tmp_path / "no" / "c")
+
+
+def test_a_time_limit_leaves_the_checkpoint(tmp_path, rows):
+    path = tmp_path / "c"
+    options = {"n_init": 2, "tol": 0, "max_iter": 640}
+    seen = []
+    halted = jaxgmm.fit(
+        0, rows, 6, checkpoint=path, every=0.0, on_block=lambda info: seen.append(info) or len(seen) == 4, **options
+    )
+    assert (halted.status == Status.STOPPED).all()
+    same(jaxgmm.fit(0, rows, 6, checkpoint=path, **options), jaxgmm.fit(0, rows, 6, **options))
+
+
+_CHILD = """
+import sys, numpy as np, jaxgmm
+x = np.load(sys.argv[1])
+result = jaxgmm.fit(3, x, 6, n_init=24, tol=0, max_iter=4000, search=sys.argv[3], checkpoint=sys.argv[2], every=0.02)
+np.savez(sys.argv[2] + ".npz", history=result.history, means=result.mixtures.means, status=result.status)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("search", ["all"])
+def test_killed_at_random_many_times(tmp_path, rows, search):
+    np.save(tmp_path / "x.npy", rows)
+    command = [sys.executable, "-c", _CHILD, str(tmp_path / "x.npy")]
+    subprocess.run([*command, str(tmp_path / "whole"), search], check=True, cwd=ROOT)
+    rng, path = np.random.default_rng(0), tmp_path / "killed"
+    for _ in range(25):
+        child = subprocess.Popen([*command, str(path), search], cwd=ROOT)
+        time.sleep(rng.uniform(4, 9))
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        if (tmp_path / "killed.npz").exists():
+            break
+        assert not list(tmp_path.glob("*.npz.*"))
+    subprocess.run([*command, str(path), search], check=True, cwd=ROOT)
+    a, b = np.load(tmp_path / "whole.npz"), np.load(tmp_path / "killed.npz")
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name])
