@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ import numpy as np
 
 from jaxgmm.persistence import write_whole
 
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _FORMAT, _VERSION = "jaxgmm.checkpoint", "1"
 
 
@@ -36,7 +38,8 @@ def fingerprints(**arguments: Any) -> dict[str, str]:
 def _digest(value: Any) -> str:
     digest = hashlib.blake2b(digest_size=12)
     leaves, structure = jax.tree.flatten(value)
-    digest.update(str(structure).encode())
+    # Functions are told apart by name: their addresses differ from process to process.
+    digest.update(_ADDRESS.sub("", str(structure)).encode())
     for leaf in leaves:
         if isinstance(leaf, np.ndarray | jax.Array):
             array = np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
@@ -44,7 +47,7 @@ def _digest(value: Any) -> str:
             for start in range(0, max(len(np.atleast_1d(array)), 1), 1 << 16):
                 digest.update(np.ascontiguousarray(np.atleast_1d(array)[start : start + (1 << 16)]).tobytes())
         else:
-            digest.update(repr(leaf).encode())
+            digest.update(_ADDRESS.sub("", repr(leaf)).encode())
     return digest.hexdigest()
 
 

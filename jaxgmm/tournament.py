@@ -24,7 +24,7 @@ _LEADERS, _FINALISTS = 4, 3
 # Runners of the second heat, and of an escape, at least: fewer together hardly cost less.
 _WIDTH = 32
 _STEPS = (12, 24)
-_MOST_ESCAPES = 16
+_ESCAPES = (4, 16)
 # Leaders and jumps that contend on the larger sample.
 _CONTENDERS = 12
 
@@ -66,7 +66,7 @@ class Plan:
         escape = width * long * many if sample is None else width * short * few + _CONTENDERS * long * many
         times, least, most = _BUDGET
         spare = n * min(max(times * n_rows, least), most * n_rows) - heats
-        escapes = int(np.clip(spare / escape, 1, _MOST_ESCAPES))
+        escapes = int(np.clip(spare / escape, *_ESCAPES))
         return cls(sample, larger, width, min(_LEADERS, n // 2), _FINALISTS, _CONTENDERS, _STEPS, escapes)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import jaxgmm
 from jaxgmm import CheckpointError, Status
+from jaxgmm.checkpoint import fingerprints
 
 ROOT = Path(__file__).parent.parent
 
@@ -86,7 +87,7 @@ def test_what_has_been_done_is_not_done_again(tmp_path, rows):
         ({"sample_weight": np.full(3000, 2.0)}, "sample_weight"),
         ({"driver": jaxgmm.Gradient("adam")}, "driver"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_checkpoint_of_another_fit_is_refused_before_any_work(tmp_path, rows, change, named):
     options = {"n_init": 2, "tol": 0, "max_iter": 64}
@@ -134,6 +135,17 @@ def test_a_time_limit_leaves_the_checkpoint(tmp_path, rows):
     )
     assert (halted.status == Status.STOPPED).all()
     same(jaxgmm.fit(0, rows, 6, checkpoint=path, **options), jaxgmm.fit(0, rows, 6, **options))
+
+
+def test_fingerprints_are_those_of_any_process():
+    ours = {"driver": jaxgmm.Gradient("lbfgs"), "prior": jaxgmm.Prior(dof=5.0), "none": None, "x": np.arange(6.0)}
+    code = (
+        "import jaxgmm, numpy as np; from jaxgmm.checkpoint import fingerprints; print(fingerprints("
+        "driver=jaxgmm.Gradient('lbfgs'), prior=jaxgmm.Prior(dof=5.0), none=None, x=np.arange(6.0)))"
+    )
+    theirs = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    assert theirs.strip() == str(fingerprints(**ours))
+    assert fingerprints(**ours)["driver"] != fingerprints(driver=jaxgmm.Gradient("adam"))["driver"]
 
 
 _CHILD = """
