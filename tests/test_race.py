@@ -6,6 +6,7 @@ from create import NAMES, data
 from scipy.optimize import linear_sum_assignment
 
 import jaxgmm
+from jaxgmm import plotting
 from jaxgmm.escape import moves
 from jaxgmm.rows import ArrayRows
 from jaxgmm.status import SOUND, Status
@@ -159,3 +160,11 @@ def test_plans_are_within_their_means(n, n_rows, n_parameters):
 def test_an_unknown_search_is_named():
     with pytest.raises(ValueError, match="search must be one of 'race', 'all'"):
         jaxgmm.fit(0, np.zeros((9, 2)), 2, search="rase")
+
+
+def test_a_picture_tells_the_race(raced, blobs):
+    ax = plotting.plot_race(raced)
+    assert len(ax.lines) > 40
+    assert {text.get_text().split("\n")[0] for text in ax.texts} == {"heat", "final"}
+    with pytest.raises(ValueError, match="race"):
+        plotting.plot_race(jaxgmm.fit(0, blobs[:100], 2, max_iter=1))

@@ -192,3 +192,15 @@ def test_a_component_on_a_single_row_without_ridge_keeps_its_width():
         model.fit(x)
     assert np.isfinite(model.score(x))
     assert (model.covariances_ > 0).all()
+
+
+def test_a_race_is_held_on_demand():
+    rng = np.random.default_rng(0)
+    centres = rng.normal(0, 8, (5, 2))
+    x = (centres[rng.integers(0, 5, 1500)] + rng.normal(size=(1500, 2))).astype(np.float32)
+    raced = GaussianMixture(5, n_init=12, search="race", tol=1e-5, random_state=0).fit(x)
+    assert raced.restarts_.rounds
+    assert raced.converged_
+    assert raced.lower_bound_ == pytest.approx(raced.score(x), abs=1e-4)
+    assert raced.score(x) > theirs.GaussianMixture(5, n_init=12, tol=1e-5, random_state=0).fit(x).score(x) - 1e-3
+    assert not GaussianMixture(5, n_init=12, random_state=0).fit(x).restarts_.rounds

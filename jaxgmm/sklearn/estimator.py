@@ -24,6 +24,7 @@ from jaxgmm.initialization import METHODS
 from jaxgmm.kernel_choice import KERNEL_NAMES
 from jaxgmm.prior import Prior
 from jaxgmm.result import FitError, FitResult
+from jaxgmm.settings import SEARCHES
 from jaxgmm.sklearn.answers import MixtureAnswers
 from jaxgmm.sklearn.messages import ILL_DEFINED, NOT_CONVERGED, Narrator
 from jaxgmm.sklearn.parameters import COVARIANCE_TYPES, checked_starts, start_of, started_from
@@ -33,6 +34,7 @@ from jaxgmm.stopping import CRITERIA
 
 #: parameters that `fit` takes under the same name
 _PASSED_ON = ("covariance_type", "reg_covar", "prior", "stopping", "max_seconds", "on_degenerate", "kernel", "dtype")
+_PASSED_ON += ("search", "progress")
 
 
 class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
@@ -52,6 +54,8 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
         verbose_interval: iterations between two lines, at least.
         prior, max_seconds, on_degenerate, kernel, dtype, driver: as in `jaxgmm.fit`.
         stopping: as in `jaxgmm.fit`; "change", the default, is scikit-learn's rule.
+        search: "all" runs every restart to its end, as scikit-learn does; "race" as in `jaxgmm.fit`.
+        progress: show a bar on stderr.
 
     Attributes:
         weights_, means_, covariances_, precisions_, precisions_cholesky_: the mixture, in the dtype of the rows.
@@ -84,6 +88,8 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
         "max_seconds": [Interval(Real, 0.0, None, closed="left"), None],
         "on_degenerate": [StrOptions({"reinit", "stop", "keep"})],
         "kernel": [StrOptions({"auto", *KERNEL_NAMES})],
+        "search": [StrOptions(set(SEARCHES))],
+        "progress": ["boolean"],
         "dtype": "no_validation",
         "driver": "no_validation",
     }
@@ -92,7 +98,7 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
         self, n_components=1, *, covariance_type="full", tol=1e-3, reg_covar=1e-6, max_iter=100, n_init=1,
         init_params="kmeans", weights_init=None, means_init=None, precisions_init=None, random_state=None,
         warm_start=False, verbose=0, verbose_interval=10, prior=None, stopping="change", max_seconds=None,
-        on_degenerate="keep", kernel="auto", dtype=None, driver=None,
+        on_degenerate="keep", kernel="auto", search="all", progress=False, dtype=None, driver=None,
     ) -> None:  # fmt: skip
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -113,6 +119,8 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
         self.max_seconds = max_seconds
         self.on_degenerate = on_degenerate
         self.kernel = kernel
+        self.search = search
+        self.progress = progress
         self.dtype = dtype
         self.driver = driver
 
@@ -151,7 +159,8 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
             )
         driver = self.driver
         if driver is None:
-            driver = EMAhead(hold=self.on_degenerate == "keep") if self.max_iter > 0 else EM()
+            counted = self.max_iter > 0 and self.search == "all"  # a race has steps that scikit-learn does not know
+            driver = EMAhead(hold=self.on_degenerate == "keep") if counted else EM()
         ahead = isinstance(driver, EMAhead)
         options = {name: getattr(self, name) for name in _PASSED_ON} | {
             "n_components": self.n_components, "sample_weight": sample_weight, "tol": self.tol, "driver": driver,
