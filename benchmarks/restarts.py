@@ -10,6 +10,7 @@ from __future__ import annotations
 import statistics
 import time
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -125,6 +126,21 @@ def summary(measured: list[dict[str, Any]]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
+HEADER = ["problem", "rows", "race − all, nats/row", "held", "starts there", "all, s", "race, s", "× all", "× passes"]
+HEADER += ["× scikit-learn"]
+
+
+def report(measured: list[dict[str, Any]], starts: int, where: dict[str, Any], folder: Path) -> None:
+    markdown = "\n\n".join([
+        f"# Racing {starts} starts\n\nFull covariances, float32, tol {TOL:g}. *starts there*: how many of all starts "
+        f"came within {TOLERATED:g} nats per row of the best of them.",
+        table(HEADER, [_row(one) for one in measured]),
+        summary(measured),
+        provenance(where),
+    ])  # fmt: skip
+    write(folder, "restarts", {"record": where, "measured": measured}, markdown)
+
+
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--starts", type=int, default=128, help="default: %(default)s")
@@ -139,18 +155,6 @@ def main() -> None:
     starts, seeds = (16, 1) if arguments.quick else (arguments.starts, arguments.seeds)
     where = record(starts=starts, seeds=seeds, tol=TOL, max_iter=MAX_ITER)
     compilation, measured = Compilation(), []
-    header = [
-        "problem",
-        "rows",
-        "race − all, nats/row",
-        "held",
-        "starts there",
-        "all, s",
-        "race, s",
-        "× all",
-        "× passes",
-        "× scikit-learn",
-    ]
     for problem in list(problems())[: 3 if arguments.quick else None]:
         if arguments.only and not any(word in problem.name for word in arguments.only):
             continue
@@ -159,15 +163,8 @@ def main() -> None:
                 continue
             measured.append(measure(compilation, problem, seed, starts, arguments.peer if seed == 0 else 0))
             print("  ".join(_row(measured[-1])), flush=True)
-    markdown = "\n\n".join([
-        f"# Racing {starts} starts\n\nFull covariances, float32, tol {TOL:g}. *starts there*: how many of all starts "
-        f"came within {TOLERATED:g} nats per row of the best of them.",
-        table(header, [_row(one) for one in measured]),
-        summary(measured),
-        provenance(where),
-    ])  # fmt: skip
+            report(measured, starts, where, arguments.out)  # after each, as all of them take hours
     print(summary(measured))
-    write(arguments.out, "restarts", {"record": where, "measured": measured}, markdown)
 
 
 if __name__ == "__main__":

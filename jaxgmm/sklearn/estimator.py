@@ -33,8 +33,8 @@ from jaxgmm.status import Status
 from jaxgmm.stopping import CRITERIA
 
 #: parameters that `fit` takes under the same name
-_PASSED_ON = ("covariance_type", "reg_covar", "prior", "stopping", "max_seconds", "on_degenerate", "kernel", "dtype")
-_PASSED_ON += ("search", "progress")
+_PASSED_ON: tuple[str, ...] = ("covariance_type", "reg_covar", "prior", "stopping", "max_seconds", "on_degenerate")
+_PASSED_ON += ("kernel", "search", "progress", "dtype")
 
 
 class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
