@@ -21,7 +21,7 @@ def test_a_race_on_demand(rows, tmp_path):
     out = tmp_path / "m.safetensors"
     done = jax_gmm("fit", rows, "-k", 9, "--restarts", 9, "--search", "race", "-o", out, "--json")
     told = json.loads(done.stdout)
-    assert sum(told["statuses"].values()) == 9
+    assert sum(told["restarts"]["statuses"].values()) == 9
     assert jaxgmm.load(out).score(np.load(rows)) == pytest.approx(told["score"], abs=1e-4)
 
 
