@@ -7,6 +7,7 @@ starts are timed, and extrapolated.
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
 import warnings
@@ -112,10 +113,10 @@ def summary(measured: list[dict[str, Any]]) -> str:
         above = sum(one["difference"] > TOLERATED for one in those)
         worst = min((one["difference"] for one in those), default=0.0)
         if those:
+            share = f"{kept} of {len(those)} pairs ({kept / len(those):.0%}; wanted {PAIRS:.0%})"
             lines.append(
-                f"{which}: within {TOLERATED:g} nats per row of the best of all starts, or above it, in {kept} of "
-                f"{len(those)} pairs ({kept / len(those):.0%}; wanted {PAIRS:.0%}); above by more than that in {above}; "
-                f"at worst {worst:+.1e}."
+                f"{which}: within {TOLERATED:g} nats per row of the best of all starts, or above it, in {share}; above "
+                f"by more than that in {above}; at worst {worst:+.1e}."
             )
     upper = float("inf")
     for least, (brute, peer) in TARGETS.items():
@@ -157,11 +158,14 @@ def main() -> None:
     )
     options.add_argument("--only", nargs="*", help="problems whose names hold one of these words")
     options.add_argument("--most-rows", type=int, default=10**9, help="leave out larger problems")
+    options.add_argument("--add", action="store_true", help="to the results there are")
     arguments = options.parse_args()
     warnings.simplefilter("ignore")
     starts, seeds = (16, 1) if arguments.quick else (arguments.starts, arguments.seeds)
     where = record(starts=starts, seeds=seeds, tol=TOL, max_iter=MAX_ITER)
     compilation, measured = Compilation(), []
+    if arguments.add:
+        measured = json.loads((arguments.out / "restarts.json").read_text())["measured"]
     for problem in list(problems())[: 3 if arguments.quick else None]:
         if arguments.only and not any(word in problem.name for word in arguments.only):
             continue
