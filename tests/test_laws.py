@@ -48,7 +48,7 @@ def test_a_sound_restart_is_sound(case, data):
     assert among[result.best]
     assert value[result.best] == value[among].max()
     chex.assert_trees_all_equal(result.mixture, result.mixtures[result.best])
-    eps = np.finfo(case.dtype).eps
+    eps = float(np.finfo(case.dtype).eps)
     for i in np.flatnonzero(sound):
         assert np.isfinite(result.log_likelihood[i])
         assert np.isfinite(result.history[i, : result.n_iter[i] + 1]).all()

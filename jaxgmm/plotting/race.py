@@ -56,12 +56,13 @@ def plot_race(result: FitResult, *, ax: Any = None) -> Any:
     smallest = min((gap for _, gap in last.values() if gap > 0), default=1e-6)
     ax.set_yscale("symlog", linthresh=max(smallest, 1e-5))
     ax.invert_yaxis()
-    for spent, leg in marks:
-        if leg.kind != "escape":
-            ax.annotate(
-                f"{leg.kind}\n{len(leg.restart)} on {leg.rows}", (spent, 1.0), xycoords=("data", "axes fraction"),
-                ha="center", va="bottom", fontsize=7, color=INK,
-            )  # fmt: skip
+    named = [(spent, leg) for spent, leg in marks if leg.kind != "escape"]
+    for number, (spent, leg) in enumerate(named):
+        ax.annotate(
+            f"{leg.kind}\n{len(leg.restart)} on {leg.rows}", (spent, 1.0), xycoords=("data", "axes fraction"),
+            xytext=(0, 2 + 20 * (number % 2)), textcoords="offset points", ha="center", va="bottom", fontsize=7,
+            color=INK,
+        )  # fmt: skip
     ax.set_xlabel("passes over the data, all starts together")
     ax.set_ylabel("below the round's best, nats per row")
     tidy(ax)
