@@ -117,7 +117,8 @@ def _ridge_share(matrices: Any, ridge: Any) -> Any:
     # By eigenvalues, as rounding leaves some matrices just short of a Cholesky factor.
     scale = np.sqrt(np.maximum(np.einsum("kdd->kd", matrices), _TINY))
     values, vectors = np.linalg.eigh(matrices / (scale[:, :, None] * scale[:, None, :]))
-    values = np.maximum(values, np.finfo(np.float64).eps * values[:, -1:])
+    # A Bernoulli component may have no variance at all.
+    values = np.maximum(values, np.maximum(np.finfo(np.float64).eps * values[:, -1:], _TINY))
     whitened = np.swapaxes(vectors, -1, -2) * (ridge / scale)[:, None, :] / np.sqrt(values)[:, :, None]
     return np.minimum(np.linalg.norm(whitened, ord=2, axis=(-2, -1)) ** 2, 1.0)
 

@@ -12,6 +12,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+import jaxgmm
 from jaxgmm.checks import DataWarning, check_data, distinct_rows
 from jaxgmm.families import FAMILIES
 
@@ -163,3 +164,11 @@ def test_distinct_rows_of_a_million_take_no_time():
     assert time.perf_counter() - begun < 10  # half a second; scheduling on a busy machine aside
     x[-1] = 0
     assert distinct_rows(x, None, 16) == 5
+
+
+def test_rates_of_0_and_1_have_no_variance_to_report_on():
+    x = np.array([[1.0, 0.0]] * 9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", jaxgmm.DataWarning)
+        result = jaxgmm.fit(0, x, 1, covariance_type="bernoulli", reg_covar=0)
+    np.testing.assert_array_equal(result.components().ridge_share, [0.0])
