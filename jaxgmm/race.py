@@ -16,19 +16,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from jaxgmm.density import joint_log_prob
+from jaxgmm.density import ANSWERS, joint_log_prob
 from jaxgmm.escape import moves
+from jaxgmm.keys import probe_key, race_key
 from jaxgmm.mixture import Mixture
 from jaxgmm.outcome import Run
 from jaxgmm.problem import Problem, log_priors
 from jaxgmm.rows import ArrayRows
-from jaxgmm.soundness import spurious
+from jaxgmm.soundness import spurious_of
 from jaxgmm.standings import Standings
 from jaxgmm.status import SOUND, Status
 from jaxgmm.tournament import Plan, Round, heading_for, ranked
 
-# Keys of restarts are fold_in(key, 0, 1, …); this is far from them.
-_OWN_KEY = np.uint32(0xFFFFFFFD)
 #: from mixtures, the restarts' numbers, rows, the most steps, and whether to revive, to how they ended
 Go = Callable[[Mixture, Any, ArrayRows, int, bool], Run]
 # Who gains nothing by so many rounds of jumps rests.
@@ -36,8 +35,7 @@ _PATIENCE = 2
 # By labels of so many rows runners are told apart, and on them jumps are thought out.
 _PROBE = 2048
 
-_labels = jax.jit(jax.vmap(lambda mixture, x: jnp.argmax(joint_log_prob(mixture, x), axis=0), (0, None)))
-_spurious = jax.jit(jax.vmap(lambda *args: jnp.any(spurious(*args)), (0, None, None)))
+_labels = jax.jit(jax.vmap(lambda mixture, x: ANSWERS["labels"](joint_log_prob(mixture, x)), (0, None)))
 
 
 class Race:
@@ -60,11 +58,12 @@ class Race:
         self.rows, self.n_rows = problem.rows, int(problem.rows.n_rows)
         self.total_weight = float(problem.rows.total_weight)
         self.plan = Plan.of(self.n, self.n_rows, starts.n_parameters)
-        self.keys = partial(jax.random.fold_in, jax.random.fold_in(key, _OWN_KEY))
+        own = race_key(key)
+        self.keys = partial(jax.random.fold_in, own)
         self.standings = Standings(starts)
         self.rounds: list[Round] = []
         self.cut_short: Status | None = None
-        self.probe = self.rows.sample(self.keys(_OWN_KEY), min(_PROBE, self.n_rows))
+        self.probe = self.rows.sample(probe_key(own), min(_PROBE, self.n_rows))
 
     def run(self) -> Run:
         """Holds it."""
@@ -202,7 +201,8 @@ class Race:
         """Where runners stand and where they are heading, nats per row; −inf what is not sound."""
         prior = log_priors(ended.mixtures, self.problem.penalty.prior) / self.total_weight
         value = ended.log_likelihood / self.total_weight + prior
-        dubious = np.asarray(_spurious(ended.mixtures, self.problem.floor, rows.n_rows))
+        n_rows = jnp.broadcast_to(rows.n_rows, value.shape)
+        dubious = np.asarray(spurious_of(ended.mixtures, self.problem.floor, n_rows, False)).any(axis=1)
         sound = np.isin(ended.status, SOUND) & ~dubious & np.isfinite(value)
         return value, np.where(sound, heading_for(ended.history) + prior, -np.inf)
 

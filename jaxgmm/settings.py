@@ -90,7 +90,7 @@ class Settings:
             run, driver, kernel=self.kernel, on_block=self.on_block, log_volume=problem.frame.log_volume(),
             deadline=deadline, checkpoint=checkpoint,
         )  # fmt: skip
-        if not self._races(driver, starts, tags):
+        if not self._races(driver, problem, starts, tags):
             return drive(starts, rows, controls, tags=tags, surroundings=surroundings)
 
         def go(mixtures: Mixture, numbers: Any, rows: Any, steps: int, revive: bool) -> Run:
@@ -100,8 +100,10 @@ class Settings:
 
         return Race(go, key, problem, starts, self.tol, self.max_iter).run()
 
-    def _races(self, driver: Driver, starts: Mixture, tags: Tags | None) -> bool:
+    def _races(self, driver: Driver, problem: Problem, starts: Mixture, tags: Tags | None) -> bool:
         """Whether there is anything to be gained by a race, and nothing it would break."""
         many = len(starts.weights) >= FEWEST and tags is None
         long = self.tol > 0 and self.max_iter >= _FEWEST_STEPS
-        return self.search == "race" and many and long and not driver.stochastic
+        # A jump puts a component where another one was, whose label or parameters it does not have.
+        alike = problem.rows.known is None and problem.penalty.pinned is None
+        return self.search == "race" and many and long and alike and not driver.stochastic

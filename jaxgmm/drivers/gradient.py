@@ -119,17 +119,17 @@ class Gradient:
     def init(self, mixture: Mixture, e_step: EStep, penalty: Penalty) -> State:
         free = origin(mixture)
         none_yet = jnp.zeros((), mixture.weights.dtype)
-        state = _evaluated(mixture, free, self._transformation().init(free), none_yet, none_yet, e_step)
+        state = _evaluated(mixture, free, self._transformation().init(free), none_yet, none_yet, e_step, penalty)
         known = price(mixture, mixture.weights, penalty, state.memory.total_weight)(free)[1]
         return replace(state, log_prior=known)
 
     def renewed(self, state: State, e_step: EStep, penalty: Penalty) -> State:
         memory: _Memory = state.memory
-        return _evaluated(memory.anchor, memory.free, memory.optimizer, state.passes, state.log_prior, e_step)
+        return _evaluated(memory.anchor, memory.free, memory.optimizer, state.passes, state.log_prior, e_step, penalty)
 
     def step(self, state: State, e_step: EStep, penalty: Penalty) -> State:
         memory: _Memory = state.memory
-        likelihood = loss(memory.anchor, e_step)
+        likelihood = loss(memory.anchor, e_step, penalty.pinned)
         cost_of = price(memory.anchor, state.mixture.weights, penalty, memory.total_weight)
         priced = jax.value_and_grad(cost_of, has_aux=True)
         (cost, _), slope = priced(memory.free)
@@ -145,18 +145,22 @@ class Gradient:
         passes = state.passes if searched is None else state.passes + searched
         found = optax.tree.get(optimizer, "grad")
         if found is None or self.stochastic:
-            return _evaluated(memory.anchor, free, optimizer, passes, known, e_step)
+            return _evaluated(memory.anchor, free, optimizer, passes, known, e_step, penalty)
         # The line search has been where the step ends, and kept what it saw: no second pass.
         value = optax.tree.get(optimizer, "value") - cost
         log_p = -value * memory.total_weight
         kept = memory._replace(
             free=free, optimizer=optimizer, loss=value, gradient=jax.tree.map(jnp.subtract, found, slope)
         )
-        return State(about(memory.anchor, free), log_p, jnp.zeros_like(log_p), known, passes, kept)
+        there = about(memory.anchor, free, penalty.pinned)
+        return State(there, log_p, jnp.zeros_like(log_p), known, passes, kept)
 
 
-def _evaluated(anchor: Mixture, free: Free, optimizer: Any, passes: Array, known: Array, e_step: EStep) -> State:
+def _evaluated(
+    anchor: Mixture, free: Free, optimizer: Any, passes: Array, known: Array, e_step: EStep, penalty: Penalty
+) -> State:
     """The state at `free`, by a pass of its own; `known` is its log-prior."""
-    (value, (log_p, error, total_weight)), gradient = jax.value_and_grad(loss(anchor, e_step), has_aux=True)(free)
+    priced = jax.value_and_grad(loss(anchor, e_step, penalty.pinned), has_aux=True)
+    (value, (log_p, error, total_weight)), gradient = priced(free)
     kept = _Memory(anchor, free, optimizer, value, gradient, total_weight)
-    return State(about(anchor, free), log_p, error, known, passes + 1, kept)
+    return State(about(anchor, free, penalty.pinned), log_p, error, known, passes + 1, kept)

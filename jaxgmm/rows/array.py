@@ -10,9 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
+from jaxgmm.keys import generator
 from jaxgmm.rows.base import ChunkFunction, compensated_add
+from jaxgmm.rows.known import Known
 
 #: rows are padded to a multiple of this, so that every chunk starts on a cache line
 _ALIGNMENT = 16
@@ -21,13 +23,17 @@ _ALIGNMENT = 16
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class ArrayRows:
-    """Rows minor and padded with zero weights: x (d, m), weights (m,), m ≥ n; `whitener` as in `rows.base`."""
+    """Rows minor and padded with zero weights: x (d, m), weights (m,), m ≥ n; `whitener` as in `rows.base`.
+
+    `known` is what is known of the rows' components.
+    """
 
     x: Float[Array, "d m"]
     weights: Float[Array, " m"]
     total_weight: Float[Array, ""]
     n_rows: Int[Array, ""]
     whitener: Float[Array, "d d"] | None = None
+    known: Known | None = None
 
     @classmethod
     def from_array(cls, x: Float[Array, "n d"], sample_weight: Float[Array, " n"] | None = None) -> ArrayRows:
@@ -43,9 +49,12 @@ class ArrayRows:
     @classmethod
     def from_numpy(
         cls, x: Any, sample_weight: Any, transform: Callable[[Any], Any], dtype: np.dtype, whitener: Any = None,
-        block: int = 1 << 16,
+        block: int = 1 << 16, labels: Any = None, possible: Any = None,
     ) -> ArrayRows:  # fmt: skip
-        """Lays out `transform` of rows (b, d), which gives (d, b) in float64, block by block."""
+        """Lays out `transform` of rows (b, d), which gives (d, b) in float64, block by block.
+
+        `labels` (n,) and `possible` as in `rows.known`; None where nothing is known.
+        """
         n, d = x.shape
         m = n + -n % _ALIGNMENT
         laid = np.zeros((d, m), dtype)
@@ -57,7 +66,10 @@ class ArrayRows:
         laid[:, weights == 0] = 0  # 0 · ∞ is no nothing: a row without weight must not overflow in a product
         total = np.asarray(n if sample_weight is None else np.sum(sample_weight, dtype=np.float64), dtype)
         whitener = None if whitener is None else jnp.asarray(whitener, dtype)
-        return cls(jnp.asarray(laid), jnp.asarray(weights), jnp.asarray(total), jnp.asarray(n, jnp.int32), whitener)
+        known = None if labels is None else Known(jnp.asarray(np.resize(labels, m), jnp.int32), jnp.asarray(possible))
+        return cls(
+            jnp.asarray(laid), jnp.asarray(weights), jnp.asarray(total), jnp.asarray(n, jnp.int32), whitener, known
+        )
 
     @property
     def n_features(self) -> int:
@@ -70,7 +82,13 @@ class ArrayRows:
     def take(self, index: Int[Array, " b"]) -> ArrayRows:
         """The rows at `index`, in that order, as rows of their own."""
         weights = self.weights[index]
-        return ArrayRows(self.x[:, index], weights, jnp.sum(weights), jnp.asarray(index.shape[0]), self.whitener)
+        known = None if self.known is None else self.known.take(index)
+        n = jnp.asarray(index.shape[0])
+        return ArrayRows(self.x[:, index], weights, jnp.sum(weights), n, self.whitener, known)
+
+    def possible(self, index: Int[Array, " b"]) -> Bool[Array, "k b"] | None:
+        """See `rows.base`."""
+        return None if self.known is None else self.known.of(index)
 
     def sample(self, key: Key[Array, ""], n: int) -> ArrayRows:
         """`n` rows drawn by weight, each with as much of the total weight as the others; not under `jit`.
@@ -78,7 +96,7 @@ class ArrayRows:
         Systematic sampling in random order: a row is drawn as often as its share of `n` says, rounded up or down, so
         that rows of equal weight are drawn once at most.
         """
-        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+        rng = generator(jax.random.key_data(key))
         order = rng.permutation(int(self.n_rows))
         ladder = np.cumsum(np.asarray(self.weights, np.float64)[order])
         steps = (rng.uniform() + np.arange(n)) * (ladder[-1] / n)
