@@ -1,0 +1,53 @@
+"""How the pages are built; `scripts/docs` does it. Nothing is fetched from the network."""
+
+from pathlib import PurePath
+from typing import Any
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+
+import jaxgmm
+
+project = "jaxgmm"
+author = "the jaxgmm authors"
+project_copyright = author
+version = release = jaxgmm.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["pictures"]
+myst_heading_anchors = 3
+
+# Docstrings are in Google's style, with names in single backticks.
+default_role = "code"
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+napoleon_attr_annotations = False
+autodoc_member_order = "bysource"
+# Shapes and units stand in the text; annotations would say it again, at length.
+autodoc_typehints = "none"
+maximum_signature_line_length = 90
+highlight_language = "text"
+python_use_unqualified_type_names = True
+add_module_names = False
+
+html_theme = "furo"
+html_title = f"jaxgmm {release}"
+html_copy_source = False
+html_show_sphinx = False
+# Tables of results begin at whatever level their scripts gave them.
+suppress_warnings = ["myst.header"]
+
+
+def to_pages(app: Sphinx, tree: nodes.document) -> None:
+    """Links to files of measurements, which a reader of the repository follows, become links to their pages."""
+    for link in tree.findall(pending_xref):
+        target: Any = PurePath(link.get("reftarget", ""))
+        if target.parts[-2:] == ("benchmarks", "README"):
+            link["reftarget"] = "benchmarks"
+        elif target.parts[-3:-1] == ("benchmarks", "results"):
+            link["reftarget"], link["reftargetid"] = "results", target.name
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("doctree-read", to_pages)
