@@ -37,9 +37,11 @@ def blocks(page: Path) -> list[Block]:
 
 def run(page: Path, heard: Callable[[Block, str], None] = lambda block, printed: None) -> dict[str, Any]:
     """Runs `page` in a folder of its own and returns the names it leaves; `heard` is told what each block prints."""
-    names: dict[str, Any] = {"__name__": page.stem}
+    names: dict[str, Any] = {"__name__": "__main__"}
     # Blank lines first, so that errors name the page's own lines.
-    program = [(block, compile("\n" * block.line + block.code, str(page), "exec")) for block in blocks(page)]
+    program = [
+        (block, compile("\n" * block.line + block.code, str(page), "exec", dont_inherit=True)) for block in blocks(page)
+    ]
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         for file in DATA:
             shutil.copy(file, folder)

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jax
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pages
@@ -19,17 +20,20 @@ from jaxgmm.families import FAMILIES
 
 mpl.use("Agg")
 every_page = pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.stem)
+CACHE = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
 NUMBER = re.compile(r"[-+−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
 @pytest.fixture(autouse=True)
 def _as_it_was():
-    """A page may register a family, and leave figures open."""
-    families = dict(FAMILIES)
+    """A page may register a family, leave figures open, and keep compiled programs in its folder."""
+    families, options = dict(FAMILIES), {name: jax.config.values[name] for name in CACHE}
     yield
     FAMILIES.clear()
     FAMILIES.update(families)
     plt.close("all")
+    for name, value in options.items():
+        jax.config.update(name, value)
 
 
 def differences(printed: str, wanted: str) -> list[str]:

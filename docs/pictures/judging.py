@@ -26,12 +26,12 @@ def choose(page: Page) -> Figure:
     k, fitted = zip(*((cell.n_components, -cell.log_likelihood / len(page["x"])) for cell in cells), strict=True)
     right.plot(k, fitted, color=INK, linewidth=1.2, linestyle=(0, (1, 1)))
     right.annotate(
-        "full, the fitted rows:\nbetter with every one more", (k[3], fitted[3]), (-6, -6), textcoords="offset points",
+        "full, the fitted rows:\nalways better with more", (k[3], fitted[3]), (-6, -6), textcoords="offset points",
         ha="right", va="top", color=INK,
     )  # fmt: skip
     right.set_ylim(bottom=min(fitted) - 0.03)
     found.set_ylabel("−score, nats per row (lower is better)")
-    found.legend(frameon=False, loc="upper right")
+    found.get_legend().remove()  # that of the left one serves both
     return figure
 
 
@@ -64,8 +64,9 @@ def collapse(page: Page) -> Figure:
     path = [(float(f.mixture.covariances[1, 0]) ** 0.5, float(f.log_likelihood[0])) for f in falls]
     right.plot(*zip(*path, strict=True), "o-", color=ACCENT, linewidth=1, markersize=5, zorder=3)
     right.annotate(
-        "EM, step by step", path[-1], (6, -4), textcoords="offset points", color=ACCENT, fontweight="bold", va="top"
-    )
+        "EM, step by step; the next\nleaves no width at all", path[-1], (8, 2), textcoords="offset points", va="top",
+        color=ACCENT, fontweight="bold",
+    )  # fmt: skip
     right.set_xscale("log")
     right.invert_xaxis()
     right.minorticks_off()

@@ -33,7 +33,7 @@ def title(ax: Any, text: str) -> None:
 
 
 def only_points(ax: Any, rows: Any, shape: float) -> None:
-    """For made-up data: no ticks, as there are no units; x and y to one scale; a frame `shape` times as wide as high."""
+    """Made-up data: no ticks, as there are no units; x and y to one scale; a frame `shape` times as wide as high."""
     low, high = rows.min(axis=0), rows.max(axis=0)
     half = 0.54 * max(high[1] - low[1], (high[0] - low[0]) / shape)
     middle = (low + high) / 2
