@@ -21,7 +21,7 @@ def choose(page: Page) -> Figure:
     plot_selection(page["by_bic"], ax=left)
     title(left, "BIC: three components with one covariance")
     found = plot_selection(page["by_new_rows"], ax=right)
-    title(right, "Rows held out: from two to six all within the bars")
+    title(right, "Rows held out: the same, but two to five are close")
     cells = [cell for cell in page["by_new_rows"].table if cell.covariance_type == "full"]
     k, fitted = zip(*((cell.n_components, -cell.log_likelihood / len(page["x"])) for cell in cells), strict=True)
     right.plot(k, fitted, color=INK, linewidth=1.2, linestyle=(0, (1, 1)))
