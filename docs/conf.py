@@ -1,6 +1,7 @@
 """How the pages are built; `scripts/docs` does it. Nothing is fetched from the network."""
 
-from pathlib import PurePath
+import sys
+from pathlib import Path, PurePath
 from typing import Any
 
 from docutils import nodes
@@ -9,20 +10,21 @@ from sphinx.application import Sphinx
 
 import jaxgmm
 
+sys.path.insert(0, str(Path(__file__).parent))
+from docstrings import to_rst
+
 project = "jaxgmm"
 author = "the jaxgmm authors"
 project_copyright = author
 version = release = jaxgmm.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = ["pictures"]
 myst_heading_anchors = 3
 
-# Docstrings are in Google's style, with names in single backticks.
+# Names stand in single backticks, and strings as one types them.
 default_role = "code"
-napoleon_numpy_docstring = False
-napoleon_use_ivar = True
-napoleon_attr_annotations = False
+smartquotes = False
 autodoc_member_order = "bysource"
 # Shapes and units stand in the text; annotations would say it again, at length.
 autodoc_typehints = "none"
@@ -32,6 +34,8 @@ python_use_unqualified_type_names = True
 add_module_names = False
 
 html_theme = "furo"
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
 html_title = f"jaxgmm {release}"
 html_copy_source = False
 html_show_sphinx = False
@@ -51,3 +55,4 @@ def to_pages(app: Sphinx, tree: nodes.document) -> None:
 
 def setup(app: Sphinx) -> None:
     app.connect("doctree-read", to_pages)
+    app.connect("autodoc-process-docstring", to_rst)
