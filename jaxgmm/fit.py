@@ -66,7 +66,7 @@ def fit(
         key: a JAX key, or a seed. Restart i starts from fold_in(key, i), whatever `n_init`.
         x: rows, (n, d); anything array-like, memory maps included. float64 rows compute in float64, all others in
             float32.
-        n_components: K.
+        n_components: how many components, K.
         covariance_type: "full", "tied", "diag", "spherical"; or "bernoulli" for rows of zeros and ones.
         n_init: how many starts; 1 by default, or as many as `init` holds.
         init: "k-means++", "kmeans", "random_from_data", "random"; a `Mixture`, or a batch of them; labels (n,) or
