@@ -13,22 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import DATA
+from commands import CSV, jax_gmm, read
 from rich.console import Console
 from typer.testing import CliRunner
 
 import jaxgmm
 from jaxgmm import BlockInfo, cli, progress
 from jaxgmm.cli.app import app
-from jaxgmm.cli.data import read
-
-CSV = str(DATA / "faithful.csv")
-
-
-def jax_gmm(*args: object, code: int = 0):
-    result = CliRunner().invoke(app, [str(arg) for arg in args])
-    assert result.exit_code == code, result.output
-    return result
 
 
 @pytest.fixture(scope="module")

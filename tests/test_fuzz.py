@@ -15,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import read
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save as encode
 
 import jaxgmm
 from jaxgmm import Mixture, ModelFileError, validation
-from jaxgmm.cli.data import DataError, read
+from jaxgmm.cli.data import DataError
 
 _LONG = int(os.environ.get("JAXGMM_FUZZ_EXAMPLES", "0"))
 fuzzed = settings(

@@ -92,7 +92,7 @@ def fit(
         # Now, so that a missing matplotlib is heard of before the fit.
         from jaxgmm.cli.report import write_report
     start = _start(init)
-    rows = data.read(path, array)
+    rows = data.read(path, array=array).x
     if restarts is None and isinstance(start, str):
         restarts = 16
     with progress.bar() as on_block, interruptible() as interruption:
@@ -157,7 +157,7 @@ def predict(
     """
     output.check_writable(out, output.TABLE_SUFFIXES, inputs=[model, path])
     mixture = _load(model)
-    rows = data.read(path, array, mixture.n_features)
+    rows = data.read(path, array=array, n_features=mixture.n_features).x
     names = ["label"]
     if responsibilities:
         shares = mixture.responsibilities(rows)
@@ -178,7 +178,7 @@ def score(
 ) -> None:
     """Tells how well MODEL explains DATA: log-likelihood in nats (higher is better), BIC and AIC (lower is better)."""
     mixture = _load(model)
-    rows = data.read(path, array, mixture.n_features)
+    rows = data.read(path, array=array, n_features=mixture.n_features).x
     if each:
         densities = mixture.score_samples(rows)
         if as_json:

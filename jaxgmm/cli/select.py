@@ -49,7 +49,7 @@ def select_command(
     if report is not None:
         # Now, so that a missing matplotlib is heard of before the fits.
         from jaxgmm.cli.report import write_selection
-    rows = data.read(path, array)
+    rows = data.read(path, array=array).x
     with progress.bar("select") as on_block, interruptible() as interruption:
         result = jaxgmm.select(
             seed, rows, sizes, covariance_types=kinds, criterion=criterion, n_init=restarts, init=init, tol=tol,
