@@ -11,7 +11,7 @@ import pytest
 from commands import CSV
 
 import jaxgmm
-from jaxgmm.cli.select import component_range
+from jaxgmm.cli.commands.select import component_range
 
 jax_gmm = partial(commands.jax_gmm, "select")
 

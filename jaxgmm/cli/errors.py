@@ -21,10 +21,11 @@ _OPTIONS = {
     "n_components": "--components (-k)", "n_init": "--restarts", "covariance_type": "--covariance",
     "reg_covar": "--reg-covar", "max_iter": "--max-iter", "learning_rate": "--learning-rate",
     "max_seconds": "--max-seconds", "on_degenerate": "--on-degenerate", "covariance_types": "--types",
+    "sample_weight": "--weights",
 }  # fmt: skip
 _WORDS = {"init": "--init", "tol": "--tol", "kernel": "--kernel", "dtype": "--dtype", "driver": "--driver",
           "prior": "--prior", "stopping": "--stopping", "key": "--seed", "criterion": "--criterion",
-          "x": "the data"}  # fmt: skip
+          "labels": "--labels", "x": "the data"}  # fmt: skip
 _ANYWHERE = re.compile(rf"(?<![\w./-])({'|'.join(_OPTIONS)})(?![\w/-]|\.\w)(?:=(['\"]?)([\w-]+)\2)?")
 _BARE = re.compile(rf"(^|\b(?:raise|lower|loosen|smaller|larger|that) )({'|'.join(_WORDS)})(?![\w/=-]|\.\w)")
 _ASSIGNED = re.compile(rf"(?<![\w./-])({'|'.join(_WORDS)})=(['\"]?)([\w-]+)\2")

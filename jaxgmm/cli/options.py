@@ -30,9 +30,43 @@ Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, as `
 ArrayName = Annotated[
     str | None, typer.Option("--array", metavar="NAME", help="Which array of a .npz; needed if it holds several.")
 ]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="COLUMNS",
+        show_default="all",
+        help="Which columns of DATA are features, in which order: names from its header, numbers from 0, or ranges of "
+        "either with both ends included, as in height,3,5:7. Others may hold anything.",
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="WEIGHTS",
+        show_default="1",
+        help="How often each row counts. A column of DATA, by name or number, which then is no feature; or, if it ends "
+        "like a data file (w.npy, w.csv, w.parquet), a file of one column.",
+    ),
+]
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        metavar="LABELS",
+        show_default="none known",
+        help="The component each row belongs to, counted from 0, where it is known; -1 or nothing where it is not. "
+        "A column or a file, as for --weights.",
+    ),
+]
+WithRows = Annotated[bool, typer.Option("--with-rows", help="Put the features of every row before what is said of it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Out = Annotated[
-    Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write to a .csv, .npy or .npz file, not to stdout.")
+    Path | None,
+    typer.Option(
+        "--out", "-o", metavar="FILE", help="Write to a .csv, .parquet, .npy or .npz file.", show_default="stdout"
+    ),
 ]
 Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Same seed, same draws.")]
 

@@ -11,13 +11,15 @@ _IN_MEMORY = 1 << 28
 
 
 class Spool:
-    """Collects blocks (b, …) of one dtype into an array (n, …); the file is gone when the array is.
+    """Collects blocks (b, …) into an array (n, …); the file is gone when the array is.
 
     Args:
+        dtype: that of the array; by default that of the first block.
         in_memory: how many bytes may stay in memory.
     """
 
-    def __init__(self, in_memory: int = _IN_MEMORY) -> None:
+    def __init__(self, dtype: Any = None, in_memory: int = _IN_MEMORY) -> None:
+        self.dtype = dtype
         self.in_memory = in_memory
         self.held: list[Any] = []
         self.n = self.bytes = 0
@@ -30,8 +32,9 @@ class Spool:
         Raises:
             OSError: the folder for temporary files is full.
         """
-        block = np.ascontiguousarray(block)
-        self.like = block[:0] if self.like is None else self.like
+        block = np.ascontiguousarray(block, self.dtype)
+        if self.like is None:
+            self.like, self.dtype = block[:0], block.dtype
         self.n += len(block)
         self.bytes += block.nbytes
         self.held.append(block)
@@ -58,4 +61,4 @@ class Spool:
         """All rows, (n, …); memory-mapped and read-only if they went to a file."""
         if self.file is None:
             return np.concatenate(self.held) if self.held else np.empty(0)
-        return np.memmap(self.file, self.like.dtype, "r", shape=(self.n, *self.like.shape[1:]))
+        return np.memmap(self.file, self.dtype, "r", shape=(self.n, *self.like.shape[1:]))

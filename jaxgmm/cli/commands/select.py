@@ -29,6 +29,8 @@ def select_command(
     reg_covar: options.RegCovar = "auto",
     seed: options.Seed = 0,
     dtype: options.DType = None,
+    columns: options.Columns = None,
+    weights: options.Weights = None,
     array: options.ArrayName = None,
     report: options.SelectReport = None,
     as_json: options.AsJson = False,
@@ -44,22 +46,23 @@ def select_command(
     ridge = options.ridge(reg_covar)
     if dtype is not None:
         validation.choice("--dtype", dtype, options.DTYPES)
-    output.check_writable(out, output.MODEL_SUFFIXES, inputs=[path])
-    output.check_writable(report, output.PICTURE_SUFFIXES, inputs=[path])
+    inputs = data.inputs(path, weights)
+    output.check_writable(out, output.MODEL_SUFFIXES, inputs=inputs)
+    output.check_writable(report, output.PICTURE_SUFFIXES, inputs=inputs)
     if report is not None:
         # Now, so that a missing matplotlib is heard of before the fits.
         from jaxgmm.cli.report import write_selection
-    rows = data.read(path, array=array).x
+    rows = data.read(path, array=array, columns=columns, weights=weights)
     with progress.bar("select") as on_block, interruptible() as interruption:
         result = jaxgmm.select(
-            seed, rows, sizes, covariance_types=kinds, criterion=criterion, n_init=restarts, init=init, tol=tol,
+            seed, rows.x, sizes, covariance_types=kinds, criterion=criterion, n_init=restarts, init=init, tol=tol,
             max_iter=max_iter, max_seconds=max_seconds, reg_covar=ridge, dtype=dtype,
-            on_block=interruption.watching(on_block),
+            on_block=interruption.watching(on_block), sample_weight=rows.weights,
         )  # fmt: skip
     if out is not None:
         jaxgmm.save(out, result.best.mixture)
     if report is not None:
-        write_selection(report, result, rows, title=path.name)
+        write_selection(report, result, rows.x, title=path.name)
     if as_json:
         output.emit_json({"model": out, "report": report, "seed": seed, **of_selection(result, len(rows))})
     else:
