@@ -44,22 +44,22 @@ def numpys_file(folder, suffix):
 
 
 @pytest.mark.parametrize(
-    ("columns", "wanted"),
+    ("columns", "wanted", "names"),
     [
-        ("height,weight", X), ("weight,height", X[:, ::-1]), ("2", X[:, 1:]), ("1:2", X), ("height:2", X),
-        (" 'height' ".replace("'", '"'), X[:, :1]), ("3,height", np.column_stack([[1, 0, 2.5], X[:, 0]])),
+        ("height,weight", X, ["height", "weight"]),
+        ("weight,height", X[:, ::-1], ["weight", "height"]),
+        ("2", X[:, 1:], ["weight"]),
+        ("1:2", X, ["height", "weight"]),
+        ("height:2", X, ["height", "weight"]),
+        (' "height" ', X[:, :1], ["height"]),
+        ("3,height", np.column_stack([[1, 0, 2.5], X[:, 0]]), ["w", "height"]),
     ],
-)  # fmt: skip
-def test_columns_by_name_number_and_range(table, columns, wanted):
+)
+def test_columns_by_name_number_and_range(table, columns, wanted, names):
     found = Source(table, columns=columns)
     np.testing.assert_array_equal(found.read().x, wanted)
     assert found.n_features == wanted.shape[1]
-    assert (
-        found.feature_names == [NAMES[{"height": 1, "weight": 2}.get(part, 0)] for part in columns.split(",")]
-        or ":" in columns
-        or "3" in columns
-        or found.feature_names[0] in NAMES
-    )
+    assert found.feature_names == names
 
 
 def test_weights_and_labels_are_no_features(table):
@@ -123,7 +123,7 @@ def test_columns_without_names_go_by_number(tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "x.csv", columns="1:2").x, [[1, 2], [3, 4]])
     for path in (tmp_path / "x.csv", numpys_file(tmp_path, "npy")):
         with pytest.raises(
-            DataError, match="has no column 'height'; it has .* columns, 0 to .*, and no names for them"
+            DataError, match=r"has no column 'height'; it has .* columns, 0 to .*, and no names for them"
         ):
             read(path, columns="height")
 

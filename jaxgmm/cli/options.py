@@ -65,7 +65,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object inst
 Out = Annotated[
     Path | None,
     typer.Option(
-        "--out", "-o", metavar="FILE", help="Write to a .csv, .parquet, .npy or .npz file.", show_default="stdout"
+        "--out",
+        "-o",
+        metavar="FILE",
+        show_default="CSV on stdout",
+        help="Write to a .csv, .parquet, .npy or .npz file.",
     ),
 ]
 Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Same seed, same draws.")]
