@@ -107,6 +107,8 @@ class _Csv(_Writer):
 
     def write(self, arrays: Sequence[Any]) -> None:
         self.close()
+        if not len(arrays[0]):
+            return
         columns = [array[:, None] if array.ndim == 1 else array for array in arrays]
         formats = [_format(part.dtype) for part in columns for _ in range(part.shape[1])]
         content = io.StringIO()
