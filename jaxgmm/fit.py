@@ -68,7 +68,8 @@ def fit(
         n_components: how many components, K.
         covariance_type: "full", "tied", "diag", "spherical"; or "bernoulli" for rows of zeros and ones.
         n_init: how many starts; 1 by default, or as many as `init` holds.
-        init: "k-means++", "kmeans", "random_from_data", "random"; a `Mixture`, or a batch of them; labels (n,) or
+        init: "k-means++", "kmeans" (ten rounds of it; both on a sample of the rows, if there are more than 8192, and
+            than 256 for each component), "random_from_data", "random"; a `Mixture`, or a batch of them; labels (n,) or
             (r, n); responsibilities (n, k) or (r, n, k). Or a pair (such starts, a name): the name's method makes as
             many others as `n_init` says.
         sample_weight: (n,), how often each row counts; 1 by default. A row with weight 0 is as if left out.

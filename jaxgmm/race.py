@@ -214,7 +214,8 @@ class Race:
         place = np.arange(max(self.n, self.plan.width)) % n  # always as many, so that nothing is compiled anew
         among = jax.tree.map(lambda leaf: leaf[place], ended.mixtures)
         n_rows = np.full(len(place), rows.n_rows)
-        dubious = np.asarray(spurious_of(among, self.problem.floor, n_rows, False)).any(axis=1)[:n]
+        each = np.asarray(spurious_of(among, self.problem.floor, n_rows, False))
+        dubious = np.any(each[:n], axis=1)
         sound = np.isin(ended.status, SOUND) & ~dubious & np.isfinite(value)
         return value, np.where(sound, heading_for(ended.history) + prior, -np.inf)
 
