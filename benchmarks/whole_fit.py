@@ -1,7 +1,8 @@
 """Where a whole fit's time goes, part by part; and what starts cost beside steps of EM.
 
-The first table is the demonstration's own fit, 128 starts on a photograph's colours, from checks to the result. Parts are timed inside one call, waiting for the device after each; what compiling took is taken out of every part and
-shown as one of its own. The second table holds the starts of as many restarts on a million rows against ten steps.
+The first table is the demonstration's own fit, 128 starts on a photograph's colours, from checks to the result. Parts
+are timed inside one call, waiting for the device after each; what compiling took is taken out of every part and shown
+as one of its own. The second table holds the starts of as many restarts on a million rows against ten steps.
 """
 
 from __future__ import annotations
