@@ -20,7 +20,8 @@ class Fixed:
     """Parameters that a fit leaves as they are: NaN marks those that it is to find.
 
     A covariance is fitted about a mean that is held; free weights share what held ones leave, in the proportions of
-    their rows. The likelihood rises with every step as ever, by EM or by gradients.
+    their rows. The likelihood rises with every step as ever, by EM or by gradients. `Mixture.n_parameters`, and with
+    it BIC and AIC, counts held parameters as others.
 
     Args:
         weights: (k,), each in (0, 1], NaN where free.

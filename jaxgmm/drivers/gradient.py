@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -55,7 +56,7 @@ class Gradient:
         >>> jaxgmm.fit(0, x, 3, driver=jaxgmm.Gradient("lbfgs"))
 
     Raises:
-        ValueError, TypeError: not an optimizer, or settings without a factory.
+        ValueError, TypeError: not an optimizer, settings without a factory, or settings that it does not have.
     """
 
     def __init__(self, optimizer: Any = "adam", *, batch_size: int | None = None, **settings: Any) -> None:
@@ -71,6 +72,8 @@ class Gradient:
             raise TypeError(
                 f"optimizer must be a name, an optax factory or an optax.GradientTransformation, got {optimizer!r}"
             )
+        if not isinstance(optimizer, optax.GradientTransformation):
+            _check_settings(optimizer, settings)
         if batch_size is not None:
             batch_size = validation.integer("batch_size", batch_size, 1)
         # Whole numbers are sizes and switches to a factory; only what varies continuously is traced.
@@ -154,6 +157,31 @@ class Gradient:
         )
         there = about(memory.anchor, free, penalty.pinned)
         return State(there, log_p, jnp.zeros_like(log_p), known, passes, kept)
+
+
+def _check_settings(factory: Callable[..., Any], settings: dict[str, Any]) -> None:
+    """Refuses names that an optax factory does not take, and the lack of those it cannot do without.
+
+    Raises:
+        TypeError: naming the setting and, if need be, the nearest one there is.
+    """
+    name = getattr(factory, "__name__", repr(factory))
+    try:
+        parameters = inspect.signature(factory).parameters
+    except (TypeError, ValueError):  # a callable that does not tell
+        return
+    if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        for wrong in settings.keys() - parameters.keys():
+            raise TypeError(
+                f"optimizer {name} has no setting {wrong!r}{validation.nearest(wrong, parameters)}; "
+                f"it has {', '.join(parameters)}"
+            )
+    for wanted, parameter in parameters.items():
+        optional = parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        if parameter.default is inspect.Parameter.empty and not optional and wanted not in settings:
+            raise TypeError(
+                f"optimizer {name} needs the setting {wanted!r}, as in Gradient(optax.{name}, {wanted}=...)"
+            )
 
 
 def _evaluated(
