@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -218,18 +219,21 @@ class Mixture:
             key: a JAX key or a seed.
             n: how many rows.
         """
+        rows, labels = zip(*self.sample_blocks(key, n), strict=True)
+        return np.concatenate(rows), np.concatenate(labels)
+
+    def sample_blocks(self, key: Key[Array, ""] | int, n: int) -> Iterator[tuple[Any, Any]]:
+        """The same rows and components, a block at a time."""
         if self.batch_shape:
             raise ValueError(f"sample needs a single mixture, got leading axes {self.batch_shape}; index it first")
         n = validation.integer("n", n, 1)
         key = validation.random_key(key)
         # A factor a row is the widest thing that is held.
         block = min(n, max(1, (1 << 22) // self.n_features**2))
-        with precision.scope(self.dtype):
-            drawn = [_sample(self, jax.random.fold_in(key, i), block) for i in range(-(-n // block))]
-            rows, labels = (
-                np.concatenate([np.asarray(part) for part in parts])[:n] for parts in zip(*drawn, strict=True)
-            )
-        return rows, labels
+        for i, start in enumerate(range(0, n, block)):
+            with precision.scope(self.dtype):
+                rows, labels = map(np.asarray, _sample(self, jax.random.fold_in(key, i), block))
+            yield rows[: n - start], labels[: n - start]
 
 
 def at_rest(mixture: Mixture) -> Mixture:

@@ -6,7 +6,9 @@ import contextlib
 import dataclasses
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -92,14 +94,22 @@ def _check_length(path: Path) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """`content` beside `path` first, then renamed over it: a crash leaves the old file or the new one."""
+    """`content` as the file at `path`; see `whole_file`."""
+    with whole_file(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file beside `path` to write to, renamed over it at the end: a crash leaves the old file or the new one."""
     if path.exists() and not path.is_file():  # a device or a pipe is written to, never replaced
-        path.write_bytes(content)
+        with open(path, "wb") as file:
+            yield file
         return
     handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
+        with os.fdopen(handle, "w+b") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         # mkstemp is private by design; a model is as readable as any other file its owner writes

@@ -29,12 +29,13 @@ def choice(name: str, value: Any, options: Iterable[str]) -> str:
     if isinstance(value, str) and value in options:
         return value
     raise ValueError(
-        f"{name} must be one of {', '.join(map(repr, options))}; got {_shown(value)}{_nearest(value, options)}"
+        f"{name} must be one of {', '.join(map(repr, options))}; got {_shown(value)}{nearest(value, options)}"
     )
 
 
-def _nearest(value: Any, options: list[str]) -> str:
-    near = difflib.get_close_matches(str(value).lower(), options, n=1, cutoff=0.4)
+def nearest(value: Any, options: Iterable[str]) -> str:
+    """The end of a complaint: asks whether the nearest of `options` was meant; nothing where none is near."""
+    near = difflib.get_close_matches(str(value).lower(), list(options), n=1, cutoff=0.4)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
@@ -88,7 +89,7 @@ def real_or_word(name: str, value: Any, words: Iterable[str], minimum: float = 0
     if value in words:
         return value
     wanted = " or ".join(map(repr, words))
-    raise ValueError(f"{name} must be a number or {wanted}, got {value!r}{_nearest(value, words)}")
+    raise ValueError(f"{name} must be a number or {wanted}, got {value!r}{nearest(value, words)}")
 
 
 def _shown(value: Any) -> str:

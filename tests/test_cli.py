@@ -13,22 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import DATA
+from commands import CSV, jax_gmm, read
 from rich.console import Console
 from typer.testing import CliRunner
 
 import jaxgmm
 from jaxgmm import BlockInfo, cli, progress
 from jaxgmm.cli.app import app
-from jaxgmm.cli.data import read
-
-CSV = str(DATA / "faithful.csv")
-
-
-def jax_gmm(*args: object, code: int = 0):
-    result = CliRunner().invoke(app, [str(arg) for arg in args])
-    assert result.exit_code == code, result.output
-    return result
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +136,7 @@ def test_interrupted_before_the_fit_is_130_and_nothing_written(tmp_path):
     code = (
         "import signal, time\nfrom jaxgmm.cli import app, data, main\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # in the background it is ignored at first
-        "data.read = lambda *_: print('reading', flush=True) or time.sleep(60)\nmain()"
+        "data.read = lambda *_, **__: print('reading', flush=True) or time.sleep(60)\nmain()"
     )
     command = [sys.executable, "-c", code, "fit", "x.npy", "-k", "8", "-o", "m.safetensors"]
     pipe = subprocess.PIPE

@@ -11,8 +11,9 @@ import zipfile
 
 import numpy as np
 import pytest
+from commands import read
 
-from jaxgmm.cli.data import DataError, read
+from jaxgmm.cli.data import DataError
 
 
 @pytest.mark.parametrize(

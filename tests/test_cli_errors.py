@@ -14,20 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import DATA
-from typer.testing import CliRunner
+from commands import CSV, jax_gmm
 
 import jaxgmm
-from jaxgmm.cli.app import app
 from jaxgmm.cli.errors import _MEMORY, _OPTIONS, _WORDS, in_options
-
-CSV = str(DATA / "faithful.csv")
-
-
-def jax_gmm(*args: object, code: int = 0):
-    result = CliRunner().invoke(app, [str(arg) for arg in args])
-    assert result.exit_code == code, result.output
-    return result
 
 
 def _bad_files(folder: Path) -> None:

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from test_cli import jax_gmm
+from commands import jax_gmm
 
 import jaxgmm
 

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
+import commands
 import numpy as np
 import pytest
-from conftest import DATA
-from typer.testing import CliRunner
+from commands import CSV
 
 import jaxgmm
-from jaxgmm.cli.app import app
-from jaxgmm.cli.select import component_range
+from jaxgmm.cli.commands.select import component_range
 
-CSV = str(DATA / "faithful.csv")
-
-
-def jax_gmm(*args: object, code: int = 0):
-    result = CliRunner().invoke(app, ["select", *(str(arg) for arg in args)])
-    assert result.exit_code == code, result.output
-    return result
+jax_gmm = partial(commands.jax_gmm, "select")
 
 
 def test_table_model_and_picture(tmp_path, faithful):

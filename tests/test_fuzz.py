@@ -11,17 +11,21 @@ import os
 import struct
 import warnings
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
+from commands import read
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 from safetensors.numpy import save as encode
 
 import jaxgmm
 from jaxgmm import Mixture, ModelFileError, validation
-from jaxgmm.cli.data import DataError, read
+from jaxgmm.cli.data import DataError
 
 _LONG = int(os.environ.get("JAXGMM_FUZZ_EXAMPLES", "0"))
 fuzzed = settings(
@@ -126,6 +130,20 @@ NPZ = [
     _saved(np.savez_compressed, a=np.arange(60.0).reshape(30, 2)),
     _saved(np.savez, a=np.eye(2), b=np.eye(3)),
 ]
+
+
+def _parquet(columns, **options) -> bytes:
+    content = io.BytesIO()
+    parquet.write_table(pyarrow.table(columns), content, **options)
+    return content.getvalue()
+
+
+PARQUET = [
+    _parquet({"a": np.arange(50.0), "b": np.arange(50, dtype=np.int32)}, row_group_size=20),
+    _parquet({"a": [1.5, 2.5] * 20, "b": [True, False] * 20}, compression="zstd", write_page_checksum=True),
+    _parquet({"a": np.float32([1, 2, 3])}, use_dictionary=False, compression="none", store_schema=False),
+    _parquet({"a": pyarrow.array([1, 2, None]), "b": ["x", "y", "z"]}, compression="gzip"),
+]
 CSV = [
     b"1,2\n3,4\n",
     b"a,b\r\n1,2\r\n3,4e-3\r\n",
@@ -167,11 +185,11 @@ def load(path: Path, content: bytes) -> None:
         assert complaint.startswith(str(path))
 
 
-def read_rows(path: Path, content: bytes) -> None:
+def read_rows(path: Path, content: bytes, **options: str) -> None:
     path.write_bytes(content)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # a warning would be a line that nobody asked for
-        found, complaint = attempt(read, path, DataError)
+        found, complaint = attempt(partial(read, **options), path, DataError)
     if complaint is not None:
         assert complaint.startswith(f"{path}:")
         return
@@ -217,6 +235,21 @@ def wrapped(draw) -> bytes:
 @given(content=wrapped())
 def test_npz_of_spoiled_members(folder, content):
     read_rows(folder / "x.npz", content)
+
+
+@fuzzed
+@given(content=st.one_of(st.binary(max_size=200), mutated(PARQUET)))
+def test_parquet(folder, content):
+    read_rows(folder / "x.parquet", content)
+
+
+@fuzzed
+@given(
+    content=st.one_of(st.binary(max_size=100), mutated(CSV), tables()),
+    columns=st.sampled_from(["a", "0", "1:2", "0:1"]),
+)
+def test_some_columns_of_csv(folder, content, columns):
+    read_rows(folder / "x.csv", content, columns=columns, labels="3")
 
 
 @fuzzed

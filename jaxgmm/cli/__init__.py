@@ -16,6 +16,7 @@ _EXTRA = {
     "typer": ("the command line needs typer and rich", "cli"),
     "rich": ("the command line needs typer and rich", "cli"),
     "matplotlib": ("pictures need matplotlib", "plot"),
+    "pyarrow": ("Parquet files need pyarrow", "parquet"),
     "PIL": ("the demo's picture needs pillow", "plot"),
 }
 

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 import jaxgmm
 from jaxgmm.cli import BAD_INPUT, FIT_FAILED, INTERRUPTED, UNEXPECTED, missing_extra
 from jaxgmm.cli.data import DataError
+from jaxgmm.cli.manual import page
 
 # The library's names for what the command line calls otherwise. Those that may be other words too count only where
 # a complaint begins, after a verb of advice, or before an equals sign.
@@ -21,10 +22,11 @@ _OPTIONS = {
     "n_components": "--components (-k)", "n_init": "--restarts", "covariance_type": "--covariance",
     "reg_covar": "--reg-covar", "max_iter": "--max-iter", "learning_rate": "--learning-rate",
     "max_seconds": "--max-seconds", "on_degenerate": "--on-degenerate", "covariance_types": "--types",
+    "sample_weight": "--weights",
 }  # fmt: skip
 _WORDS = {"init": "--init", "tol": "--tol", "kernel": "--kernel", "dtype": "--dtype", "driver": "--driver",
           "prior": "--prior", "stopping": "--stopping", "key": "--seed", "criterion": "--criterion",
-          "x": "the data"}  # fmt: skip
+          "labels": "--labels", "x": "the data"}  # fmt: skip
 _ANYWHERE = re.compile(rf"(?<![\w./-])({'|'.join(_OPTIONS)})(?![\w/-]|\.\w)(?:=(['\"]?)([\w-]+)\2)?")
 _BARE = re.compile(rf"(^|\b(?:raise|lower|loosen|smaller|larger|that) )({'|'.join(_WORDS)})(?![\w/=-]|\.\w)")
 _ASSIGNED = re.compile(rf"(?<![\w./-])({'|'.join(_WORDS)})=(['\"]?)([\w-]+)\2")
@@ -102,6 +104,9 @@ class Commands(TyperGroup):
             complain(error.format_message())
             code = BAD_INPUT
         sys.exit(code if isinstance(code, int) else 0)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        formatter.write(page(self, ctx))
 
     def invoke(self, ctx: Any) -> Any:
         with warnings.catch_warnings():

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from jaxgmm.persistence import write_whole
-
-TABLE_SUFFIXES = (".csv", ".npy", ".npz")
 PICTURE_SUFFIXES = (".png", ".pdf", ".svg")
 MODEL_SUFFIXES = (".safetensors",)
 
@@ -33,6 +28,8 @@ def check_writable(path: Path | None, suffixes: Sequence[str] = (), inputs: Sequ
     """
     if path is None:
         return
+    if path.suffix.lower() == ".parquet":
+        import pyarrow.parquet  # noqa: F401  # so that it is missed before the work, not after
     if suffixes and path.suffix.lower() not in suffixes:
         raise ValueError(f"{path}: the name must end in {' or '.join(suffixes)}")
     # A file is replaced by renaming a new one over it: that must never hit a device or a folder.
@@ -45,44 +42,6 @@ def check_writable(path: Path | None, suffixes: Sequence[str] = (), inputs: Sequ
             pass
     except OSError as error:
         raise ValueError(f"{path}: cannot be written: {error.strerror}") from None
-
-
-def emit_table(path: Path | None, names: Sequence[str], columns: dict[str, Any]) -> None:
-    """Writes arrays of n rows to `path`, or as CSV to stdout.
-
-    Args:
-        path: `.csv`, `.npy` (the last array alone), `.npz` (each array under its name); None for stdout.
-        names: the CSV's header, over the arrays' columns side by side.
-        columns: arrays (n,) or (n, c).
-    """
-    content = io.BytesIO()
-    if path is not None and path.suffix.lower() == ".npy":
-        np.save(content, list(columns.values())[-1], allow_pickle=False)
-    elif path is not None and path.suffix.lower() == ".npz":
-        np.savez(content, **columns)
-    else:
-        _write_csv(content, names, list(columns.values()))
-    if path is None:
-        sys.stdout.write(content.getvalue().decode())
-    else:
-        write_whole(path, content.getvalue())
-
-
-def _write_csv(content: io.BytesIO, names: Sequence[str], arrays: list[Any]) -> None:
-    parts = [array[:, None] if array.ndim == 1 else array for array in arrays]
-    formats = [_format(part.dtype) for part in parts for _ in range(part.shape[1])]
-    content.write(f"{','.join(names)}\n".encode())
-    block = 1 << 16  # side by side everything is float64: only ever a block of it
-    for start in range(0, len(parts[0]), block):
-        rows = np.hstack([part[start : start + block] for part in parts])
-        np.savetxt(content, rows, fmt=formats, delimiter=",")
-
-
-def _format(dtype: np.dtype) -> str:
-    """Enough digits to read back the same number."""
-    if dtype.kind in "iu":
-        return "%d"
-    return "%.9g" if dtype == np.float32 else "%.17g"
 
 
 def emit_json(value: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ def of_fit(result: FitResult, n_rows: int) -> dict[str, Any]:
         "dtype": str(mixture.dtype),
         "score": result.score,
         "log_likelihood": result.log_likelihood[best],
-        **mixture.criteria(float(result.log_likelihood[best]), n_rows),
+        **mixture.criteria(float(result.log_likelihood[best]), result.total_weight),
         "status": Status(int(result.status[best])).name,
         "n_iter": result.n_iter[best],
         "kernel": str(result.kernel[best]),

@@ -88,8 +88,8 @@ class Family(ABC):
         """Covariances as matrices, (*r, k, d, d), float64, of components at rest."""
 
     @staticmethod
-    def check_rows(name: str, x: Any) -> None:
-        """Complains of rows, the argument `name`, that no component could have made.
+    def check_rows(name: str, x: Any, first_row: int = 0) -> None:
+        """Complains of rows, the argument `name`, the first of them `first_row`, that no component could have made.
 
         Raises:
             ValueError: naming the first.

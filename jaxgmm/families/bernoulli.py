@@ -51,13 +51,13 @@ class Bernoulli(Family):
         return (rates * (1 - rates))[..., None] * np.eye(self.n_features)
 
     @staticmethod
-    def check_rows(name: str, x: Any) -> None:
+    def check_rows(name: str, x: Any, first_row: int = 0) -> None:
         wrong = ~np.isin(x, (0, 1))
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
             raise ValueError(
-                f"{name} must hold only 0 and 1 for covariance_type='bernoulli', got {x[row, column]} at row {row}, "
-                f"column {column}"
+                f"{name} must hold only 0 and 1 for covariance_type='bernoulli', got {x[row, column]} "
+                f"at row {first_row + row}, column {column}"
             )
 
     def _log_odds(self) -> tuple[Float[Array, "k d"], Float[Array, "k d"]]:

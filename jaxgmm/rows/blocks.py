@@ -25,10 +25,13 @@ def blocks(x: Any, elements_per_row: int) -> Iterator[tuple[int, int, Any]]:
         size *= 2
     for start in range(0, n, size):
         block = np.asarray(x[start : start + size])
-        missing = size - len(block)
-        if missing:
-            block = np.concatenate([block, np.repeat(block[-1:], missing, axis=0)])
-        yield start, min(start + size, n), block
+        yield start, min(start + size, n), padded(block, size)
+
+
+def padded(block: Any, size: int) -> Any:
+    """`block`, (b, d), with its last row repeated up to (size, d)."""
+    missing = size - len(block)
+    return np.concatenate([block, np.repeat(block[-1:], missing, axis=0)]) if missing > 0 else block
 
 
 @partial(jax.jit, static_argnames=("function", "batch_axes"))

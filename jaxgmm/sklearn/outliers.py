@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxgmm import validation
+from jaxgmm.outliers import QUANTILES, density_threshold
 from jaxgmm.sklearn.estimator import GaussianMixture
 
 
@@ -35,7 +36,7 @@ class GaussianMixtureOutlierDetector(OutlierMixin, BaseEstimator):
     _parameter_constraints: ClassVar[dict] = {
         "mixture": [HasMethods(["fit", "score_samples", "sample"]), None],
         "contamination": [Interval(Real, 0, 0.5, closed="right")],
-        "quantile": [StrOptions({"rows", "mixture"})],
+        "quantile": [StrOptions(set(QUANTILES))],
         "threshold": [Real, None],
         "n_samples": [Interval(Integral, 1, None, closed="left")],
     }
@@ -59,10 +60,10 @@ class GaussianMixtureOutlierDetector(OutlierMixin, BaseEstimator):
             self.offset_ = float(self.threshold)
         elif self.quantile == "mixture":
             drawn = self.mixture_.sample(self.n_samples)[0].astype(x.dtype)
-            self.offset_ = _quantile(self.mixture_.score_samples(drawn), self.contamination, None)
+            self.offset_ = density_threshold(self.mixture_.score_samples(drawn), self.contamination, None)
         else:
             weights = validation.weights("sample_weight", sample_weight, len(x))
-            self.offset_ = _quantile(self.mixture_.score_samples(x), self.contamination, weights)
+            self.offset_ = density_threshold(self.mixture_.score_samples(x), self.contamination, weights)
         return self
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
@@ -81,15 +82,3 @@ class GaussianMixtureOutlierDetector(OutlierMixin, BaseEstimator):
     def predict(self, X: Any) -> Any:
         """−1 for outliers, 1 for the others, (n,)."""
         return np.where(self.decision_function(X) < 0, -1, 1)
-
-
-def _quantile(scores: Any, share: float, weights: Any) -> float:
-    """The largest of `scores` with no more than `share` of the weight strictly below it.
-
-    A row of weight 2 counts as two, as in the fit; a quantile between scores would not allow that.
-    """
-    order = np.argsort(scores, kind="stable")
-    mass = np.ones(len(scores)) if weights is None else np.asarray(weights, np.float64)[order]
-    below = np.cumsum(mass) - mass
-    allowed = share * mass.sum() * (1 + 1e-12)
-    return float(scores[order[np.flatnonzero(below <= allowed)[-1]]])

@@ -1,0 +1,157 @@
+"""What a file of rows is: columns, and blocks of some of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+
+class DataError(ValueError):
+    """A file that does not hold rows; the message begins with its path."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows that follow each other: `x` (b, d), and where asked for `weights` (b,) and `labels` (b,), −1 unknown."""
+
+    x: Any
+    weights: Any = None
+    labels: Any = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def cut(self, start: int, stop: int | None = None) -> Block:
+        """Some of the rows."""
+        return Block(*(None if part is None else part[start:stop] for part in self._parts()))
+
+    @classmethod
+    def joined(cls, blocks: Sequence[Block]) -> Block:
+        """One block after the other."""
+        if len(blocks) == 1:
+            return blocks[0]
+        parts = zip(*(block._parts() for block in blocks), strict=True)
+        return cls(*(None if some[0] is None else np.concatenate(some) for some in parts))
+
+    def _parts(self) -> list[Any]:
+        return [getattr(self, field.name) for field in fields(self)]
+
+
+@dataclass(frozen=True)
+class Role:
+    """What the numbers of a column are for.
+
+    Attributes:
+        must: what they must be, for a complaint that goes on with ", got".
+        wants: the same after "is not".
+        sound: which of an array's numbers are.
+    """
+
+    must: str
+    wants: str
+    sound: Callable[[Any], Any]
+
+
+FEATURE = Role("must be finite", "finite", np.isfinite)
+WEIGHT = Role(
+    "weights must be finite and at least 0",
+    "a weight, which is finite and at least 0",
+    lambda w: np.isfinite(w) & (w >= 0),
+)
+#: unknown labels are −1; NaN stands for an empty field or a null
+LABEL = Role(
+    "labels must be integers of at least 0, or -1 where unknown",
+    "a label, which is an integer of at least 0, or -1 or nothing where unknown",
+    lambda labels: np.isnan(labels) | ((labels >= -1) & (labels < 2**31) & (labels == np.rint(labels))),
+)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which columns are what, by number from 0."""
+
+    features: Sequence[int] = ()
+    weights: int | None = None
+    labels: int | None = None
+
+    def roles(self) -> dict[int, Role]:
+        """The role of every column that has one."""
+        found = dict.fromkeys(self.features, FEATURE)
+        for column, role in ((self.weights, WEIGHT), (self.labels, LABEL)):
+            if column is not None:
+                found[column] = role
+        return found
+
+    def block(self, x: Any, column: Callable[[int], Any]) -> Block:
+        """A block of the features `x` and of what `column` gives for the others; labels may be NaN where unknown."""
+        weights = None if self.weights is None else np.asarray(column(self.weights), np.float64)
+        return Block(x, weights, None if self.labels is None else _whole(column(self.labels)))
+
+
+def _whole(values: Any) -> Any:
+    """Sound labels, NaN where unknown, as integers, −1 where unknown."""
+    return np.where(np.isnan(values), -1, values).astype(np.int32)
+
+
+class Table(ABC):
+    """A file of rows.
+
+    Attributes:
+        path: where it is.
+        width: how many columns it has.
+        names: what they are called; None where they have numbers alone.
+    """
+
+    path: Path
+    width: int
+    names: Sequence[str] | None = None
+
+    @abstractmethod
+    def blocks(self, chosen: Chosen, size: int) -> Iterator[Block]:
+        """All rows in blocks of at most `size`, every number sound in its role.
+
+        Raises:
+            DataError: at the first that is not: names the file and where.
+        """
+
+    def whole(self, chosen: Chosen) -> Block | None:
+        """All rows at once where that takes no memory; else None."""
+        return None
+
+    def sound_block(self, chosen: Chosen, x: Any, column: Callable[[int], Any], first_row: int) -> Block:
+        """`chosen.block`, every number of which has been looked at; the first that is not sound is refused."""
+        if x.dtype.kind not in "biu" and not (sound := np.isfinite(x)).all():
+            row, j = map(int, np.argwhere(~sound)[0])
+            self.refuse(FEATURE, x[row, j], chosen.features[j], first_row + row)
+        for i, role in chosen.roles().items():
+            if role is not FEATURE and not (sound := role.sound(column(i))).all():
+                row = int(np.argmin(sound))
+                self.refuse(role, column(i)[row], i, first_row + row)
+        return chosen.block(x, column)
+
+    def refuse(self, role: Role, value: object, column: int, row: int) -> NoReturn:
+        """Raises DataError for one entry."""
+        named = "" if self.names is None else f" ({self.names[column]!r})"
+        advice = "; drop or fill such rows first" if role is FEATURE else ""
+        raise DataError(f"{self.path}: {role.must}, got {value} at row {row}, column {column}{named}{advice}")
+
+
+def regrouped(blocks: Iterable[Block], size: int) -> Iterator[Block]:
+    """The same rows in blocks of just `size`, but for the last."""
+    held: list[Block] = []
+    n = 0
+    for block in blocks:
+        held.append(block)
+        n += len(block)
+        while n >= size:
+            joined = Block.joined(held)
+            yield joined.cut(0, size)
+            n -= size
+            held = [joined.cut(size)] if n else []
+    if n:
+        yield Block.joined(held)

@@ -1,0 +1,76 @@
+"""Columns as users name them: by the header's names, by number from 0, or by ranges of either."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxgmm import validation
+from jaxgmm.cli.data.base import DataError, Table
+
+_LISTED = 8
+
+
+def asked(*texts: str | None) -> set[str]:
+    """The names that such texts may hold: what is not a number."""
+    parts = {part for text in texts if text for item in _items(text) for part in (item, *item.split(":"))}
+    return {part for part in parts if part and not part.isdecimal()}
+
+
+def column(table: Table, text: str) -> int:
+    """The number of one column, given by name or number.
+
+    Raises:
+        DataError: there is none; names the nearest.
+    """
+    text = text.strip()
+    if table.names is not None and text in table.names:
+        return list(table.names).index(text)
+    if text.isdecimal() and text.isascii() and int(text) < table.width:
+        return int(text)
+    raise DataError(f"{table.path}: has no column {text!r}; {_held(table.path, table.names, table.width, text)}")
+
+
+def columns(table: Table, text: str) -> list[int]:
+    """The numbers of the columns of a list such as `height,3,5:7`, in its order; ranges hold both ends.
+
+    Raises:
+        DataError: one that the file has not, or has twice; names it, and the nearest.
+        ValueError: no such list.
+    """
+    found: list[int] = []
+    for item in _items(text):
+        first, colon, last = item.partition(":")
+        if colon and item not in (table.names or ()):
+            ends = column(table, first), column(table, last)
+            if ends[0] > ends[1]:
+                raise ValueError(f"--columns must count upwards, as 2:5 does; got {item!r}")
+            found += range(ends[0], ends[1] + 1)
+        else:
+            found.append(column(table, item))
+    if len(set(found)) < len(found):
+        twice = next(number for i, number in enumerate(found) if number in found[:i])
+        raise ValueError(f"--columns must name a column once; got {_shown(table, twice)} twice in {text!r}")
+    return found
+
+
+def _shown(table: Table, number: int) -> str:
+    return str(number) if table.names is None else repr(table.names[number])
+
+
+def _items(text: str) -> list[str]:
+    """The parts of a list; quotes are as in CSV."""
+    items = [item.strip() for item in next(csv.reader([text], skipinitialspace=True), [])]
+    if not items or not all(items):
+        raise ValueError(f"columns must be a list such as height,weight or 0,2:5; got {text!r}")
+    return items
+
+
+def _held(path: Path, names: Sequence[str] | None, width: int, wanted: str) -> str:
+    numbers = "one column, 0" if width == 1 else f"{width} columns, 0 to {width - 1}"
+    if names is None:
+        return f"it has {numbers}, and no names for them"
+    near = validation.nearest(wanted, names)
+    more = f" and {width - _LISTED} more" if width > _LISTED else ""
+    return f"it has {numbers}: {', '.join(names[:_LISTED])}{more}{near}"

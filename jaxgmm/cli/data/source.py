@@ -1,0 +1,111 @@
+"""DATA as a command was asked to read it: features, weights and labels, wherever they lie."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from jaxgmm.cli.data import columns as names
+from jaxgmm.cli.data.base import Block, Chosen, DataError, Table, regrouped
+from jaxgmm.cli.data.files import is_file, open_table
+from jaxgmm.cli.data.spool import Spool
+
+_BLOCK_ELEMENTS = 1 << 20
+
+
+class Source:
+    """Rows of a file. Nothing but its beginning is read before it is asked for.
+
+    Args:
+        path: `.npy`, `.npz`, `.parquet`, or text: `.csv`, `.tsv`, `.txt`. Text is read as float64.
+        array: which array of a `.npz`; may be left out where there is only one.
+        columns: which columns are features, such as `height,3,5:7`; by default all that are nothing else.
+        weights: the column that is the weight, by name or number; or a file of one column.
+        labels: the same for labels.
+        n_features: how many features there must be, if that is known.
+
+    Attributes:
+        n_features: how many there are.
+        feature_names: what they are called; x0, x1, … without a header.
+
+    Raises:
+        DataError: not rows of finite numbers: names the file and where; for text the line and the field, both counted
+            from 1.
+        ValueError: options that contradict each other.
+        OSError: a file cannot be read.
+    """
+
+    def __init__(
+        self, path: Path, array: str | None = None, columns: str | None = None, weights: str | None = None,
+        labels: str | None = None, n_features: int | None = None,
+    ) -> None:  # fmt: skip
+        self.path = path
+        asked = {role: at for role, at in (("weights", weights), ("labels", labels)) if at is not None}
+        inside = {role: at for role, at in asked.items() if not is_file(at)}
+        table = open_table(path, array, names.asked(columns, *inside.values()))
+        taken = {role: names.column(table, at) for role, at in inside.items()}
+        features = _features(table, columns, taken)
+        self.n_features = len(features)
+        if n_features is not None and len(features) != n_features:
+            raise DataError(
+                f"{path}: must have {n_features} columns, as the mixture has features; got {len(features)}; "
+                "--columns chooses some"
+            )
+        self.feature_names = [f"x{j}" if table.names is None else table.names[i] for j, i in enumerate(features)]
+        self._parts = [(table, Chosen(features, taken.get("weights"), taken.get("labels")))]
+        for role, at in asked.items():
+            if role not in inside:
+                other = open_table(Path(at), flat=True)
+                if other.width != 1:
+                    raise DataError(f"{at}: must hold one column, the {role}; got {other.width}")
+                self._parts.append((other, Chosen((), *((0, None) if role == "weights" else (None, 0)))))
+
+    def blocks(self, size: int) -> Iterator[Block]:
+        """All rows, in blocks of `size` but for the last."""
+        streams = [regrouped(table.blocks(chosen, size), size) for table, chosen in self._parts]
+        lengths = [0] * len(streams)
+        for parts in itertools.zip_longest(*streams):
+            lengths = [n + (0 if part is None else len(part)) for n, part in zip(lengths, parts, strict=True)]
+            if len(set(lengths)) > 1:
+                self._refuse(lengths, streams)
+            whole, *others = parts
+            for other in others:
+                given = {role: values for role in ("weights", "labels") if (values := getattr(other, role)) is not None}
+                whole = replace(whole, **given)
+            yield whole
+
+    def _refuse(self, lengths: list[int], streams: list[Iterator[Block]]) -> None:
+        """Raises DataError for files of different lengths."""
+        for i, stream in enumerate(streams):
+            lengths[i] += sum(len(block) for block in stream)
+        i = next(i for i, n in enumerate(lengths) if n != lengths[0])
+        raise DataError(f"{self._parts[i][0].path}: holds {lengths[i]} rows, where {self.path} holds {lengths[0]}")
+
+    def read(self) -> Block:
+        """All rows: a memory map of a `.npy`; else in memory or, if they are many, in a temporary file."""
+        if len(self._parts) == 1 and (whole := self._parts[0][0].whole(self._parts[0][1])) is not None:
+            return whole
+        spools: dict[str, Spool] = {}
+        for block in self.blocks(max(256, _BLOCK_ELEMENTS // self.n_features)):
+            for name, part in vars(block).items():
+                if part is not None:
+                    spools.setdefault(name, Spool()).append(part)
+        return Block(**{name: spool.array() for name, spool in spools.items()})
+
+
+def _features(table: Table, columns: str | None, taken: dict[str, int]) -> list[int]:
+    """The columns that are features, none of them in `taken`."""
+    chosen = names.columns(table, columns) if columns is not None else None
+    for role, i in taken.items():
+        others = [other for other, at in taken.items() if at == i and other != role]
+        if others or (chosen is not None and i in chosen):
+            other = others[0] if others else "columns"
+            raise ValueError(f"--{other} and --{role} must name different columns; both name column {i}")
+    if chosen is not None:
+        return chosen
+    features = [i for i in range(table.width) if i not in taken.values()]
+    if not features:
+        raise DataError(f"{table.path}: has no column that is left as a feature")
+    return features

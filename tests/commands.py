@@ -1,0 +1,26 @@
+"""The command line as tests call it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from conftest import DATA
+from typer.testing import CliRunner
+
+from jaxgmm.cli import data
+from jaxgmm.cli.app import app
+
+CSV = str(DATA / "faithful.csv")
+
+
+def jax_gmm(*args: object, code: int = 0) -> Any:
+    """Runs `jaxgmm` with these words, which must end with `code`; what it printed is in `.stdout` and `.stderr`."""
+    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def read(path: Path, array: str | None = None, **options: Any) -> Any:
+    """The rows in a file, (n, d)."""
+    return data.read(path, array=array, **options).x
