@@ -27,7 +27,6 @@ from jaxgmm.progress import bar, both
 from jaxgmm.result import FitResult, best_restart, warn_of_ridge
 from jaxgmm.settings import Settings
 from jaxgmm.starts import checked_init, make_starts, of_rows
-from jaxgmm.tournament import LARGE
 
 _NO_PART_OF_THE_ANSWER = ("on_block", "progress", "checkpoint", "every", "max_seconds")
 
@@ -69,7 +68,8 @@ def fit(
         n_components: how many components, K.
         covariance_type: "full", "tied", "diag", "spherical"; or "bernoulli" for rows of zeros and ones.
         n_init: how many starts; 1 by default, or as many as `init` holds.
-        init: "k-means++", "kmeans", "random_from_data", "random"; a `Mixture`, or a batch of them; labels (n,) or
+        init: "k-means++", "kmeans" (ten rounds of it; both on a sample of the rows, if there are more than 8192, and
+            than 256 for each component), "random_from_data", "random"; a `Mixture`, or a batch of them; labels (n,) or
             (r, n); responsibilities (n, k) or (r, n, k). Or a pair (such starts, a name): the name's method makes as
             many others as `n_init` says.
         sample_weight: (n,), how often each row counts; 1 by default. A row with weight 0 is as if left out.
@@ -97,8 +97,8 @@ def fit(
         search: "race" runs every start a little, on samples of the rows, lets the leaders try jumps out of their
             optimum, and runs the best few to the end on all rows (see `FitResult.rounds`); "all" runs every start to
             its end, and so does "race" with fewer than eight starts or 50 iterations, tol=0, mini-batches, labels or
-            fixed parameters. By default a race from 5000 rows on, where `init` is a method's name: for fewer all
-            starts cost next to nothing.
+            fixed parameters. By default a race where `init` is a method's name and rows × starts × parameters come
+            to 5e8: for less, all starts take less time than a race takes to compile.
         kernel: "shared_feature", "centred", or "auto", which chooses for each restart by its conditioning.
         dtype: "float32" or "float64", to compute in another precision than the rows'.
         on_block: called with a `BlockInfo` between blocks of iterations; returns True to end the fit there.
@@ -124,8 +124,8 @@ def fit(
     n_components = validation.integer("n_components", n_components, 1)
     sample_weight = validation.weights("sample_weight", sample_weight, len(x))
     present = len(x) if sample_weight is None else int(np.count_nonzero(sample_weight))
-    if search is None:
-        search = "race" if isinstance(init, str) and present >= LARGE else "all"
+    if search is None and not isinstance(init, str):
+        search = "all"
     settings = Settings.checked(
         tol=tol, stopping=stopping, max_iter=max_iter, max_seconds=max_seconds, reg_covar=reg_covar,
         on_degenerate=on_degenerate, kernel=kernel, on_block=on_block, search=search,

@@ -133,7 +133,8 @@ def initialize(
     """`n_init` starts by one of `METHODS`, in the rows' coordinates; leading axis r."""
     if method != "random" and (rows.known is not None or penalty.pinned is not None):
         centres = guided_centres(key, rows, spread, penalty.pinned, n_components, n_init, method)
-        return from_seeds(centres, rows, family, method, penalty, centre, spread)
+        among = seed_rows(seed_key(key), rows, n_components)
+        return from_seeds(centres, among, family, method, penalty, centre, spread)
     seeds = rows if method == "random" else seed_rows(seed_key(key), rows, n_components)
     return draw(key, rows, seeds, family, n_components, n_init, method, penalty, centre, spread)
 
@@ -148,16 +149,19 @@ def draw(
         return _from_random_responsibilities(keys, rows, family, n_components, penalty)
     trials = jnp.full(n_init, trials_for(n_components))
     centres = chosen_centres(keys, seeds, spread, method, n_components, trials)
-    return from_seeds(centres, rows, family, method, penalty, centre, spread)
+    return from_seeds(centres, seeds, family, method, penalty, centre, spread)
 
 
 def from_seeds(
-    centres: Float[Array, "r k d"], rows: ArrayRows, family: type[Family], method: str, penalty: Penalty,
+    centres: Float[Array, "r k d"], seeds: ArrayRows, family: type[Family], method: str, penalty: Penalty,
     centre: Float[Array, " d"], spread: Float[Array, " d"],
 ) -> Mixture:  # fmt: skip
-    """What a method makes of the `centres` it has picked."""
+    """What a method makes of the `centres` it has picked from `seeds`.
+
+    k-means sees these rows alone: on all of them it would cost as much as many steps of EM, which does better.
+    """
     if method == "kmeans":
-        return _from_kmeans(centres, rows, family, penalty, spread)
+        return _from_kmeans(centres, seeds, family, penalty, spread)
     return from_centres(centres, family, centre, spread, jnp.ones(centres.shape[:2], bool))
 
 

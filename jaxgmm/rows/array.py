@@ -111,9 +111,7 @@ class ArrayRows:
         ladder = np.cumsum(np.asarray(self.weights, np.float64)[order])
         steps = (rng.uniform() + np.arange(n)) * (ladder[-1] / n)
         drawn = order[np.minimum(np.searchsorted(ladder, steps, side="right"), len(order) - 1)]
-        picked = self.take(jnp.asarray(np.sort(drawn)))
-        share = self.total_weight / n
-        return replace(picked, weights=jnp.full_like(picked.weights, share), total_weight=self.total_weight)
+        return _drawn(self, jnp.asarray(np.sort(drawn)))
 
     def total(self, function: ChunkFunction, chunk: int) -> tuple[Any, Any]:
         """Σ over chunks of `function`, as (value, error); see `rows.base`."""
@@ -135,3 +133,10 @@ class ArrayRows:
             return compensated_add(carry, function(x, fresh, index)), None
 
         return lax.scan(step, (zero, zero), jnp.arange(n_chunks))[0]
+
+
+@jax.jit
+def _drawn(rows: ArrayRows, index: Int[Array, " n"]) -> ArrayRows:
+    """The rows at `index`, with equal parts of the whole weight."""
+    weights = jnp.broadcast_to(rows.total_weight / index.shape[0], index.shape)
+    return replace(rows.take(index), weights=weights, total_weight=rows.total_weight)
