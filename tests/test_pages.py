@@ -143,5 +143,11 @@ def test_docstrings_become_definitions():
     ]  # fmt: skip
 
 
+def test_all_results_of_benchmarks_have_their_place():
+    included = re.findall(r"^```\{include\} (\S+)$", (pages.ROOT / "docs" / "results.md").read_text(), re.M)
+    results = {path.name for path in pages.ROOT.glob("benchmarks/results/*.md")}
+    assert {Path(target).name for target in included} == results
+
+
 def test_pictures_are_small():
     assert {p.name: size for p in pages.ROOT.glob("docs/pictures/*.png") if (size := p.stat().st_size) > 150_000} == {}
