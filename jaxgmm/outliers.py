@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+#: of what a threshold is the quantile: the rows at hand, or rows drawn from the mixture
+QUANTILES = ("rows", "mixture")
+
 
 def density_threshold(scores: Any, share: float, weights: Any = None) -> float:
     """The largest of `scores`, (n,), with no more than `share` of the weight strictly below it.

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import jaxgmm
+from jaxgmm.cli.commands.anomalies import anomalies_command
 from jaxgmm.cli.commands.demo import demo_command
 from jaxgmm.cli.commands.fit import fit_command
 from jaxgmm.cli.commands.info import info_command
@@ -45,6 +46,7 @@ app.command("fit")(fit_command)
 app.command("select")(select_command)
 app.command("predict")(predict_command)
 app.command("score")(score_command)
+app.command("anomalies")(anomalies_command)
 app.command("sample")(sample_command)
 app.command("info")(info_command)
 app.command("demo")(demo_command)

@@ -243,6 +243,34 @@ Responsibilities = Annotated[
     bool, typer.Option("--responsibilities", help="Every component's share of every row, beside its label.")
 ]
 EachRow = Annotated[bool, typer.Option("--rows", help="Print the log-density of every row instead.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        metavar="TAU",
+        show_default="see --contamination",
+        help="Rows with log p(x) below TAU are anomalies, in nats. Densities have units: in other units of the data it "
+        "is another number.",
+    ),
+]
+Contamination = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE",
+        show_default="0.05",
+        help="The share of rows that lie below the threshold, above 0 and at most 0.5; of which rows, says --quantile.",
+    ),
+]
+Quantile = Annotated[
+    str | None,
+    typer.Option(
+        metavar="OF",
+        show_default="rows",
+        help="rows: that share of DATA is called anomalous. mixture: that share of 10 000 rows drawn from MODEL would "
+        "be, so about that of sound rows; none of DATA need be.",
+    ),
+]
+QuantileSeed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="For the rows of --quantile mixture.")]
+Only = Annotated[bool, typer.Option("--only", help="Leave out the rows that are no anomalies.")]
 HowMany = Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many rows.")]
 Folder = Annotated[
     Path, typer.Option("--out", "-o", metavar="DIR", help="The folder for the model and the picture; made if missing.")

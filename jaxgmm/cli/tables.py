@@ -107,12 +107,15 @@ class _Csv(_Writer):
 
     def write(self, arrays: Sequence[Any]) -> None:
         self.close()
+        if not len(arrays[0]):
+            return
         columns = [array[:, None] if array.ndim == 1 else array for array in arrays]
         formats = [_format(part.dtype) for part in columns for _ in range(part.shape[1])]
-        content = io.StringIO()
-        # Side by side everything is float64.
-        np.savetxt(content, np.hstack(columns), fmt=formats, delimiter=",")
-        self.out(content.getvalue())
+        # NumPy leaves a cycle behind that would keep the text until Python next looks for some, were it not closed.
+        with io.StringIO() as content:
+            # Side by side everything is float64.
+            np.savetxt(content, np.hstack(columns), fmt=formats, delimiter=",")
+            self.out(content.getvalue())
 
     def close(self) -> None:
         """Writes the header, unless that is done: not before there is a first row to go with it."""

@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxgmm import validation
-from jaxgmm.outliers import density_threshold
+from jaxgmm.outliers import QUANTILES, density_threshold
 from jaxgmm.sklearn.estimator import GaussianMixture
 
 
@@ -36,7 +36,7 @@ class GaussianMixtureOutlierDetector(OutlierMixin, BaseEstimator):
     _parameter_constraints: ClassVar[dict] = {
         "mixture": [HasMethods(["fit", "score_samples", "sample"]), None],
         "contamination": [Interval(Real, 0, 0.5, closed="right")],
-        "quantile": [StrOptions({"rows", "mixture"})],
+        "quantile": [StrOptions(set(QUANTILES))],
         "threshold": [Real, None],
         "n_samples": [Interval(Integral, 1, None, closed="left")],
     }

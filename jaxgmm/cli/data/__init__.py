@@ -8,8 +8,9 @@ from typing import Any
 from jaxgmm.cli.data.base import Block, DataError
 from jaxgmm.cli.data.files import SUFFIXES, is_file
 from jaxgmm.cli.data.source import Source
+from jaxgmm.cli.data.spool import Spool
 
-__all__ = ["SUFFIXES", "Block", "DataError", "Source", "inputs", "read"]
+__all__ = ["SUFFIXES", "Block", "DataError", "Source", "Spool", "inputs", "read"]
 
 
 def read(path: Path, **options: Any) -> Block:

@@ -12,7 +12,7 @@ from jaxgmm.cli.data.base import Block, Chosen, DataError, Table, regrouped
 from jaxgmm.cli.data.files import is_file, open_table
 from jaxgmm.cli.data.spool import Spool
 
-_BLOCK_ELEMENTS = 1 << 22
+_BLOCK_ELEMENTS = 1 << 20
 
 
 class Source:

@@ -18,9 +18,9 @@ class Spool:
         in_memory: how many bytes may stay in memory.
     """
 
-    def __init__(self, dtype: Any = None, in_memory: int = _IN_MEMORY) -> None:
+    def __init__(self, dtype: Any = None, in_memory: int | None = None) -> None:
         self.dtype = dtype
-        self.in_memory = in_memory
+        self.in_memory = _IN_MEMORY if in_memory is None else in_memory
         self.held: list[Any] = []
         self.n = self.bytes = 0
         self.file: Any = None
