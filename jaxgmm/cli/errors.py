@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 import jaxgmm
 from jaxgmm.cli import BAD_INPUT, FIT_FAILED, INTERRUPTED, UNEXPECTED, missing_extra
 from jaxgmm.cli.data import DataError
+from jaxgmm.cli.manual import page
 
 # The library's names for what the command line calls otherwise. Those that may be other words too count only where
 # a complaint begins, after a verb of advice, or before an equals sign.
@@ -103,6 +104,9 @@ class Commands(TyperGroup):
             complain(error.format_message())
             code = BAD_INPUT
         sys.exit(code if isinstance(code, int) else 0)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        formatter.write(page(self, ctx))
 
     def invoke(self, ctx: Any) -> Any:
         with warnings.catch_warnings():

@@ -9,7 +9,7 @@ import typer
 
 import jaxgmm
 from jaxgmm import progress, validation
-from jaxgmm.cli import INTERRUPTED, data, options, output, summary
+from jaxgmm.cli import INTERRUPTED, data, fit_options, options, output, summary
 from jaxgmm.cli.commands.common import load_one
 from jaxgmm.cli.interrupt import interruptible
 from jaxgmm.families import FAMILIES
@@ -23,44 +23,46 @@ _KERNELS = ("auto", *KERNEL_NAMES)
 
 def fit_command(
     path: options.Data,
-    n_components: options.Components,
-    out: options.ModelOut,
-    restarts: options.Restarts = None,
-    covariance: options.Covariance = "full",
-    driver: options.Driver = "em",
-    init: options.Init = "k-means++",
-    tol: options.Tol = 1e-5,
-    stopping: options.Stopping = "log_likelihood",
-    max_iter: options.MaxIter = 1000,
-    max_seconds: options.MaxSeconds = None,
-    reg_covar: options.RegCovar = "auto",
-    prior: options.PriorName = None,
-    on_degenerate: options.OnDegenerate = "reinit",
-    search: options.Search = None,
-    checkpoint: options.CheckpointFile = None,
-    every: options.Every = 60.0,
+    n_components: fit_options.Components,
+    out: fit_options.ModelOut,
+    restarts: fit_options.Restarts = None,
+    covariance: fit_options.Covariance = "full",
+    driver: fit_options.Driver = "em",
+    init: fit_options.Init = "k-means++",
+    tol: fit_options.Tol = 1e-5,
+    stopping: fit_options.Stopping = "log_likelihood",
+    max_iter: fit_options.MaxIter = 1000,
+    max_seconds: fit_options.MaxSeconds = None,
+    reg_covar: fit_options.RegCovar = "auto",
+    prior: fit_options.PriorName = None,
+    on_degenerate: fit_options.OnDegenerate = "reinit",
+    search: fit_options.Search = None,
+    checkpoint: fit_options.CheckpointFile = None,
+    every: fit_options.Every = 60.0,
     seed: options.Seed = 0,
-    dtype: options.DType = None,
-    kernel: options.KernelName = "auto",
-    learning_rate: options.LearningRate = None,
+    dtype: fit_options.DType = None,
+    kernel: fit_options.KernelName = "auto",
+    learning_rate: fit_options.LearningRate = None,
     columns: options.Columns = None,
     weights: options.Weights = None,
     labels: options.Labels = None,
     array: options.ArrayName = None,
-    report: options.Report = None,
+    report: fit_options.Report = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Fits a mixture to the rows of DATA from many starts at once and saves the best.
 
-    Example: jaxgmm fit rows.npy -k 8 --restarts 128 --out model.safetensors --report fit.png
+    MODEL is a .safetensors file, which the other commands read. Ctrl-C ends the fit with the best so far, saved; a
+    second one ends the program. Rows of large text and Parquet files are kept in a temporary file meanwhile, in the
+    folder that TMPDIR names.
     """
     validation.choice("--covariance", covariance, FAMILIES)
     validation.choice("--kernel", kernel, _KERNELS)
     if search is not None:
         validation.choice("--search", search, SEARCHES)
-    ridge = options.ridge(reg_covar)
+    ridge = fit_options.ridge(reg_covar)
     if dtype is not None:
-        validation.choice("--dtype", dtype, options.DTYPES)
+        validation.choice("--dtype", dtype, fit_options.DTYPES)
     moves = _driver(driver, learning_rate)
     inputs = data.inputs(path, weights, labels)
     output.check_writable(out, output.MODEL_SUFFIXES, inputs=inputs)

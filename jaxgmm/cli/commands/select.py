@@ -8,7 +8,7 @@ import typer
 
 import jaxgmm
 from jaxgmm import SelectionResult, progress, validation
-from jaxgmm.cli import INTERRUPTED, data, options, output, summary
+from jaxgmm.cli import INTERRUPTED, data, fit_options, options, output, summary
 from jaxgmm.cli.interrupt import interruptible
 from jaxgmm.families import FAMILIES
 from jaxgmm.initialization import METHODS
@@ -17,35 +17,35 @@ from jaxgmm.selection_result import CRITERIA
 
 def select_command(
     path: options.Data,
-    components: options.Sizes = "1:12",
-    types: options.Types = "full,tied,diag,spherical",
-    criterion: options.Criterion = "bic",
-    out: options.SelectOut = None,
-    restarts: options.SelectRestarts = 32,
-    init: options.Init = "k-means++",
-    tol: options.Tol = 1e-5,
-    max_iter: options.MaxIter = 1000,
-    max_seconds: options.MaxSeconds = None,
-    reg_covar: options.RegCovar = "auto",
+    components: fit_options.Sizes = "1:12",
+    types: fit_options.Types = "full,tied,diag,spherical",
+    criterion: fit_options.Criterion = "bic",
+    out: fit_options.SelectOut = None,
+    restarts: fit_options.SelectRestarts = 32,
+    init: fit_options.Init = "k-means++",
+    tol: fit_options.Tol = 1e-5,
+    max_iter: fit_options.MaxIter = 1000,
+    max_seconds: fit_options.MaxSeconds = None,
+    reg_covar: fit_options.RegCovar = "auto",
     seed: options.Seed = 0,
-    dtype: options.DType = None,
+    dtype: fit_options.DType = None,
     columns: options.Columns = None,
     weights: options.Weights = None,
     array: options.ArrayName = None,
-    report: options.SelectReport = None,
+    report: fit_options.SelectReport = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Tries every K and covariance type on the rows of DATA, and tells which explains them best for its size.
 
-    Example: jaxgmm select rows.npy -k 1:12 --report select.png -o model.safetensors
+    Prints a table of them all, the winner marked, and saves the winner if there is an --out.
     """
     sizes = component_range(components)
     kinds = [validation.choice("--types", kind.strip(), FAMILIES) for kind in types.split(",")]
     validation.choice("--criterion", criterion, CRITERIA)
     validation.choice("--init", init, METHODS)
-    ridge = options.ridge(reg_covar)
+    ridge = fit_options.ridge(reg_covar)
     if dtype is not None:
-        validation.choice("--dtype", dtype, options.DTYPES)
+        validation.choice("--dtype", dtype, fit_options.DTYPES)
     inputs = data.inputs(path, weights)
     output.check_writable(out, output.MODEL_SUFFIXES, inputs=inputs)
     output.check_writable(report, output.PICTURE_SUFFIXES, inputs=inputs)

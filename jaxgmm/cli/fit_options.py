@@ -1,0 +1,249 @@
+"""Options of `fit` and `select`, with the text that `--help` shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from jaxgmm import validation
+from jaxgmm.initialization import METHODS
+
+DTYPES = ("float32", "float64")
+
+
+def ridge(value: str) -> Any:
+    """--reg-covar as a number, where it is one."""
+    try:
+        number = float(value)
+    except ValueError:
+        return validation.real_or_word("--reg-covar", value, ("auto",))
+    return validation.real("--reg-covar", number)
+
+
+Components = Annotated[
+    int,
+    typer.Option(
+        "--components", "-k", metavar="K", min=1, help="How many components to fit.", rich_help_panel="Mixture"
+    ),
+]
+ModelOut = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="MODEL",
+        help="Where the best mixture goes; ends in .safetensors.",
+        rich_help_panel="Output",
+    ),
+]
+Restarts = Annotated[
+    int | None,
+    typer.Option(
+        "--restarts",
+        "-r",
+        metavar="N",
+        min=1,
+        show_default="16",
+        help="Random starts, run side by side; the best wins.",
+        rich_help_panel="Starts",
+    ),
+]
+Covariance = Annotated[
+    str,
+    typer.Option(
+        metavar="TYPE",
+        help="The components' shape: full (a covariance matrix each), tied (one for all), diag (a variance per "
+        "feature), spherical (one variance each); or bernoulli, for rows of zeros and ones.",
+        rich_help_panel="Mixture",
+    ),
+]
+Driver = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="How parameters move: em (expectation-maximisation), adam or lbfgs (gradient ascent of the likelihood).",
+        rich_help_panel="Iterations",
+    ),
+]
+Init = Annotated[
+    str,
+    typer.Option(
+        metavar="START",
+        help=f"How to start: {', '.join(METHODS)}; or a model file to go on from.",
+        rich_help_panel="Starts",
+    ),
+]
+Tol = Annotated[
+    float,
+    typer.Option(
+        metavar="X",
+        min=0,
+        help="A restart has converged when its mean log-likelihood, in nats per row, changes by less in one iteration. "
+        "0 means never: all take --max-iter iterations.",
+        rich_help_panel="Iterations",
+    ),
+]
+MaxIter = Annotated[
+    int, typer.Option(metavar="N", min=0, help="The most iterations a restart may take.", rich_help_panel="Iterations")
+]
+MaxSeconds = Annotated[
+    float | None,
+    typer.Option(
+        metavar="S",
+        min=0,
+        show_default="none",
+        help="End soon after, with the best so far.",
+        rich_help_panel="Iterations",
+    ),
+]
+Stopping = Annotated[
+    str,
+    typer.Option(
+        metavar="RULE",
+        help="What --tol is compared with: log_likelihood (its change), aitken (what it is predicted still to rise by) "
+        "or parameters (the largest move, in standard deviations).",
+        rich_help_panel="Iterations",
+    ),
+]
+RegCovar = Annotated[
+    str,
+    typer.Option(
+        metavar="X",
+        help="Added to the diagonal of every covariance, in squared units of the data; auto adds 1e-6 of each "
+        "feature's variance. Raise it when components collapse onto single points.",
+        rich_help_panel="Mixture",
+    ),
+]
+PriorName = Annotated[
+    str | None,
+    typer.Option(
+        "--prior",
+        metavar="NAME",
+        show_default="none",
+        help="default: a weak conjugate prior that follows from the data, as mclust's; keeps components from "
+        "collapsing.",
+        rich_help_panel="Mixture",
+    ),
+]
+Search = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOW",
+        help="race (all start on samples, the leaders jump out of poor optima, the best few run to the end) or all. "
+        "By default a race from 5000 rows on.",
+        rich_help_panel="Starts",
+    ),
+]
+CheckpointFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint",
+        metavar="FILE",
+        help="Keep the fit's state in this file; killed, the same command goes on from it.",
+        rich_help_panel="Computing",
+    ),
+]
+Every = Annotated[
+    float, typer.Option(metavar="S", help="Seconds between two writings of --checkpoint.", rich_help_panel="Computing")
+]
+OnDegenerate = Annotated[
+    str,
+    typer.Option(
+        metavar="WHAT",
+        help="When a component loses its rows or collapses: reinit (put it elsewhere), stop (the restart) or keep.",
+        rich_help_panel="Mixture",
+    ),
+]
+DType = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TYPE",
+        show_default="as the data",
+        help="Precision to compute in: float32 or float64. Text is read as float64; float32 is about twice as fast.",
+        rich_help_panel="Computing",
+    ),
+]
+KernelName = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="How a pass is computed: shared_feature (fast), centred (accurate however tight the clusters), or auto, "
+        "which chooses for each restart.",
+        rich_help_panel="Computing",
+    ),
+]
+LearningRate = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X",
+        min=0,
+        show_default="0.05",
+        help="Step size of --driver adam, relative to the start: in standard deviations of each component.",
+        rich_help_panel="Iterations",
+    ),
+]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PICTURE",
+        help="Draw the fit, its convergence and the spread over restarts: .png, .pdf or .svg. Needs the extra plot.",
+        rich_help_panel="Output",
+    ),
+]
+
+# ---- select -------------------------------------------------------------------------------------------------
+
+Sizes = Annotated[
+    str,
+    typer.Option(
+        "--components",
+        "-k",
+        metavar="RANGE",
+        help="Which K to try: 1:12 (both ends included), 1:20:3, or 2,3,5.",
+        rich_help_panel="Mixture",
+    ),
+]
+Types = Annotated[
+    str,
+    typer.Option(
+        metavar="TYPES",
+        help="Which covariance types, of full,tied,diag,spherical; or bernoulli alone.",
+        rich_help_panel="Mixture",
+    ),
+]
+Criterion = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="What decides, lower is better: bic, aic, icl, heldout (minus the mean log-likelihood of a fifth of the "
+        "rows, kept back) or cv (the same over five folds).",
+        rich_help_panel="Mixture",
+    ),
+]
+SelectOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", "-o", metavar="MODEL", help="Where the winner goes; ends in .safetensors.", rich_help_panel="Output"
+    ),
+]
+SelectRestarts = Annotated[
+    int,
+    typer.Option(
+        "--restarts",
+        "-r",
+        metavar="N",
+        min=1,
+        help="Random starts for every K and type, side by side.",
+        rich_help_panel="Starts",
+    ),
+]
+SelectReport = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PICTURE",
+        help="Draw the criterion against K, and the winner: .png, .pdf or .svg. Needs the extra plot.",
+        rich_help_panel="Output",
+    ),
+]
