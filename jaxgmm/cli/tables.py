@@ -109,13 +109,9 @@ class _Csv(_Writer):
         self.close()
         if not len(arrays[0]):
             return
-        columns = [array[:, None] if array.ndim == 1 else array for array in arrays]
-        formats = [_format(part.dtype) for part in columns for _ in range(part.shape[1])]
-        # NumPy leaves a cycle behind that would keep the text until Python next looks for some, were it not closed.
-        with io.StringIO() as content:
-            # Side by side everything is float64.
-            np.savetxt(content, np.hstack(columns), fmt=formats, delimiter=",")
-            self.out(content.getvalue())
+        columns = [column for array in arrays for column in (array.T if array.ndim == 2 else [array])]
+        rows = zip(*map(_texts, columns), strict=True)
+        self.out("".join(f"{','.join(row)}\n" for row in rows))
 
     def close(self) -> None:
         """Writes the header, unless that is done: not before there is a first row to go with it."""
@@ -123,11 +119,13 @@ class _Csv(_Writer):
         self.header = ""
 
 
-def _format(dtype: np.dtype) -> str:
-    """Enough digits to read back the same number."""
-    if dtype.kind in "biu":
-        return "%d"
-    return "%.17g" if dtype == np.float64 else "%.9g"
+def _texts(column: Any) -> list[str]:
+    """Numbers as text, with as many digits as it takes to read back the same."""
+    if column.dtype.kind in "biu":
+        return list(map(str, column.astype(np.int64).tolist()))
+    if column.dtype == np.float64:
+        return [text.removesuffix(".0") for text in map(repr, column.tolist())]
+    return [f"{number:.9g}" for number in column.tolist()]
 
 
 class _Npz(_Writer):
