@@ -19,6 +19,9 @@ from jaxgmm.persistence import whole_file
 
 SUFFIXES = (".csv", ".parquet", ".npy", ".npz")
 
+# A field as a string takes ten times its number's room.
+_LINES = 1 << 12
+
 
 @dataclass(frozen=True)
 class Part:
@@ -107,11 +110,10 @@ class _Csv(_Writer):
 
     def write(self, arrays: Sequence[Any]) -> None:
         self.close()
-        if not len(arrays[0]):
-            return
-        columns = [column for array in arrays for column in (array.T if array.ndim == 2 else [array])]
-        rows = zip(*map(_texts, columns), strict=True)
-        self.out("".join(f"{','.join(row)}\n" for row in rows))
+        for start in range(0, len(arrays[0]), _LINES):
+            some = [array[start : start + _LINES] for array in arrays]
+            columns = [column for array in some for column in (array.T if array.ndim == 2 else [array])]
+            self.out("".join(f"{','.join(row)}\n" for row in zip(*map(_texts, columns), strict=True)))
 
     def close(self) -> None:
         """Writes the header, unless that is done: not before there is a first row to go with it."""
@@ -122,7 +124,7 @@ class _Csv(_Writer):
 def _texts(column: Any) -> list[str]:
     """Numbers as text, with as many digits as it takes to read back the same."""
     if column.dtype.kind in "biu":
-        return list(map(str, column.astype(np.int64).tolist()))
+        return list(map(str, (column + 0 if column.dtype.kind == "b" else column).tolist()))
     if column.dtype == np.float64:
         return [text.removesuffix(".0") for text in map(repr, column.tolist())]
     return [f"{number:.9g}" for number in column.tolist()]
