@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +17,16 @@ from jaxgmm.rows.base import ChunkFunction, compensated_add
 
 #: rows are padded to a multiple of this, so that every chunk starts on a cache line
 _ALIGNMENT = 16
+# Where XLA takes arrays of the host as they are, without a copy.
+_ALIGNED_BYTES = 64
+
+
+def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    """An aligned array of zeros."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    raw = np.zeros(size + _ALIGNED_BYTES, np.uint8)
+    start = -raw.ctypes.data % _ALIGNED_BYTES
+    return raw[start : start + size].view(dtype).reshape(shape)
 
 
 @jax.tree_util.register_dataclass
@@ -48,7 +59,7 @@ class ArrayRows:
         """Lays out `transform` of rows (b, d), which gives (d, b) in float64, block by block."""
         n, d = x.shape
         m = n + -n % _ALIGNMENT
-        laid = np.zeros((d, m), dtype)
+        laid = _zeros((d, m), dtype)
         for start in range(0, n, block):
             rows = transform(x[start : start + block])
             laid[:, start : start + rows.shape[1]] = rows
@@ -57,7 +68,8 @@ class ArrayRows:
         laid[:, weights == 0] = 0  # 0 · ∞ is no nothing: a row without weight must not overflow in a product
         total = np.asarray(n if sample_weight is None else np.sum(sample_weight, dtype=np.float64), dtype)
         whitener = None if whitener is None else jnp.asarray(whitener, dtype)
-        return cls(jnp.asarray(laid), jnp.asarray(weights), jnp.asarray(total), jnp.asarray(n, jnp.int32), whitener)
+        x = jax.device_put(laid, may_alias=True)  # rows may take half of memory: nobody else writes to them
+        return cls(x, jnp.asarray(weights), jnp.asarray(total), jnp.asarray(n, jnp.int32), whitener)
 
     @property
     def n_features(self) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-_IN_MEMORY = 1 << 28
+_IN_MEMORY = 1 << 26
 
 
 class Spool:
