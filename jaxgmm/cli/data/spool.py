@@ -20,7 +20,7 @@ def _room_for_rows() -> Iterator[None]:
     except OSError as error:
         where = tempfile.gettempdir()
         raise OSError(
-            error.errno, f"{error.strerror}, which rows are kept in while they are read; TMPDIR names another", where
+            error.errno, f"{error.strerror}; rows are kept here while they are read, but TMPDIR names another", where
         ) from None
 
 
