@@ -9,6 +9,8 @@ import numpy as np
 #: of what a threshold is the quantile: the rows at hand, or rows drawn from the mixture
 QUANTILES = ("rows", "mixture")
 
+_BLOCK = 1 << 16
+
 
 def density_threshold(scores: Any, share: float, weights: Any = None) -> float:
     """The largest of `scores`, (n,), with no more than `share` of the weight strictly below it.
@@ -18,7 +20,12 @@ def density_threshold(scores: Any, share: float, weights: Any = None) -> float:
     room = 1 + 1e-12  # a share of 0.07 in 100 rows is 7 of them, whatever rounding says
     if weights is None:
         rank = min(int(share * len(scores) * room), len(scores) - 1)
-        return float(np.partition(scores, rank)[rank])
+        # The lowest so far are enough to hold: scores may be in a file.
+        lowest, block = np.empty(0, scores.dtype), max(_BLOCK, rank + 1)
+        for start in range(0, len(scores), block):
+            lowest = np.concatenate([lowest, scores[start : start + block]])
+            lowest = lowest if len(lowest) <= rank else np.partition(lowest, rank)[: rank + 1]
+        return float(lowest.max())
     order = np.argsort(scores, kind="stable")
     mass = np.asarray(weights, np.float64)[order]
     below = np.cumsum(mass) - mass

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from commands import read
 
-from jaxgmm.cli.data import DataError
+from jaxgmm.cli.data import DataError, spool
 
 
 @pytest.mark.parametrize(
@@ -185,6 +185,21 @@ def test_numpys_files_of_every_kind(x, tmp_path):
         np.testing.assert_array_equal(found, x)
         assert found.dtype == x.dtype.newbyteorder("=")
     assert not read(tmp_path / "x.npy").flags.writeable or x.dtype.byteorder == ">"
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_large_archives_are_unpacked_into_a_temporary_file(order, tmp_path, monkeypatch):
+    monkeypatch.setattr(spool, "_IN_MEMORY", 100)
+    x = np.asarray(np.random.default_rng(0).normal(size=(50, 3)), order=order)
+    np.savez_compressed(tmp_path / "x.npz", x)
+    found = read(tmp_path / "x.npz")
+    assert isinstance(found, np.memmap)
+    np.testing.assert_array_equal(found, x)
+    content = bytearray((tmp_path / "x.npz").read_bytes())
+    content[len(content) // 2] ^= 255
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"cannot be read as \.npz"):
+        read(tmp_path / "x.npz")
 
 
 def test_what_is_no_file_of_rows(tmp_path):

@@ -33,6 +33,7 @@ def _bad_files(folder: Path) -> None:
     np.save(folder / "flat.npy", np.arange(3.0))
     np.save(folder / "nan.npy", np.where(whole == 3, np.nan, whole))
     np.save(folder / "wide.npy", np.ones((4, 3)))
+    (folder / "garbage.parquet").write_bytes(b"no such thing")
     (folder / "ragged.csv").write_text("1,2\n3\n")
     (folder / "latin.csv").write_bytes(b"1,2\n3,\xe9\n")
     (folder / "bad.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0garbage!")
@@ -115,6 +116,13 @@ FIT = "fit good.npy -k 2 -o m.safetensors"
         ("predict good.safetensors good.npy -o folder.npy", "not a plain file"),
         ("predict good.safetensors good.npy -o labels.txt", "must end in"),
         ("sample good.safetensors -n 0", "'-n'"),
+        ("score good.safetensors wide.npy --columns 0,3", "wide.npy: has no column '3'; it has 3 columns, 0 to 2"),
+        ("score good.safetensors good.npy --weights cut.npy", "cut.npy: is truncated"),
+        ("score good.safetensors good.npy --weights nan.npy", "nan.npy: must hold one column, the weights; got 2"),
+        ("score good.safetensors good.npy --weights flat.npy", "flat.npy: holds 3 rows, where good.npy holds 20"),
+        ("predict good.safetensors garbage.parquet", "garbage.parquet: cannot be read as .parquet"),
+        ("anomalies good.safetensors nan.npy", "nan.npy: must be finite, got nan at row 1, column 1"),
+        (f"{FIT} --labels nan.npy", "nan.npy: must hold one column, the labels"),
         ("nonsense", "nonsense"),
         ("demo --out good.npy", "good.npy"),
     ],

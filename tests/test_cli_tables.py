@@ -124,6 +124,25 @@ def test_a_fault_in_the_last_row_leaves_what_was_there(command, suffix, folder, 
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
 
 
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_interrupted_there_is_no_file(suffix, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(common, "_LARGEST_BLOCK", 256)
+    asked = []
+
+    def predict(mixture, x):
+        asked.append(len(x))
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return np.zeros(len(x), int)
+
+    monkeypatch.setattr(jaxgmm.Mixture, "predict", predict)
+    out = tmp_path / f"p.{suffix}"
+    found = jax_gmm("predict", folder / "float32.safetensors", folder / "x.npy", "-o", out, code=130)
+    assert found.stderr == "jaxgmm: interrupted; nothing was written\n"
+    assert asked == [256] * 3
+    assert not list(tmp_path.iterdir())
+
+
 def test_densities_keep_their_width_however_far_a_row(folder, tmp_path):
     """float32 cannot say how unlikely the last row is; the first block does not know that yet."""
     x = np.zeros((300, 3), np.float32)

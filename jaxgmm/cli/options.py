@@ -69,9 +69,7 @@ Out = Annotated[
 ]
 WithRows = Annotated[
     bool,
-    typer.Option(
-        "--with-rows", help="Put the features of every row before what is said of it.", rich_help_panel="Output"
-    ),
+    typer.Option("--with-rows", help="Write the features of every row, too.", rich_help_panel="Output"),
 ]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON object instead of text.", rich_help_panel="Output")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import struct
 import tokenize
 import warnings
@@ -11,13 +12,14 @@ import zlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.lib import format as npy
 
 from jaxgmm import arrays
 from jaxgmm.cli.data.base import Block, Chosen, DataError, Table
+from jaxgmm.cli.data.spool import spooled
 
 # What NumPy's and zip's readers raise for bytes that are not theirs.
 _FOREIGN = (
@@ -85,7 +87,7 @@ def _read(path: Path, array: str | None) -> Any:
             return _read_archive(path, array)
         with open(path, "rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd headers, which the shape then tells of
-            shape, dtype = _npy_header(file)
+            shape, dtype, _ = _npy_header(file)
             if 0 in shape:
                 raise DataError(f"{path}: must hold at least one row and one column, got shape {shape}")
             _check_promise(dtype, shape, path.stat().st_size - file.tell())
@@ -99,17 +101,18 @@ def _read(path: Path, array: str | None) -> Any:
         raise DataError(f"{path}: cannot be read as {path.suffix}: {reason}") from None
 
 
-def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and dtype that a .npy file promises; leaves `file` where its numbers begin."""
+def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype, Literal["C", "F"]]:
+    """Shape, dtype and order that a .npy file promises; leaves `file` where its numbers begin."""
     version = npy.read_magic(file)
     if version not in ((1, 0), (2, 0)):  # later ones are for the names of fields
         raise DataError(f"is a .npy file of version {version}, which is not for plain arrays of numbers")
-    shape, _, dtype = npy.read_array_header_1_0(file) if version == (1, 0) else npy.read_array_header_2_0(file)
+    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, fortran_order, dtype = read_header(file)
     if dtype.hasobject:
         raise DataError("holds Python objects, which are never unpickled")
     if dtype.kind not in "biuf":
         raise DataError(f"must hold real numbers, got dtype {dtype}")
-    return shape, dtype
+    return shape, dtype, "F" if fortran_order else "C"
 
 
 def _check_promise(dtype: np.dtype, shape: tuple[int, ...], held: int) -> None:
@@ -128,10 +131,14 @@ def _read_archive(path: Path, array: str | None) -> Any:
         # Sizes in the archive's own lists are promises too; the file's size is not.
         held = min(member.file_size, _DEFLATED_MOST * min(member.compress_size, path.stat().st_size))
         with archive.open(member) as file:
-            shape, dtype = _npy_header(file)  # type: ignore[arg-type]
+            shape, dtype, _ = _npy_header(file)  # type: ignore[arg-type]
             _check_promise(dtype, shape, held - file.tell())
         with archive.open(member) as file:
-            return npy.read_array(file, allow_pickle=False)
+            if (copy := spooled(file, held)) is None:  # type: ignore[arg-type]
+                return npy.read_array(file, allow_pickle=False)
+    shape, dtype, order = _npy_header(copy)
+    _check_promise(dtype, shape, os.fstat(copy.fileno()).st_size - copy.tell())
+    return np.memmap(copy, dtype, "r", copy.tell(), shape, order)
 
 
 def _chosen(path: Path, names: list[str], wanted: str | None) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow
 from pyarrow import parquet, types
 
-from jaxgmm.cli.data.base import LABEL, Block, Chosen, DataError, Table
+from jaxgmm.cli.data.base import LABEL, Block, Chosen, DataError, Role, Table
 
 # What a column chunk is read through, so that a row group never is in memory as a whole.
 _BUFFER = 1 << 20
@@ -63,20 +63,22 @@ class ParquetTable(Table):
             for batch in file.iter_batches(size, columns=names):
                 if not batch.num_rows:
                     continue
-                columns = {i: self._column(batch, i, roles[i] is LABEL, start, roles) for i in roles}
+                columns = {i: self._column(batch, i, role, start) for i, role in roles.items()}
                 x = np.empty((batch.num_rows, len(chosen.features)), dtype)
                 for j, i in enumerate(chosen.features):
                     x[:, j] = columns[i]
                 yield self.sound_block(chosen, x, columns.__getitem__, start)
                 start += batch.num_rows
+        pyarrow.default_memory_pool().release_unused()  # what comes after the reading may need it
         if not start:
             raise DataError(f"{self.path}: holds no rows")
 
-    def _column(self, batch: Any, i: int, may_miss: bool, first_row: int, roles: Any) -> Any:
+    def _column(self, batch: Any, i: int, role: Role, first_row: int) -> Any:
+        """A column's numbers; a null is NaN in labels, and refused elsewhere."""
         column = batch.column(self.names[i])
-        if column.null_count and not may_miss:
+        if column.null_count and role is not LABEL:
             row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
-            self.refuse(roles[i], "null", i, first_row + row)
+            self.refuse(role, "null", i, first_row + row)
         if types.is_dictionary(column.type):
             column = column.dictionary_decode()
         if types.is_decimal(column.type):

@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import tempfile
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
 import numpy as np
 
 _IN_MEMORY = 1 << 26
+
+
+@contextlib.contextmanager
+def _room_for_rows() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = tempfile.gettempdir()
+        raise OSError(
+            error.errno, f"{error.strerror}; rows are kept here while they are read, but TMPDIR names another", where
+        ) from None
+
+
+def spooled(file: BinaryIO, size: int) -> BinaryIO | None:
+    """A temporary copy of `file`, which holds `size` bytes; None if they may stay in memory."""
+    if size <= _IN_MEMORY:
+        return None
+    with _room_for_rows():
+        copy = tempfile.TemporaryFile(prefix="jaxgmm-")  # noqa: SIM115
+        shutil.copyfileobj(file, copy, 1 << 20)
+        copy.seek(0)
+        return copy
 
 
 class Spool:
@@ -42,19 +67,12 @@ class Spool:
             self._write()
 
     def _write(self) -> None:
-        try:
+        with _room_for_rows():
             if self.file is None:
                 self.file = tempfile.TemporaryFile(prefix="jaxgmm-")  # noqa: SIM115
             for block in self.held:
                 self.file.write(block.data)
             self.file.flush()
-        except OSError as error:
-            where = tempfile.gettempdir()
-            raise OSError(
-                error.errno,
-                f"{error.strerror}, which rows are kept in while they are read; TMPDIR names another",
-                where,
-            ) from None
         self.held = []
 
     def array(self) -> Any:
