@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mutations import MUTATIONS
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -30,3 +32,10 @@ def test_files_stay_readable():
         for p in (*ROOT.glob("jaxgmm/**/*.py"), *ROOT.glob("docs/**/*.py"))
         if (n := len(p.read_text().splitlines())) > 250
     } == {}
+
+
+def test_mutations_name_lines_and_tests_that_are_there():
+    for name, mutation in MUTATIONS.items():
+        assert (ROOT / "jaxgmm" / mutation.file).read_text().count(mutation.old) == 1, name
+        file, _, test = mutation.tests.partition("::")
+        assert f"def {test.partition('[')[0]}(" in (ROOT / file).read_text(), name
