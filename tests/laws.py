@@ -161,6 +161,8 @@ def hard_fit(case: Case, data: st.DataObject) -> tuple[np.ndarray, FitResult]:
     except jaxgmm.FitError:
         if options["reg_covar"] != "auto":  # a ridge that is nothing in these units
             reject()
+        if options["on_degenerate"] == "keep" and case.n <= case.k:  # collapsed as wanted, past what is finite
+            reject()
         raise
 
 

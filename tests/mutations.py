@@ -71,7 +71,7 @@ MUTATIONS = {
     "the limit of conditioning ignored": Mutation("loop.py", "refused = running & jnp.isfinite(limit) & ~(kappa <= limit)", "refused = running & False", "tests/test_laws.py::test_a_kernel_takes_no_step_to_where_it_is_wrong"),
     "hysteresis inverted": Mutation("kernel_choice.py", "_RETURN_BELOW = 0.25", "_RETURN_BELOW = 4.0", "tests/test_restarts.py::test_kernels_are_chosen_by_conditioning_with_hysteresis"),
     # soundness
-    "spurious never flagged": Mutation("soundness.py", "return few & (weights > 0) & (narrow | (components.ridge_trace(floor) > _RIDGE))", "return jnp.zeros_like(few)", "tests/test_restarts.py::test_a_collapsed_component_may_be_kept"),
+    "spurious never flagged": Mutation("soundness.py", "return few & (weights > 0) & ~jnp.asarray(given) & (narrow | (components.ridge_trace(floor) > _RIDGE))", "return jnp.zeros_like(few)", "tests/test_restarts.py::test_a_collapsed_component_may_be_kept"),
     "spurious restarts may win": Mutation("result.py", "np.where(spurious, 1, 0)", "np.where(spurious, 0, 0)", "tests/test_restarts.py::test_the_best_is_the_best_of_the_sound"),
     "the floor never seen": Mutation("soundness.py", "(~lenient & few & (components.ridge_trace(floor) > _RIDGE))", "(lenient & few & (components.ridge_trace(floor) > _RIDGE))", "tests/test_restarts.py::test_collapse_has_a_status_and_keeps_the_mixture_before_it"),
     # coordinates
