@@ -11,10 +11,12 @@ from pathlib import Path
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache" / "xla"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 # And what is compiled runs once or twice, on few rows: three quarters of the compiler's time are for nothing here.
-_FLAGS = "--xla_backend_optimization_level=0"
-if version("jaxlib").startswith("0.10."):  # later ones end the process for a flag they no longer have
-    _FLAGS += " --xla_cpu_use_fusion_emitters=false"
-os.environ.setdefault("XLA_FLAGS", _FLAGS)
+# Later versions of jaxlib end the process for a flag they no longer have.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0"
+    + (" --xla_cpu_use_fusion_emitters=false" if version("jaxlib").startswith("0.10.") else ""),
+)
 
 import jax
 import numpy as np
