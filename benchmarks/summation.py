@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Int
 from jaxgmm import Mixture, precision
 from jaxgmm.em import KERNELS, e_step
 from jaxgmm.families import FAMILIES
-from jaxgmm.rows.base import ChunkFunction, compensated_add
+from jaxgmm.rows.base import ChunkFunction, Rows, compensated_add
 
 KERNEL = "centred"
 #: chunks of the smallest and largest size that `rows.base.chunk_size` gives, each with the largest number of rows
@@ -31,7 +31,7 @@ SMALLEST = 10**4
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class GeneratedRows:
+class GeneratedRows(Rows):
     """A place for rows (`rows.base`) that keeps none: two clumps on a line, each row a hash of its number."""
 
     n: int = field(metadata={"static": True})

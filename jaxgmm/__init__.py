@@ -12,6 +12,7 @@ from jaxgmm.checks import DataWarning
 from jaxgmm.compilation import enable_compilation_cache
 from jaxgmm.drivers import EM
 from jaxgmm.fit import fit
+from jaxgmm.fixed import Fixed
 from jaxgmm.many import fit_many
 from jaxgmm.many_result import ManyResult
 from jaxgmm.mixture import Mixture
@@ -25,7 +26,7 @@ from jaxgmm.status import Status
 
 __version__ = "0.1.0"
 
-__all__ = ["EM", "BlockInfo", "Cell", "CheckpointError", "DataWarning", "FitError", "FitResult", "FitWarning"]
+__all__ = ["EM", "BlockInfo", "Cell", "CheckpointError", "DataWarning", "FitError", "FitResult", "FitWarning", "Fixed"]
 __all__ += ["GaussianMixture", "GaussianMixtureOutlierDetector", "Gradient", "ManyResult", "Mixture", "ModelFileError"]
 __all__ += ["Prior", "SelectionResult", "Status", "enable_compilation_cache", "fit", "fit_many", "load", "save"]
 __all__ += ["select"]

@@ -8,6 +8,7 @@ kept bit for bit, so on the same machine and versions the answer is that of a fi
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -44,8 +45,11 @@ def _digest(value: Any) -> str:
         if isinstance(leaf, np.ndarray | jax.Array):
             array = np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
             digest.update(f"{array.dtype} {array.shape}".encode())
-            for start in range(0, max(len(np.atleast_1d(array)), 1), 1 << 16):
-                digest.update(np.ascontiguousarray(np.atleast_1d(array)[start : start + (1 << 16)]).tobytes())
+            rows = np.atleast_1d(array)
+            for start in range(0, len(rows), 1 << 16):
+                digest.update(rows[start : start + (1 << 16)].tobytes())
+        elif dataclasses.is_dataclass(leaf):
+            digest.update(_digest({"": type(leaf).__name__} | vars(leaf)).encode())
         else:
             digest.update(_ADDRESS.sub("", repr(leaf)).encode())
     return digest.hexdigest()
@@ -106,15 +110,12 @@ class Checkpoint:
 
         parts = {f"{i}/{name}": leaf for i, run in enumerate(self.finished) for name, leaf in run.items()}
         parts |= {f"current/{name}": leaf for name, leaf in current.items()}
-        tensors = {name: np.ascontiguousarray(leaf) for name, leaf in parts.items()}
-        # The format has no strings, and no arrays without axes.
-        shapes = {name: list(np.shape(leaf)) for name, leaf in parts.items() if not np.shape(leaf)}
+        tensors = {name: np.asarray(leaf, order="C") for name, leaf in parts.items()}
         header = {
             "format": _FORMAT,
             "version": _VERSION,
             "fingerprints": json.dumps(self.wanted),
             "finished": str(len(self.finished)),
-            "scalars": json.dumps(sorted(shapes)),
         }
         write_whole(self.path, encode(tensors, header))
         self.written = time.perf_counter()
@@ -128,16 +129,16 @@ class Checkpoint:
                 if header.get("format") != _FORMAT or header.get("version") != _VERSION:
                     raise CheckpointError(f"{self.path} is not a checkpoint of this version of jaxgmm")
                 self._compare(json.loads(header["fingerprints"]))
-                scalars = set(json.loads(header["scalars"]))
                 held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+            runs: list[dict[str, Any]] = [{} for _ in range(int(header["finished"]))]
+            current: dict[str, Any] = {}
+            for name, leaf in held.items():
+                place, _, inner = name.partition("/")
+                (current if place == "current" else runs[int(place)])[inner] = leaf
+        except (SafetensorError, KeyError, IndexError, ValueError) as error:
+            if isinstance(error, CheckpointError):
+                raise
             raise CheckpointError(f"{self.path} is not a checkpoint, or is damaged: {error}") from None
-        held = {name: leaf.reshape(()) if name in scalars else leaf for name, leaf in held.items()}
-        runs: list[dict[str, Any]] = [{} for _ in range(int(header["finished"]))]
-        current: dict[str, Any] = {}
-        for name, leaf in held.items():
-            place, _, inner = name.partition("/")
-            (current if place == "current" else runs[int(place)])[inner] = leaf
         self.finished, self.current = runs, current or None
 
     def _compare(self, found: Mapping[str, str]) -> None:

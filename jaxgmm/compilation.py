@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import jax
+
 
 def enable_compilation_cache(path: str | os.PathLike[str] | None = None) -> Path:
     """Lets JAX keep every compiled program in a folder, for this process and later ones. Returns the folder.
@@ -15,8 +17,6 @@ def enable_compilation_cache(path: str | os.PathLike[str] | None = None) -> Path
     Args:
         path: the folder, made if need be; by default `jaxgmm` in the user's cache folder.
     """
-    import jax
-
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = home / "jaxgmm" if path is None else Path(path)
     folder.mkdir(parents=True, exist_ok=True)

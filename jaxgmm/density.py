@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jaxgmm import precision
 from jaxgmm.rows.blocks import rowwise
@@ -27,14 +27,20 @@ def joint_log_prob(mixture: Mixture, x: Float[Array, "d b"]) -> Float[Array, "k 
 
 
 def posterior(
-    joint: Float[Array, "k b"], w: Float[Array, " b"] | float = 1.0
+    joint: Float[Array, "k b"], w: Float[Array, " b"] | float = 1.0, possible: Bool[Array, "k b"] | None = None
 ) -> tuple[Float[Array, "k b"], Float[Array, " b"]]:
-    """Responsibilities w_n p(k | x_n) and log p(x_n), from log π_k p(x_n | k)."""
+    """Responsibilities w_n p(k | x_n) and log p(x_n), from log π_k p(x_n | k).
+
+    Where only some components are `possible`, both are given that: p(k | x_n, label) and log p(x_n, label).
+    """
+    if possible is not None:
+        joint = jnp.where(possible, joint, -jnp.inf)
     largest = jnp.max(joint, axis=0)
     # Where every component says −∞ the row is impossible: the subtraction must not make NaN of it, and it is shared
     # out evenly.
     impossible = largest == -jnp.inf
-    shares = jnp.exp(joint - jnp.where(impossible, 0.0, largest)) + jnp.where(impossible, 1.0, 0.0)
+    even = jnp.where(impossible, 1.0, 0.0) * (1.0 if possible is None else possible)
+    shares = jnp.exp(joint - jnp.where(impossible, 0.0, largest)) + even
     total = jnp.sum(shares, axis=0)
     return shares * (w / total), largest + jnp.log(total)
 

@@ -12,7 +12,7 @@ from jaxgmm import precision
 from jaxgmm.coordinates import Coordinates
 from jaxgmm.families.base import Conjugate
 from jaxgmm.mixture import Mixture
-from jaxgmm.soundness import spurious
+from jaxgmm.soundness import spurious_of
 
 # More than half of a component is then not the rows'.
 _DOMINATES = 0.5
@@ -60,6 +60,7 @@ class Diagnosis:
         floor: the same, but 0 where the data are hardly wider themselves.
         prior: the prior in them, NumPy; or None.
         n_rows, total_weight: of the rows; where restarts do not see the same ones, `n_rows` is (r,).
+        given: (k,), the components whose covariances were given, and not fitted.
     """
 
     mixtures: Mixture
@@ -69,17 +70,20 @@ class Diagnosis:
     prior: Conjugate | None
     n_rows: Any
     total_weight: float
+    given: Any = False
 
     def spurious(self) -> Any:
         """Which components of which restarts owe their likelihood to a handful of rows, (r, k)."""
         wide = self.mixtures.astype(np.float64)
         with precision.scope(np.dtype(np.float64)):
-            return np.asarray(_spurious(wide, self.floor, np.broadcast_to(self.n_rows, len(wide.weights))))
+            n_rows = np.broadcast_to(self.n_rows, len(wide.weights))
+            return np.asarray(spurious_of(wide, self.floor, n_rows, np.asarray(self.given)))
 
     def blurred(self, restart: int) -> Any:
         """The components of a restart that are more ridge than rows in some direction in which the data are wide."""
         matrices = self.mixtures[restart].covariance_matrices()
-        return np.flatnonzero(_ridge_share(matrices, np.asarray(self.floor, np.float64)) > _DOMINATES)
+        blurred = _ridge_share(matrices, np.asarray(self.floor, np.float64)) > _DOMINATES
+        return np.flatnonzero(blurred & ~np.asarray(self.given))
 
     def report(self, restart: int) -> ComponentReport:
         """What there is to say of the components of one restart."""
@@ -102,8 +106,6 @@ class Diagnosis:
         )
 
 
-# Compiled: loops over factors would otherwise be, at every call.
-_spurious = jax.jit(jax.vmap(spurious, (0, None, 0)))
 _pseudo = jax.jit(lambda mixture, prior: mixture.components.pseudo(prior))
 
 

@@ -18,23 +18,28 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxgmm.families import Family
 from jaxgmm.families.base import Conjugate, Root
 from jaxgmm.mixture import Mixture, joint_log_prob, posterior
+from jaxgmm.pinned import Pinned
 from jaxgmm.rows import Rows, chunk_size
 from jaxgmm.rows.base import two_sum
 from jaxgmm.statistics import SufficientStatistics
 
 HIGHEST = lax.Precision.HIGHEST
+_Possible = Bool[Array, "k b"] | None
 
 
 class Kernel(NamedTuple):
-    """A road from rows to statistics: `prepare` once, `chunk` per chunk of rows, `finish` once."""
+    """A road from rows to statistics: `prepare` once, `chunk` per chunk of rows, `finish` once.
+
+    A chunk comes with the rows' weights, and with the components they may come from if that is known.
+    """
 
     prepare: Callable[[Mixture, Float[Array, "d d"] | None], Any]
-    chunk: Callable[[Any, Float[Array, "d b"], Float[Array, " b"]], Any]
+    chunk: Callable[..., Any]
     finish: Callable[[Any, Any], tuple[Float[Array, " k"], Float[Array, ""], Any]]
     elements: Callable[[Family, int], int]
 
@@ -53,8 +58,10 @@ def _weighted(x: Float[Array, " b"], w: Float[Array, " b"]) -> Float[Array, ""]:
 # ---- centred ------------------------------------------------------------------------------------------------
 
 
-def _centred_chunk(mixture: Mixture, x: Float[Array, "d b"], w: Float[Array, " b"]) -> _Sums:
-    r, log_p = posterior(joint_log_prob(mixture, x), w)
+def _centred_chunk(
+    mixture: Mixture, x: Float[Array, "d b"], w: Float[Array, " b"], possible: _Possible = None
+) -> _Sums:
+    r, log_p = posterior(joint_log_prob(mixture, x), w, possible)
     return _Sums(_weighted(log_p, w), jnp.sum(w), (jnp.sum(r, axis=1), mixture.components.moments(x, r)))
 
 
@@ -87,13 +94,15 @@ def _shared_prepare(mixture: Mixture, whitener: Float[Array, "d d"] | None) -> _
     return _Shared(components, theta, whitener)
 
 
-def _shared_chunk(prepared: _Shared, x: Float[Array, "d b"], w: Float[Array, " b"]) -> _Sums:
+def _shared_chunk(
+    prepared: _Shared, x: Float[Array, "d b"], w: Float[Array, " b"], possible: _Possible = None
+) -> _Sums:
     components, theta, whitener = prepared
     # Correlations of the data as a whole would be conditioning lost; they are taken out here, where a chunk at a time
     # is rounded, and not from the rows, where `centred` would find them rounded too.
     x = x if whitener is None else jnp.matmul(whitener, x, precision=HIGHEST)
     phi = components.features(x)
-    r, log_p = posterior(jnp.einsum("kf,fb->kb", theta, phi, precision=HIGHEST), w)
+    r, log_p = posterior(jnp.einsum("kf,fb->kb", theta, phi, precision=HIGHEST), w, possible)
     sums = jnp.einsum("kb,fb->kf", r, phi, precision=HIGHEST)
     common = jnp.einsum("gb,b->g", components.common_features(x), w, precision=HIGHEST)
     return _Sums(_weighted(log_p, w), jnp.sum(w), (sums, common))
@@ -148,7 +157,7 @@ def e_step(mixture: Mixture, rows: Rows, *, kernel: str = "centred", chunk: int 
 
     def one(mixture: Mixture) -> SufficientStatistics:
         prepared = road.prepare(mixture, rows.whitener)
-        value, error = rows.total(lambda x, w, _: road.chunk(prepared, x, w), chunk)
+        value, error = rows.total(lambda x, w, index: road.chunk(prepared, x, w, rows.possible(index)), chunk)
         counts, shared, moments = road.finish(prepared, jax.tree.map(jnp.add, value.rest, error.rest))
         # Large where it is not zero; the error pair would be worth little without what is dropped here.
         high, low = two_sum(value.log_likelihood, shared)
@@ -171,7 +180,10 @@ def conditioning(mixture: Mixture, rows: Rows) -> Float[Array, ""]:
     return jnp.max(jnp.where(mixture.weights == 0, 0.0, each))
 
 
-def m_step(mixture: Mixture, statistics: SufficientStatistics, ridge: Root, prior: Conjugate | None = None) -> Mixture:
+def m_step(
+    mixture: Mixture, statistics: SufficientStatistics, ridge: Root, prior: Conjugate | None = None,
+    pinned: Pinned | None = None,
+) -> Mixture:  # fmt: skip
     """The mixture that maximises Q, plus the logarithm of `prior` (Dempster, Laird & Rubin 1977).
 
     Args:
@@ -179,6 +191,7 @@ def m_step(mixture: Mixture, statistics: SufficientStatistics, ridge: Root, prio
         statistics: what `e_step` returned for it.
         ridge: a root of what is added to each covariance: (d,), or lower triangular (d, d) for full and tied.
         prior: what the parameters are known to be near, as pseudo-statistics added to those of the rows.
+        pinned: parameters that stay as they are, and are so in `mixture`: then Q is maximal over the others.
     """
     components, counts, moments = mixture.components, statistics.counts, statistics.moments
     shares = counts
@@ -186,9 +199,12 @@ def m_step(mixture: Mixture, statistics: SufficientStatistics, ridge: Root, prio
         pseudo_counts, pseudo_moments = components.pseudo(prior)
         shares = counts + (prior.concentration - 1)
         counts, moments = counts + pseudo_counts, jax.tree.map(jnp.add, moments, pseudo_moments)
+    if pinned is not None:
+        moments = components.about_means(moments, pinned.means)
     moved = components.maximize(counts, moments, ridge)
     # What has no weight has no rows to go by, and stays as it is.
-    return Mixture(shares / jnp.sum(shares), moved.with_replaced(mixture.weights == 0, components))
+    new = Mixture(shares / jnp.sum(shares), moved.with_replaced(mixture.weights == 0, components))
+    return new if pinned is None else pinned.within(new)
 
 
 def log_prior(mixture: Mixture, prior: Conjugate) -> Float[Array, ""]:

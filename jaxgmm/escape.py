@@ -14,11 +14,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from jaxgmm.em import m_step
+from jaxgmm.em import e_step, m_step
 from jaxgmm.families.base import Root
 from jaxgmm.mixture import Mixture, joint_log_prob, posterior
 from jaxgmm.rows import ArrayRows
-from jaxgmm.statistics import SufficientStatistics
 
 # How often, and for how many steps, a component is tried as two.
 _TRIES = 2
@@ -39,7 +38,7 @@ def moves(
         split_key, pair_key = jax.random.split(jax.random.fold_in(key, number))
         joint = joint_log_prob(mixture, sample.x)
         r = posterior(joint, sample.weights)[0]
-        halves, gain = _splits(split_key, mixture, joint - jnp.log(mixture.weights)[:, None], r, sample.x, ridge)
+        halves, gain = _splits(split_key, mixture, joint - jnp.log(mixture.weights)[:, None], r, sample, ridge)
         pairs = _drawn_pairs(pair_key, gain - _losses(mixture, r, sample.weights)[:, None], n_moves)
         return jax.vmap(lambda gone, split: _moved(mixture, jax.tree.map(lambda a: a[split], halves), gone, split))(
             *pairs
@@ -57,27 +56,25 @@ def _losses(mixture: Mixture, r: Float[Array, "k b"], w: Float[Array, " b"]) -> 
 
 
 def _splits(
-    key: Key[Array, ""], mixture: Mixture, log_p: Float[Array, "k b"], r: Float[Array, "k b"], x: Float[Array, "d b"],
+    key: Key[Array, ""], mixture: Mixture, log_p: Float[Array, "k b"], r: Float[Array, "k b"], sample: ArrayRows,
     ridge: Root,
 ) -> tuple[Mixture, Float[Array, " k"]]:  # fmt: skip
     """Every component as a mixture of two, (k, 2), fitted to its own rows; and what their log-likelihood gains."""
-    weights_of_half = jnp.full(2, 0.5, x.dtype)
+    weights_of_half = jnp.full(2, 0.5, r.dtype)
 
     def tried(key: Key[Array, ""], which: Int[Array, ""]) -> tuple[Mixture, Array]:
         w = r[which]
-        rows = x.T[jax.random.categorical(key, jnp.log(w), shape=(2,))]
+        own = replace(sample, weights=w, total_weight=jnp.sum(w))
+        rows = sample.x.T[jax.random.categorical(key, jnp.log(w), shape=(2,))]
         both = mixture.components.picked(jnp.stack([which, which]))
         apart: Any = replace(both, means=0.5 * (both.means + rows))  # type: ignore[type-var]
         start = Mixture(weights_of_half, apart)
 
         def step(_: Int[Array, ""], pair: Mixture) -> Mixture:
-            own = posterior(joint_log_prob(pair, x), w)[0]
-            unknown = jnp.full((), jnp.nan, x.dtype)
-            counts, moments = jnp.sum(own, axis=1), pair.components.moments(x, own)
-            return m_step(pair, SufficientStatistics(unknown, unknown, jnp.sum(w), counts, moments), ridge)
+            return m_step(pair, e_step(pair, own, chunk=own.n_slots), ridge)
 
         pair = jax.lax.fori_loop(0, _STEPS, step, start)
-        gain = jnp.sum(w * (posterior(joint_log_prob(pair, x))[1] - log_p[which]))
+        gain = e_step(pair, own, chunk=own.n_slots).log_likelihood - jnp.sum(w * log_p[which])
         return pair, jnp.where(jnp.isfinite(gain), gain, -jnp.inf)
 
     def best(key: Key[Array, ""], which: Int[Array, ""]) -> tuple[Mixture, Array]:

@@ -16,6 +16,9 @@ from jaxgmm import memory, precision, validation
 from jaxgmm.checkpoint import Checkpoint, fingerprints
 from jaxgmm.drivers import EM, Driver
 from jaxgmm.families import FAMILIES
+from jaxgmm.fixed import Fixed
+from jaxgmm.fixed import checked as checked_fixed
+from jaxgmm.labels import checked as checked_labels
 from jaxgmm.outcome import BlockInfo
 from jaxgmm.prior import Prior
 from jaxgmm.prior import checked as checked_prior
@@ -24,7 +27,6 @@ from jaxgmm.progress import bar, both
 from jaxgmm.result import FitResult, best_restart, warn_of_ridge
 from jaxgmm.settings import Settings
 from jaxgmm.starts import checked_init, make_starts, of_rows
-from jaxgmm.tournament import LARGE
 
 _NO_PART_OF_THE_ANSWER = ("on_block", "progress", "checkpoint", "every", "max_seconds")
 
@@ -38,6 +40,9 @@ def fit(
     n_init: int | None = None,
     init: Any = "k-means++",
     sample_weight: Any = None,
+    labels: Any = None,
+    component_labels: Any = None,
+    fixed: Fixed | None = None,
     driver: Driver | None = None,
     tol: float = 1e-5,
     stopping: str = "log_likelihood",
@@ -60,13 +65,20 @@ def fit(
         key: a JAX key, or a seed. Restart i starts from fold_in(key, i), whatever `n_init`.
         x: rows, (n, d); anything array-like, memory maps included. float64 rows compute in float64, all others in
             float32.
-        n_components: K.
+        n_components: how many components, K.
         covariance_type: "full", "tied", "diag", "spherical"; or "bernoulli" for rows of zeros and ones.
         n_init: how many starts; 1 by default, or as many as `init` holds.
-        init: "k-means++", "kmeans", "random_from_data", "random"; a `Mixture`, or a batch of them; labels (n,) or
+        init: "k-means++", "kmeans" (ten rounds of it; both on a sample of the rows, if there are more than 8192, and
+            than 256 for each component), "random_from_data", "random"; a `Mixture`, or a batch of them; labels (n,) or
             (r, n); responsibilities (n, k) or (r, n, k). Or a pair (such starts, a name): the name's method makes as
             many others as `n_init` says.
         sample_weight: (n,), how often each row counts; 1 by default. A row with weight 0 is as if left out.
+        labels: (n,), which component each row belongs to, −1 where unknown. Its responsibility stays there, and the
+            log-likelihood is that of rows and labels together. Where every row's component is known there is one
+            start, the estimate from the components' own rows, and it is the answer.
+        component_labels: (k,), the label of each component, so that several may share one; −1 for those that hold
+            only rows without a label. By default component k has label k.
+        fixed: a `Fixed`, parameters that stay as given.
         driver: how parameters move: `EM()` by default, or `Gradient(...)`.
         tol: a restart has converged when a step changes less; 0 runs exactly `max_iter` iterations.
         stopping: what `tol` is compared with. "log_likelihood": the change of the mean log-likelihood (with a prior,
@@ -84,8 +96,9 @@ def fit(
             on as long as numbers are finite.
         search: "race" runs every start a little, on samples of the rows, lets the leaders try jumps out of their
             optimum, and runs the best few to the end on all rows (see `FitResult.rounds`); "all" runs every start to
-            its end, and so does "race" with fewer than eight starts or 50 iterations, tol=0 or mini-batches. By default
-            a race from 5000 rows on, where `init` is a method's name: for fewer all starts cost next to nothing.
+            its end, and so does "race" with fewer than eight starts or 50 iterations, tol=0, mini-batches, labels or
+            fixed parameters. By default a race where `init` is a method's name and rows × starts × parameters come
+            to 5e8: for less, all starts take less time than a race takes to compile.
         kernel: "shared_feature", "centred", or "auto", which chooses for each restart by its conditioning.
         dtype: "float32" or "float64", to compute in another precision than the rows'.
         on_block: called with a `BlockInfo` between blocks of iterations; returns True to end the fit there.
@@ -108,14 +121,15 @@ def fit(
     key = validation.random_key(key)
     x = validation.rows("x", x)
     family.check_rows("x", x)
-    settings = Settings.checked(
-        tol=tol, stopping=stopping, max_iter=max_iter, max_seconds=max_seconds, reg_covar=reg_covar,
-        on_degenerate=on_degenerate, kernel=kernel, on_block=on_block,
-        search=search or ("race" if isinstance(init, str) and len(x) >= LARGE else "all"),
-    )  # fmt: skip
     n_components = validation.integer("n_components", n_components, 1)
     sample_weight = validation.weights("sample_weight", sample_weight, len(x))
     present = len(x) if sample_weight is None else int(np.count_nonzero(sample_weight))
+    if search is None and not isinstance(init, str):
+        search = "all"
+    settings = Settings.checked(
+        tol=tol, stopping=stopping, max_iter=max_iter, max_seconds=max_seconds, reg_covar=reg_covar,
+        on_degenerate=on_degenerate, kernel=kernel, on_block=on_block, search=search,
+    )  # fmt: skip
     if n_components > present:
         weighted = "" if sample_weight is None else " with weight"
         raise ValueError(f"n_components must be at most the number of rows{weighted}, {present}; got {n_components}")
@@ -128,6 +142,8 @@ def fit(
             f"stopping must be 'log_likelihood' for mini-batches, got {stopping!r}: single steps are noise"
         )
     init = checked_init(init, n_init, family, n_components, x.shape)
+    known = checked_labels(labels, component_labels, len(x), n_components)
+    held_fixed = checked_fixed(fixed, family, n_components, x.shape[1])
     dtype = precision.compute_dtype(x, dtype=dtype)
 
     given |= {"key": key, "x": x, "sample_weight": sample_weight}
@@ -136,10 +152,13 @@ def fit(
     begun = time.perf_counter()
     if present < len(x):
         kept = np.flatnonzero(sample_weight)
-        x, sample_weight = x[kept], sample_weight[kept]
+        x, sample_weight, known = x[kept], sample_weight[kept], known and known.of(kept)
         init = of_rows(init, kept)
+    owners = known.owners if known is not None and isinstance(init, str) else None
+    if owners is not None:
+        init = owners[None]
     with precision.scope(dtype), memory.explained():
-        posed = pose(x, sample_weight, family, n_components, settings.reg_covar, prior, dtype)
+        posed = pose(x, sample_weight, family, n_components, settings.reg_covar, prior, dtype, known, held_fixed)
         starts = make_starts(key, posed, init, n_init or 1)
         with bar() if progress else contextlib.nullcontext() as shown:
             watched = replace(settings, on_block=both(shown, settings.on_block))

@@ -16,16 +16,13 @@ from jaxtyping import Array, Bool, Float, Key
 from jaxgmm.drivers import Penalty
 from jaxgmm.em import m_step, statistics_of
 from jaxgmm.families import Family, TiedGaussian
+from jaxgmm.guidance import guided_centres
+from jaxgmm.keys import restart_keys, seed_key
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import ArrayRows, chunk_size
-from jaxgmm.seeding import chosen_centres, seed_key, seed_rows, trials_for
+from jaxgmm.seeding import chosen_centres, seed_rows, trials_for
 
 LLOYD_ROUNDS = 10
-
-
-def restart_keys(key: Key[Array, ""], n: int) -> Key[Array, " r"]:
-    """Restart i's key is fold_in(key, i)."""
-    return jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(n))
 
 
 @partial(jax.jit, static_argnames="family")
@@ -52,7 +49,8 @@ def _fitted(
     components = family.from_means(zeros, zeros[0], spread)
     for _ in range(2):
         reference = Mixture(jnp.full(n_components, 1 / n_components, rows.x.dtype), components)
-        fitted = m_step(reference, statistics_of(reference, rows, responsibilities, chunk), *penalty)
+        statistics = statistics_of(reference, rows, responsibilities, chunk)
+        fitted = m_step(reference, statistics, penalty.ridge, penalty.prior)
         components = family.from_means(fitted.means, fitted.means[0], spread)
     return fitted
 
@@ -86,6 +84,7 @@ def _from_random_responsibilities(
         def shares(x: Array, index: Array) -> Array:
             # By row number, so that neither chunks nor padding change what a row draws.
             draws = jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(key, i), (n_components,), x.dtype))(index)
+            draws = draws if rows.known is None else jnp.where(rows.known.of(index).T, draws, 0.0)
             return (draws / jnp.sum(draws, axis=1, keepdims=True)).T
 
         return _fitted(rows, shares, family, n_components, penalty, chunk)
@@ -107,7 +106,9 @@ def _from_kmeans(
             return Mixture(jnp.full(k, 1 / k, means.dtype), TiedGaussian.from_means(means, means[0], spread))
 
         def nearest(mixture: Mixture, x: Array, index: Array) -> Array:
-            return jax.nn.one_hot(jnp.argmax(mixture.components.log_prob(x), axis=0), k, axis=0, dtype=x.dtype)
+            near = mixture.components.log_prob(x)
+            near = near if rows.known is None else jnp.where(rows.known.of(index), near, -jnp.inf)
+            return jax.nn.one_hot(jnp.argmax(near, axis=0), k, axis=0, dtype=x.dtype)
 
         def lloyd(_: Any, means: Float[Array, "k d"]) -> Float[Array, "k d"]:
             mixture = spheres(means)
@@ -130,6 +131,10 @@ def initialize(
     penalty: Penalty, centre: Float[Array, " d"], spread: Float[Array, " d"],
 ) -> Mixture:  # fmt: skip
     """`n_init` starts by one of `METHODS`, in the rows' coordinates; leading axis r."""
+    if method != "random" and (rows.known is not None or penalty.pinned is not None):
+        centres = guided_centres(key, rows, spread, penalty.pinned, n_components, n_init, method)
+        among = seed_rows(seed_key(key), rows, n_components)
+        return from_seeds(centres, among, family, method, penalty, centre, spread)
     seeds = rows if method == "random" else seed_rows(seed_key(key), rows, n_components)
     return draw(key, rows, seeds, family, n_components, n_init, method, penalty, centre, spread)
 
@@ -144,8 +149,19 @@ def draw(
         return _from_random_responsibilities(keys, rows, family, n_components, penalty)
     trials = jnp.full(n_init, trials_for(n_components))
     centres = chosen_centres(keys, seeds, spread, method, n_components, trials)
+    return from_seeds(centres, seeds, family, method, penalty, centre, spread)
+
+
+def from_seeds(
+    centres: Float[Array, "r k d"], seeds: ArrayRows, family: type[Family], method: str, penalty: Penalty,
+    centre: Float[Array, " d"], spread: Float[Array, " d"],
+) -> Mixture:  # fmt: skip
+    """What a method makes of the `centres` it has picked from `seeds`.
+
+    k-means sees these rows alone: on all of them it would cost as much as many steps of EM, which does better.
+    """
     if method == "kmeans":
-        return _from_kmeans(centres, rows, family, penalty, spread)
+        return _from_kmeans(centres, seeds, family, penalty, spread)
     return from_centres(centres, family, centre, spread, jnp.ones(centres.shape[:2], bool))
 
 

@@ -36,7 +36,7 @@ class Controls:
 
     Attributes:
         tol, max_iter: when a restart has ended.
-        penalty: the ridge, and the prior if there is one.
+        penalty: the ridge, and the prior and what is pinned if there are any.
         floor: (d,), the width at which a component on a handful of rows is nothing but ridge.
         key: what drivers draw from.
         keep_degenerate: whether restarts go on with collapsed components.
@@ -107,7 +107,7 @@ def start(
 def _faults(
     mixtures: Mixture, log_p: Float[Array, " r"], lenient: Any, tags: Tags, rows: Rows, controls: Controls
 ) -> Faults:
-    check = partial(faults, floor=controls.floor, keep=controls.keep_degenerate)
+    check = partial(faults, floor=controls.floor, keep=controls.keep_degenerate, pinned=controls.penalty.pinned)
     return jax.vmap(check)(mixtures, log_p, lenient, n_rows=n_rows(rows, tags), present=tags.present)
 
 

@@ -16,11 +16,12 @@ from jaxgmm.batching import n_threads
 from jaxgmm.coordinates import Coordinates, coordinates, summarise
 from jaxgmm.drivers import Penalty
 from jaxgmm.families import Family
+from jaxgmm.keys import seed_key
 from jaxgmm.many_checks import looked_at, unremarkable
 from jaxgmm.many_loop import Posed
 from jaxgmm.prior import Prior, conjugate
 from jaxgmm.rows import ArrayRows
-from jaxgmm.seeding import n_seed_rows, seed_index, seed_key
+from jaxgmm.seeding import n_seed_rows, seed_index
 
 # Data sets looked at together: float64 copies of them stay in the caches.
 _TOGETHER = 64

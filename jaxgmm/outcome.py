@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxgmm.mixture import Mixture
@@ -67,6 +69,30 @@ class Run:
     cut_short: Status | None = None
     moves: Any = 0
     rounds: tuple[Round, ...] = ()
+
+    def first(self, n: int) -> Run:
+        """Of the first `n` restarts."""
+        arrays = ("log_likelihood", "status", "n_iter", "passes", "kernel", "revivals", "history")
+        kept = {name: getattr(self, name)[:n] for name in arrays}
+        return replace(self, mixtures=jax.tree.map(lambda leaf: leaf[:n], self.mixtures), **kept)
+
+
+def joined(runs: Sequence[Run]) -> Run:
+    """Runs of other restarts of the same mixtures, one after the other, as one."""
+    if len(runs) == 1:
+        return runs[0]
+    longest = max(run.history.shape[1] for run in runs)
+    histories = [
+        np.pad(run.history, ((0, 0), (0, longest - run.history.shape[1])), constant_values=np.nan) for run in runs
+    ]
+    arrays = ("log_likelihood", "status", "n_iter", "passes", "kernel", "revivals")
+    together: dict[str, Any] = {name: np.concatenate([getattr(run, name) for run in runs]) for name in arrays}
+    return Run(
+        mixtures=jax.tree.map(lambda *leaves: np.concatenate(leaves), *(run.mixtures for run in runs)),
+        history=np.concatenate(histories),
+        cut_short=next((run.cut_short for run in runs if run.cut_short), None),
+        **together,
+    )
 
 
 class History:

@@ -11,10 +11,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from jaxgmm.families import Family
-from jaxgmm.initialization import from_centres, initialize, restart_keys
+from jaxgmm.initialization import from_centres, initialize
+from jaxgmm.keys import restart_keys, seed_key
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem import Problem
-from jaxgmm.seeding import chosen_centres, sample_size, seed_key, seed_rows, trials_for
+from jaxgmm.seeding import chosen_centres, sample_size, seed_rows, trials_for
 
 _SHARED = ("k-means++", "random_from_data")
 

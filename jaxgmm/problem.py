@@ -17,6 +17,8 @@ from jaxgmm.drivers import Penalty
 from jaxgmm.em import log_prior
 from jaxgmm.families import Family
 from jaxgmm.families.base import Conjugate
+from jaxgmm.fixed import CheckedFixed
+from jaxgmm.labels import Labels
 from jaxgmm.mixture import Mixture, at_rest
 from jaxgmm.prior import Prior, conjugate
 from jaxgmm.revival import Surroundings
@@ -53,7 +55,7 @@ class Problem:
 
     def diagnosis(self, mixtures: Mixture) -> Diagnosis:
         """`mixtures` (leading axis r) with all that their diagnosis needs."""
-        ridge, prior = jax.tree.map(np.asarray, tuple(self.penalty))
+        ridge, prior, pinned = jax.tree.map(np.asarray, tuple(self.penalty))
         ridge = ridge * (self.family.rescaling != "none")  # rates have a ridge, too, but no width for it to blur
         rows = self.rows
         return Diagnosis(
@@ -64,14 +66,17 @@ class Problem:
             prior,
             int(rows.n_rows),
             float(rows.total_weight),
+            False if pinned is None else pinned.covariances,
         )
 
 
 def pose(
     x: Any, sample_weight: Any, family: type[Family], n_components: int, reg_covar: float | Literal["auto"],
-    prior: Prior | None, dtype: np.dtype,
+    prior: Prior | None, dtype: np.dtype, labels: Labels | None = None, fixed: CheckedFixed | None = None,
 ) -> Problem:  # fmt: skip
     """Checked rows `x` (n, d), all with weight, as a problem. Call inside `precision.scope(dtype)`.
+
+    `labels` and `fixed` are what is known of the rows' components, and what parameters are held.
 
     Raises:
         ValueError: the rows cannot be fitted as they are; see `checks.check_data`.
@@ -85,13 +90,15 @@ def pose(
     frame = coordinates(family, x, sample_weight, summary)
     ridge = frame.ridge(reg_covar)
     known = None if prior is None else conjugate(prior, family, frame, n_components, dtype)
+    pinned = None if fixed is None else fixed.pinned(frame, dtype)
+    label, possible = (None, None) if labels is None else labels
     return Problem(
         family=family,
         n_components=n_components,
         dtype=dtype,
         frame=frame,
-        rows=ArrayRows.from_numpy(x, sample_weight, frame.rows, dtype, frame.whitener),
-        penalty=Penalty(jnp.asarray(ridge, dtype), known),
+        rows=ArrayRows.from_numpy(x, sample_weight, frame.rows, dtype, frame.whitener, labels=label, possible=possible),
+        penalty=Penalty(jnp.asarray(ridge, dtype), known, pinned),
         floor=jnp.asarray(np.where((summary.scale > 0) & (family.rescaling != "none"), frame.floor(ridge), 0.0), dtype),
         centre=jnp.asarray(frame.centre, dtype),
         spread=jnp.asarray(frame.spread, dtype),

@@ -8,6 +8,7 @@ that end higher than they do themselves.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,19 +17,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from jaxgmm.density import joint_log_prob
+from jaxgmm.density import ANSWERS, joint_log_prob
 from jaxgmm.escape import moves
-from jaxgmm.mixture import Mixture
-from jaxgmm.outcome import Run
+from jaxgmm.keys import probe_key, race_key
+from jaxgmm.mixture import Mixture, at_rest
+from jaxgmm.outcome import Run, joined
 from jaxgmm.problem import Problem, log_priors
 from jaxgmm.rows import ArrayRows
-from jaxgmm.soundness import spurious
+from jaxgmm.soundness import spurious_of
 from jaxgmm.standings import Standings
 from jaxgmm.status import SOUND, Status
 from jaxgmm.tournament import Plan, Round, heading_for, ranked
 
-# Keys of restarts are fold_in(key, 0, 1, …); this is far from them.
-_OWN_KEY = np.uint32(0xFFFFFFFD)
 #: from mixtures, the restarts' numbers, rows, the most steps, and whether to revive, to how they ended
 Go = Callable[[Mixture, Any, ArrayRows, int, bool], Run]
 # Who gains nothing by so many rounds of jumps rests.
@@ -36,8 +36,7 @@ _PATIENCE = 2
 # By labels of so many rows runners are told apart, and on them jumps are thought out.
 _PROBE = 2048
 
-_labels = jax.jit(jax.vmap(lambda mixture, x: jnp.argmax(joint_log_prob(mixture, x), axis=0), (0, None)))
-_spurious = jax.jit(jax.vmap(lambda *args: jnp.any(spurious(*args)), (0, None, None)))
+_labels = jax.jit(jax.vmap(lambda mixture, x: ANSWERS["labels"](joint_log_prob(mixture, x)), (0, None)))
 
 
 class Race:
@@ -60,11 +59,12 @@ class Race:
         self.rows, self.n_rows = problem.rows, int(problem.rows.n_rows)
         self.total_weight = float(problem.rows.total_weight)
         self.plan = Plan.of(self.n, self.n_rows, starts.n_parameters)
-        self.keys = partial(jax.random.fold_in, jax.random.fold_in(key, _OWN_KEY))
+        own = race_key(key)
+        self.keys = partial(jax.random.fold_in, own)
         self.standings = Standings(starts)
         self.rounds: list[Round] = []
         self.cut_short: Status | None = None
-        self.probe = self.rows.sample(self.keys(_OWN_KEY), min(_PROBE, self.n_rows))
+        self.probe = self.rows.sample(probe_key(own), min(_PROBE, self.n_rows))
 
     def run(self) -> Run:
         """Holds it."""
@@ -94,7 +94,7 @@ class Race:
         merged[list(twins)] = runners[list(twins.values())]
         through = np.isin(places, kept)
         self.standings.leave(runners[~through], merged[~through] >= 0)
-        self._tell(kind, rows, runners, value, heading, through, merged, ended)
+        self._tell(kind, rows, runners, value, heading, through, ended, merged)
         return runners[kept]
 
     def _escapes(self, runners: Any) -> Any:
@@ -143,7 +143,7 @@ class Race:
         numbers = jnp.asarray(whose + self.n * (np.arange(leaders) // len(runners)))
         ridge = self.problem.penalty.ridge
         jumped = moves(self.keys(len(self.rounds)), self.standings.of(whose), numbers, self.probe, ridge, each)
-        in_turn = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1).reshape(-1, *leaf.shape[2:]), jumped)
+        in_turn = jax.tree.map(lambda leaf: np.swapaxes(leaf, 0, 1).reshape(-1, *leaf.shape[2:]), at_rest(jumped))
         return np.tile(whose, each), in_turn
 
     def _tried(self, whose: Any, jumped: Mixture, wanted: int) -> tuple[Any, Mixture]:
@@ -156,8 +156,8 @@ class Race:
         place = np.array([np.sum(whose[order[:i]] == whose[one]) for i, one in enumerate(order)])
         chosen = order[np.argsort(place, kind="stable")][:wanted]
         through = np.isin(np.arange(len(whose)), chosen)
-        self._tell("trial", rows, whose, value, heading, through, np.full(len(whose), -1), ended)
-        return whose[chosen], jax.tree.map(lambda leaf: leaf[jnp.asarray(chosen)], ended.mixtures)
+        self._tell("trial", rows, whose, value, heading, through, ended)
+        return whose[chosen], jax.tree.map(lambda leaf: leaf[chosen], ended.mixtures)
 
     def _contest(self, runners: Any, whose: Any, jumped: Mixture, rows: ArrayRows) -> tuple[Any, Any]:
         """Runs `runners` and jumps side by side; a jump that ends higher takes its restart's place.
@@ -165,7 +165,7 @@ class Race:
         Where they then stand, and who gained by it.
         """
         room = (self.plan.width if self.plan.sample is None else self.plan.contenders) - len(runners)
-        both = jax.tree.map(lambda own, new: jnp.concatenate([own, new[:room]]), self.standings.of(runners), jumped)
+        both = jax.tree.map(lambda own, new: np.concatenate([own, new[:room]]), self.standings.of(runners), jumped)
         everyone = np.concatenate([runners, whose[:room]])
         ended = self._go(both, everyone, rows, self.plan.steps[1], revive=False)
         value, heading = self._values(ended, rows)
@@ -181,7 +181,7 @@ class Race:
         self.standings.take_in(runners, ended, picked, self._share(rows))
         self.standings.moves[runners] += gained
         through = np.isin(np.arange(len(everyone)), picked)
-        self._tell("escape", rows, everyone, value, heading, through, np.full(len(everyone), -1), ended)
+        self._tell("escape", rows, everyone, value, heading, through, ended)
         return value[picked], gained
 
     # ---- what rounds come to -----------------------------------------------------------------------------------
@@ -194,15 +194,28 @@ class Race:
         return int(rows.n_rows) / self.n_rows
 
     def _go(self, mixtures: Mixture, runners: Any, rows: ArrayRows, steps: int, revive: bool) -> Run:
-        ended = self.go(mixtures, runners, rows, 0 if self.cut_short else steps, revive)
-        self.cut_short = self.cut_short or ended.cut_short
-        return ended
+        """How `mixtures` end, at rest, by as few programs as will do: batches of one size, filled up if need be."""
+        n, width = len(runners), self.plan.width
+        ends = []
+        for first in range(0, n, width):
+            place = np.arange(first, first + min(width, n)) % n
+            own = jax.tree.map(lambda leaf: leaf[place], mixtures)  # noqa: B023
+            part = self.go(own, runners[place], rows, 0 if self.cut_short else steps, revive)
+            self.cut_short = self.cut_short or part.cut_short
+            ends.append(replace(part, mixtures=at_rest(part.mixtures)))
+        ended = joined(ends)
+        return ended if len(ended.status) == n else ended.first(n)
 
     def _values(self, ended: Run, rows: ArrayRows) -> tuple[Any, Any]:
         """Where runners stand and where they are heading, nats per row; −inf what is not sound."""
         prior = log_priors(ended.mixtures, self.problem.penalty.prior) / self.total_weight
         value = ended.log_likelihood / self.total_weight + prior
-        dubious = np.asarray(_spurious(ended.mixtures, self.problem.floor, rows.n_rows))
+        n = len(value)
+        place = np.arange(max(self.n, self.plan.width)) % n  # always as many, so that nothing is compiled anew
+        among = jax.tree.map(lambda leaf: leaf[place], ended.mixtures)
+        n_rows = np.full(len(place), rows.n_rows)
+        each = np.asarray(spurious_of(among, self.problem.floor, n_rows, False))
+        dubious = np.any(each[:n], axis=1)
         sound = np.isin(ended.status, SOUND) & ~dubious & np.isfinite(value)
         return value, np.where(sound, heading_for(ended.history) + prior, -np.inf)
 
@@ -211,7 +224,9 @@ class Race:
         return ranked(heading, labels, self.k, wanted)
 
     def _tell(
-        self, kind: str, rows: ArrayRows, restart: Any, value: Any, heading: Any, through: Any, merged: Any, ended: Run
-    ) -> None:
+        self, kind: str, rows: ArrayRows, restart: Any, value: Any, heading: Any, through: Any, ended: Run,
+        merged: Any = None,
+    ) -> None:  # fmt: skip
+        merged = np.full(len(restart), -1) if merged is None else merged
         passes = ended.passes * self._share(rows)
         self.rounds.append(Round(kind, int(rows.n_rows), restart, value, heading, through, merged, passes))

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxgmm.drivers import Driver
+from jaxgmm.keys import revival_key
 from jaxgmm.loop import Controls, Pool, put, start, taken
 from jaxgmm.mixture import Mixture, joint_log_prob, posterior
 from jaxgmm.rows import ArrayRows, Rows
@@ -46,11 +47,8 @@ def revive(
 
     def one(args: tuple[Mixture, Array, Array, Array, Array]) -> Mixture:
         mixture, collapsed, present, number, life = args
-        # Apart from what seeds and mini-batches draw from the same keys.
-        key = jax.random.fold_in(
-            jax.random.fold_in(controls.key, number), jnp.uint32(1 << 31) + life.astype(jnp.uint32)
-        )
-        return _replaced(key, mixture, collapsed, present, surroundings)
+        fresh = _replaced(revival_key(controls.key, number, life), mixture, collapsed, present, surroundings)
+        return fresh if controls.penalty.pinned is None else controls.penalty.pinned.within(fresh)
 
     tags = group.tags
     mixtures = jax.lax.map(one, (group.state.mixture, group.collapsed, tags.present, tags.number, lives))

@@ -13,6 +13,7 @@ from jaxtyping import Array, Key
 
 from jaxgmm.diagnostics import Diagnosis
 from jaxgmm.drivers import EM
+from jaxgmm.keys import fold_key, generator
 from jaxgmm.mixture import Mixture
 from jaxgmm.outcome import Run
 from jaxgmm.padding import padded_starts, shapes, trimmed
@@ -80,9 +81,7 @@ class Folds:
 
 
 def _permutation(key: Key[Array, ""], n: int) -> Any:
-    # Restarts and seeds take the other ends of the numbers there are.
-    seed = np.asarray(jax.random.key_data(jax.random.fold_in(key, np.uint32(0xFFFFFFFE)))).ravel()
-    return np.random.default_rng(seed).permutation(n)
+    return generator(jax.random.key_data(fold_key(key))).permutation(n)
 
 
 @dataclass(frozen=True)

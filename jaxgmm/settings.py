@@ -23,7 +23,7 @@ from jaxgmm.race import Race
 from jaxgmm.restarts import run
 from jaxgmm.stopping import CRITERIA
 from jaxgmm.tags import Tags
-from jaxgmm.tournament import FEWEST
+from jaxgmm.tournament import FEWEST, WORTHWHILE
 
 # With fewer than this there is nothing to cut.
 _FEWEST_STEPS = 50
@@ -42,7 +42,7 @@ class Settings:
     reg_covar: float | Literal["auto"]
     on_degenerate: str
     kernel: str
-    search: str
+    search: str | None
     on_block: Callable[[BlockInfo], bool | None] | None
 
     @classmethod
@@ -59,7 +59,7 @@ class Settings:
             kernel=validation.choice("kernel", kernel, ("auto", *KERNEL_NAMES)),
             stopping=validation.choice("stopping", stopping, CRITERIA),
             on_degenerate=validation.choice("on_degenerate", on_degenerate, ("reinit", "stop", "keep")),
-            search=validation.choice("search", search, SEARCHES),
+            search=None if search is None else validation.choice("search", search, SEARCHES),
             tol=validation.real("tol", tol),
             max_iter=validation.integer("max_iter", max_iter, 0),
             patience=np.inf if max_seconds is None else validation.real("max_seconds", max_seconds),
@@ -90,7 +90,7 @@ class Settings:
             run, driver, kernel=self.kernel, on_block=self.on_block, log_volume=problem.frame.log_volume(),
             deadline=deadline, checkpoint=checkpoint,
         )  # fmt: skip
-        if not self._races(driver, starts, tags):
+        if not self._races(driver, problem, starts, tags):
             return drive(starts, rows, controls, tags=tags, surroundings=surroundings)
 
         def go(mixtures: Mixture, numbers: Any, rows: Any, steps: int, revive: bool) -> Run:
@@ -100,8 +100,13 @@ class Settings:
 
         return Race(go, key, problem, starts, self.tol, self.max_iter).run()
 
-    def _races(self, driver: Driver, starts: Mixture, tags: Tags | None) -> bool:
+    def _races(self, driver: Driver, problem: Problem, starts: Mixture, tags: Tags | None) -> bool:
         """Whether there is anything to be gained by a race, and nothing it would break."""
-        many = len(starts.weights) >= FEWEST and tags is None
+        n = len(starts.weights)
+        many = n >= FEWEST and tags is None
+        work = float(problem.rows.n_rows) * n * starts.n_parameters
+        wanted = work >= WORTHWHILE if self.search is None else self.search == "race"
         long = self.tol > 0 and self.max_iter >= _FEWEST_STEPS
-        return self.search == "race" and many and long and not driver.stochastic
+        # A jump puts a component where another one was, whose label or parameters it does not have.
+        alike = problem.rows.known is None and problem.penalty.pinned is None
+        return wanted and many and long and alike and not driver.stochastic

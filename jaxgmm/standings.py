@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxgmm.mixture import Mixture
+from jaxgmm.mixture import Mixture, at_rest
 from jaxgmm.outcome import Run
 from jaxgmm.status import SOUND, Status
 from jaxgmm.tournament import Round
@@ -19,7 +18,7 @@ class Standings:
 
     def __init__(self, starts: Mixture) -> None:
         n = len(starts.weights)
-        self.mixtures = starts
+        self.mixtures = at_rest(starts)  # picked from at every turn, for which nothing should be compiled
         self.moves, self.revivals = np.zeros(n, np.int32), np.zeros(n, np.int32)
         self._log_likelihood = np.full(n, -np.inf)
         self._status = np.full(n, Status.RUNNING)
@@ -29,7 +28,7 @@ class Standings:
         self._history: list[list[Any]] = [[] for _ in range(n)]
 
     def of(self, runners: Any) -> Mixture:
-        return jax.tree.map(lambda leaf: leaf[jnp.asarray(runners)], self.mixtures)
+        return jax.tree.map(lambda leaf: leaf[runners], self.mixtures)
 
     def most_steps(self, runners: Any) -> int:
         """The most steps that have led to where one of them stands."""
@@ -37,8 +36,13 @@ class Standings:
 
     def take_in(self, runners: Any, ended: Run, places: Any, share: float) -> None:
         """`runners` are now where those in these `places` of a round ended, which read a `share` of the rows."""
-        at, taken = jnp.asarray(runners), jnp.asarray(places)
-        self.mixtures = jax.tree.map(lambda old, new: old.at[at].set(new[taken]), self.mixtures, ended.mixtures)
+
+        def put(held: Any, new: Any) -> Any:
+            held = np.array(held)
+            held[runners] = new[places]
+            return held
+
+        self.mixtures = jax.tree.map(put, self.mixtures, ended.mixtures)
         self._log_likelihood[runners] = ended.log_likelihood[places]
         self._status[runners] = ended.status[places]
         self._kernel[runners] = ended.kernel[places]

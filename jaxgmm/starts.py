@@ -83,11 +83,19 @@ def of_rows(init: Any, kept: Any) -> Any:
 
 
 def make_starts(key: Key[Array, ""], problem: Problem, init: Any, n_init: int) -> Mixture:
-    """The starts that a checked `init` means, in the coordinates of `problem`; leading axis r."""
+    """The starts that a checked `init` means, in the coordinates of `problem`; leading axis r.
+
+    What is held in the problem is held in them.
+    """
+    starts, pinned = _made(key, problem, init, n_init), problem.penalty.pinned
+    return starts if pinned is None else jax.vmap(pinned.within)(starts)
+
+
+def _made(key: Key[Array, ""], problem: Problem, init: Any, n_init: int) -> Mixture:
     if isinstance(init, tuple):
         first, others = (
-            make_starts(key, problem, init[0], 1),
-            make_starts(key, problem, init[1], n_init - _held(init[0])),
+            _made(key, problem, init[0], 1),
+            _made(key, problem, init[1], n_init - _held(init[0])),
         )
         return jax.tree.map(lambda *leaves: jnp.concatenate([jnp.asarray(leaf) for leaf in leaves]), first, others)
     if isinstance(init, Mixture):

@@ -9,8 +9,8 @@ import numpy as np
 
 #: fewer starts than this all run to the end
 FEWEST = 8
-#: from so many rows on a race is worth what it compiles
-LARGE = 5000
+#: from so many rows × starts × parameters on a race takes less time than all starts, what it compiles included
+WORTHWHILE = 5e8
 
 # A sample holds this many rows for every free parameter of a mixture, and no fewer than some; a larger one so many
 # times more, as optima that lie close together look alike on few rows.

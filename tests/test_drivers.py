@@ -164,8 +164,10 @@ def test_gradient_complains_about_what_it_cannot_use():
         Gradient(optax.adam(0.1), learning_rate=0.2)
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         Gradient("adam", batch_size=0)
-    with pytest.raises(TypeError, match="learning_rat"):
+    with pytest.raises(TypeError, match="optimizer adam has no setting 'learning_rat'; did you mean 'learning_rate'"):
         Gradient("adam", learning_rat=0.1)
+    with pytest.raises(TypeError, match="optimizer adamw needs the setting 'learning_rate'"):
+        Gradient(optax.adamw)
 
 
 @pytest.mark.parametrize("driver", [EM(), Gradient("adam"), Gradient("lbfgs")], ids=["em", "adam", "lbfgs"])

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from create import GAUSSIANS
 from matplotlib.colors import to_rgb
+from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
 import jaxgmm
 from jaxgmm import Mixture, Status
-from jaxgmm.plotting import component_colors, plot_convergence, plot_mixture, plot_restarts
+from jaxgmm.plotting import component_colors, plot_convergence, plot_density, plot_mixture, plot_restarts
 
 mpl.use("Agg")
 
@@ -69,6 +70,40 @@ def test_points_are_coloured_by_responsibility(result, faithful, ax):
     mixed = result.mixture.responsibilities(faithful) @ component_colors(result.mixture)
     np.testing.assert_allclose(ax.collections[0].get_facecolors()[:, :3], np.clip(mixed, 0, 1), atol=1e-12)
     assert {text.get_text() for text in ax.texts} == {"0", "1"}
+
+
+def test_components_keep_the_colours_they_are_given(result, faithful, ax):
+    swapped = component_colors(result.mixture)[::-1]
+    plot_mixture(result.mixture, faithful, ax=ax, colors=swapped)
+    mixed = result.mixture.responsibilities(faithful) @ swapped
+    np.testing.assert_allclose(ax.collections[0].get_facecolors()[:, :3], np.clip(mixed, 0, 1), atol=1e-12)
+    with pytest.raises(ValueError, match=r"colors must have shape \(2, 3\)"):
+        plot_mixture(result.mixture, colors=swapped[:1])
+
+
+def test_contours_hold_their_share_and_rows_below_the_threshold_are_crossed(result, faithful, ax):
+    mixture, tau = result.mixture, -6.0
+    assert plot_density(mixture, faithful, ax=ax, shares=(0.9, 0.4), threshold=tau) is ax
+    lines, threshold = (c for c in ax.collections if isinstance(c, ContourSet) and not c.filled)
+    drawn = mixture.score_samples(mixture.sample(9, 50_000)[0])
+    np.testing.assert_allclose([np.mean(drawn > level) for level in lines.levels], [0.9, 0.4], atol=0.01)
+    assert threshold.levels == [tau]
+    for path in lines.get_paths() + threshold.get_paths():
+        np.testing.assert_allclose(np.ptp(mixture.score_samples(path.vertices)), 0, atol=0.05)
+    sound, odd = (c.get_offsets() for c in ax.collections if not isinstance(c, ContourSet))
+    below = mixture.score_samples(faithful) < tau
+    np.testing.assert_array_equal(sound, faithful[~below])
+    np.testing.assert_array_equal(odd, faithful[below])
+    assert 0 < len(odd) < 60
+
+
+def test_density_needs_a_plane_and_shares_inside_it(result):
+    with pytest.raises(ValueError, match="two features, got 3"):
+        plot_density(made(d=3))
+    for shares in ((), (0.5, 1.0), (0.0,)):
+        with pytest.raises(ValueError, match="shares must lie between 0 and 1"):
+            plot_density(result.mixture, shares=shares)
+    assert len(plot_density(result.mixture).collections) > 2
 
 
 def test_colours_differ_in_grey():

@@ -6,7 +6,7 @@ from create import NAMES, data
 from scipy.optimize import linear_sum_assignment
 
 import jaxgmm
-from jaxgmm import plotting
+from jaxgmm import escape, loop, plotting, settings
 from jaxgmm.escape import moves
 from jaxgmm.rows import ArrayRows
 from jaxgmm.status import SOUND, Status
@@ -22,7 +22,7 @@ def blobs():
 
 @pytest.fixture(scope="module")
 def raced(blobs):
-    return jaxgmm.fit(0, blobs, 6, n_init=40)
+    return jaxgmm.fit(0, blobs, 6, n_init=40, search="race")
 
 
 def test_a_race_ends_where_all_starts_run_to_the_end_would(blobs, raced):
@@ -73,6 +73,27 @@ def test_jumps_find_what_no_start_came_near():
     found = jaxgmm.fit(0, x, 16, search="race", **options)
     assert found.moves[found.best] > 0
     assert found.score > truth
+
+
+def test_a_race_is_the_default_where_all_starts_would_take_longer(blobs, monkeypatch):
+    assert not jaxgmm.fit(0, blobs, 2, n_init=8, max_iter=60).rounds
+    monkeypatch.setattr(settings, "WORTHWHILE", 6000 * 8 * 11)
+    assert jaxgmm.fit(0, blobs, 2, n_init=8, max_iter=60).rounds
+    assert not jaxgmm.fit(0, blobs[:-1], 2, n_init=8, max_iter=60).rounds
+    assert not jaxgmm.fit(0, blobs, 2, init=np.arange(6000) % 2).rounds
+
+
+def test_a_race_compiles_few_programs(blobs):
+    """One block and one start for each size of sample, however many rounds there are and whatever the key."""
+    options = {"n_init": 64, "search": "race", "kernel": "shared_feature", "on_degenerate": "stop"}
+    jax.clear_caches()
+    result = jaxgmm.fit(0, blobs, 6, **options)
+    sizes = len({(leg.rows, leg.kind == "final") for leg in result.rounds})
+    assert len(result.rounds) > 8 > sizes
+    counted = (loop.block, loop.start, escape.moves)
+    assert [program._cache_size() for program in counted] == [sizes, sizes, 1]
+    jaxgmm.fit(1, blobs, 6, **options)
+    assert [program._cache_size() for program in counted] == [sizes, sizes, 1]
 
 
 def test_few_starts_all_run_to_the_end(blobs):

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from jaxgmm.families.base import Conjugate, Root
 from jaxgmm.mixture import Mixture
+from jaxgmm.pinned import Pinned
 from jaxgmm.rows import Rows
 from jaxgmm.statistics import SufficientStatistics
 
@@ -27,10 +28,12 @@ class Penalty(NamedTuple):
     Attributes:
         ridge: a root of what is added to every covariance.
         prior: of the parameters, or None.
+        pinned: the parameters that do not move at all, or None.
     """
 
     ridge: Root
     prior: Conjugate | None = None
+    pinned: Pinned | None = None
 
 
 @jax.tree_util.register_dataclass

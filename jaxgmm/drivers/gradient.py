@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -55,7 +56,7 @@ class Gradient:
         >>> jaxgmm.fit(0, x, 3, driver=jaxgmm.Gradient("lbfgs"))
 
     Raises:
-        ValueError, TypeError: not an optimizer, or settings without a factory.
+        ValueError, TypeError: not an optimizer, settings without a factory, or settings that it does not have.
     """
 
     def __init__(self, optimizer: Any = "adam", *, batch_size: int | None = None, **settings: Any) -> None:
@@ -71,6 +72,8 @@ class Gradient:
             raise TypeError(
                 f"optimizer must be a name, an optax factory or an optax.GradientTransformation, got {optimizer!r}"
             )
+        if not isinstance(optimizer, optax.GradientTransformation):
+            _check_settings(optimizer, settings)
         if batch_size is not None:
             batch_size = validation.integer("batch_size", batch_size, 1)
         # Whole numbers are sizes and switches to a factory; only what varies continuously is traced.
@@ -119,17 +122,17 @@ class Gradient:
     def init(self, mixture: Mixture, e_step: EStep, penalty: Penalty) -> State:
         free = origin(mixture)
         none_yet = jnp.zeros((), mixture.weights.dtype)
-        state = _evaluated(mixture, free, self._transformation().init(free), none_yet, none_yet, e_step)
+        state = _evaluated(mixture, free, self._transformation().init(free), none_yet, none_yet, e_step, penalty)
         known = price(mixture, mixture.weights, penalty, state.memory.total_weight)(free)[1]
         return replace(state, log_prior=known)
 
     def renewed(self, state: State, e_step: EStep, penalty: Penalty) -> State:
         memory: _Memory = state.memory
-        return _evaluated(memory.anchor, memory.free, memory.optimizer, state.passes, state.log_prior, e_step)
+        return _evaluated(memory.anchor, memory.free, memory.optimizer, state.passes, state.log_prior, e_step, penalty)
 
     def step(self, state: State, e_step: EStep, penalty: Penalty) -> State:
         memory: _Memory = state.memory
-        likelihood = loss(memory.anchor, e_step)
+        likelihood = loss(memory.anchor, e_step, penalty.pinned)
         cost_of = price(memory.anchor, state.mixture.weights, penalty, memory.total_weight)
         priced = jax.value_and_grad(cost_of, has_aux=True)
         (cost, _), slope = priced(memory.free)
@@ -145,18 +148,47 @@ class Gradient:
         passes = state.passes if searched is None else state.passes + searched
         found = optax.tree.get(optimizer, "grad")
         if found is None or self.stochastic:
-            return _evaluated(memory.anchor, free, optimizer, passes, known, e_step)
+            return _evaluated(memory.anchor, free, optimizer, passes, known, e_step, penalty)
         # The line search has been where the step ends, and kept what it saw: no second pass.
         value = optax.tree.get(optimizer, "value") - cost
         log_p = -value * memory.total_weight
         kept = memory._replace(
             free=free, optimizer=optimizer, loss=value, gradient=jax.tree.map(jnp.subtract, found, slope)
         )
-        return State(about(memory.anchor, free), log_p, jnp.zeros_like(log_p), known, passes, kept)
+        there = about(memory.anchor, free, penalty.pinned)
+        return State(there, log_p, jnp.zeros_like(log_p), known, passes, kept)
 
 
-def _evaluated(anchor: Mixture, free: Free, optimizer: Any, passes: Array, known: Array, e_step: EStep) -> State:
+def _check_settings(factory: Callable[..., Any], settings: dict[str, Any]) -> None:
+    """Refuses names that an optax factory does not take, and the lack of those it cannot do without.
+
+    Raises:
+        TypeError: naming the setting and, if need be, the nearest one there is.
+    """
+    name = getattr(factory, "__name__", repr(factory))
+    try:
+        parameters = inspect.signature(factory).parameters
+    except (TypeError, ValueError):  # a callable that does not tell
+        return
+    if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        for wrong in settings.keys() - parameters.keys():
+            raise TypeError(
+                f"optimizer {name} has no setting {wrong!r}{validation.nearest(wrong, parameters)}; "
+                f"it has {', '.join(parameters)}"
+            )
+    for wanted, parameter in parameters.items():
+        optional = parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        if parameter.default is inspect.Parameter.empty and not optional and wanted not in settings:
+            raise TypeError(
+                f"optimizer {name} needs the setting {wanted!r}, as in Gradient(optax.{name}, {wanted}=...)"
+            )
+
+
+def _evaluated(
+    anchor: Mixture, free: Free, optimizer: Any, passes: Array, known: Array, e_step: EStep, penalty: Penalty
+) -> State:
     """The state at `free`, by a pass of its own; `known` is its log-prior."""
-    (value, (log_p, error, total_weight)), gradient = jax.value_and_grad(loss(anchor, e_step), has_aux=True)(free)
+    priced = jax.value_and_grad(loss(anchor, e_step, penalty.pinned), has_aux=True)
+    (value, (log_p, error, total_weight)), gradient = priced(free)
     kept = _Memory(anchor, free, optimizer, value, gradient, total_weight)
-    return State(about(anchor, free), log_p, error, known, passes + 1, kept)
+    return State(about(anchor, free, penalty.pinned), log_p, error, known, passes + 1, kept)

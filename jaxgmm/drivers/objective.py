@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from jaxgmm.drivers.base import EStep, Penalty
 from jaxgmm.em import expected_log_likelihood, log_prior
 from jaxgmm.mixture import Mixture
+from jaxgmm.pinned import Pinned
 from jaxgmm.statistics import SufficientStatistics
 
 Free = dict[str, Any]
@@ -27,12 +28,16 @@ def origin(anchor: Mixture) -> Free:
     return jax.tree.map(jnp.zeros_like, free)
 
 
-def about(anchor: Mixture, free: Free) -> Mixture:
-    """The mixture that `free` describes relative to `anchor`: means in its standard deviations, factors in its own."""
+def about(anchor: Mixture, free: Free, pinned: Pinned | None = None) -> Mixture:
+    """The mixture that `free` describes relative to `anchor`: means in its standard deviations, factors in its own.
+
+    What is `pinned` does not follow, and so has no slope.
+    """
     components = anchor.components
     tiny = jnp.finfo(anchor.weights.dtype).tiny
     weights = jax.nn.softmax(jnp.log(jnp.maximum(anchor.weights, tiny)) + free["logits"])
-    return Mixture(weights, components.compose(components.constrain(free["components"])))
+    mixture = Mixture(weights, components.compose(components.constrain(free["components"])))
+    return mixture if pinned is None else pinned.within(mixture)
 
 
 def log_likelihood(e_step: EStep) -> Callable[[Mixture], tuple[Array, Array, Array]]:
@@ -60,12 +65,14 @@ def log_likelihood(e_step: EStep) -> Callable[[Mixture], tuple[Array, Array, Arr
     return value
 
 
-def loss(anchor: Mixture, e_step: EStep) -> Callable[[Free], tuple[Array, tuple[Array, Array, Array]]]:
+def loss(
+    anchor: Mixture, e_step: EStep, pinned: Pinned | None = None
+) -> Callable[[Free], tuple[Array, tuple[Array, Array, Array]]]:
     """−(mean log-likelihood) of free parameters about `anchor`; beside it what `log_likelihood` returns."""
     value = log_likelihood(e_step)
 
     def function(free: Free) -> tuple[Array, tuple[Array, Array, Array]]:
-        log_p, error, total_weight = value(about(anchor, free))
+        log_p, error, total_weight = value(about(anchor, free, pinned))
         total_weight = jax.lax.stop_gradient(total_weight)
         return -log_p / total_weight, (log_p, error, total_weight)
 
@@ -83,7 +90,7 @@ def price(
     """
 
     def function(free: Free) -> tuple[Array, Array]:
-        mixture = about(anchor, free)
+        mixture = about(anchor, free, penalty.pinned)
         cost = 0.5 * jnp.sum(shares * mixture.components.ridge_trace(penalty.ridge))
         if penalty.prior is None:
             return cost, jnp.zeros_like(cost)

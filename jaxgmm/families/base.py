@@ -144,6 +144,13 @@ class Family(ABC):
     def maximize(self, counts: Float[Array, " k"], moments: Any, ridge: Root) -> Self:
         """The `other` that maximises `expected_log_prob`: the M-step."""
 
+    def about_means(self, moments: Any, which: Bool[Array, " k"]) -> Any:
+        """`moments` (about these components) as `maximize` wants them where the means of `which` are to stay.
+
+        What else is fitted is then fitted about these means. As they are for families that are all means.
+        """
+        return moments
+
     @abstractmethod
     def ridge_trace(self, ridge: Root) -> Float[Array, " k"]:
         """tr(R Rᵀ Σ_k⁻¹) for R = `ridge`: its price for each component."""

@@ -102,6 +102,9 @@ class Gaussian(Family):
         offset = moments.first / positive(counts)[:, None]
         return self.rescaled(self.means + self.colour(offset), counts, offset, moments, ridge)
 
+    def about_means(self, moments: Moments, which: Bool[Array, " k"]) -> Moments:
+        return moments._replace(first=jnp.where(which[:, None], 0.0, moments.first))
+
     def pseudo(self, prior: Conjugate) -> tuple[Float[Array, " k"], Moments]:
         counts = jnp.full_like(self.means[:, 0], prior.strength)
         y = self.whiten((prior.centre - self.means)[:, :, None])

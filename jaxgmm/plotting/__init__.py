@@ -5,6 +5,7 @@ that the pictures survive a grey printer.
 """
 
 try:
+    from jaxgmm.plotting.density import plot_density
     from jaxgmm.plotting.mixture import component_colors, plot_mixture
     from jaxgmm.plotting.race import plot_race
     from jaxgmm.plotting.restarts import plot_convergence, plot_restarts
@@ -14,4 +15,5 @@ except ModuleNotFoundError as error:
         raise
     raise ModuleNotFoundError("jaxgmm.plotting needs matplotlib: pip install 'jaxgmm[plot]'", name=error.name) from None
 
-__all__ = ["component_colors", "plot_convergence", "plot_mixture", "plot_race", "plot_restarts", "plot_selection"]
+__all__ = ["component_colors", "plot_convergence", "plot_density", "plot_mixture", "plot_race", "plot_restarts"]
+__all__ += ["plot_selection"]

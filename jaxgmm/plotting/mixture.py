@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.patches import Ellipse
 
-from jaxgmm import validation
+from jaxgmm import arrays, validation
 from jaxgmm.mixture import Mixture
 from jaxgmm.plotting.style import HALO, INK, new_or_given, tidy
 
@@ -32,7 +32,7 @@ def component_colors(mixture: Mixture) -> Any:
 
 def plot_mixture(
     mixture: Mixture, x: Any = None, *, ax: Any = None, features: int | Sequence[int] | None = None,
-    max_points: int = 20_000,
+    colors: Any = None, max_points: int = 20_000,
 ) -> Any:  # fmt: skip
     """Components at 1 and 2 standard deviations over the rows, coloured by responsibility.
 
@@ -43,19 +43,21 @@ def plot_mixture(
         x: rows, (n, d); none by default.
         ax: matplotlib axes.
         features: which one or two features to show; all by default, if there are no more than two.
+        colors: of the components, RGB in 0 … 1, (k, 3); by default `component_colors(mixture)`. Give those of one
+            mixture to several, and components keep their colours from picture to picture.
         max_points: of more rows than these a random choice is drawn, the same every time.
 
     Raises:
-        ValueError: a batch of mixtures, not Gaussian, too many features, or rows that do not fit the mixture.
+        ValueError: a batch of mixtures, not Gaussian, too many features, colours of the wrong shape, or rows that do
+            not fit the mixture.
     """
-    mixture, shown = _single_gaussian(mixture), _features(features, mixture)
-    colors = component_colors(mixture)
+    mixture, shown = single_gaussian(mixture), _features(features, mixture)
+    colors = component_colors(mixture) if colors is None else arrays.finite("colors", colors, np.float64)
+    if colors.shape != (mixture.n_components, 3):
+        raise ValueError(f"colors must have shape ({mixture.n_components}, 3), a row a component; got {colors.shape}")
     points = shares = None
     if x is not None:
-        x = validation.rows("x", x, mixture.n_features)
-        max_points = validation.integer("max_points", max_points, 1)
-        if len(x) > max_points:
-            x = x[np.sort(np.random.default_rng(0).choice(len(x), max_points, replace=False))]
+        x = some_rows(x, mixture, max_points)
         points, shares = np.asarray(x, np.float64)[:, shown], mixture.responsibilities(x)
     ax = new_or_given(ax)
     means = np.asarray(mixture.means, np.float64)[:, shown]
@@ -118,7 +120,21 @@ def _draw_line(ax: Any, weights: Any, means: Any, covariances: Any, colors: Any,
     ax.set_ylim(bottom=-(len(weights) + 1) * step)
 
 
-def _single_gaussian(mixture: Any) -> Mixture:
+def some_rows(x: Any, mixture: Mixture, max_points: int) -> Any:
+    """The rows to draw of `x`, checked: all, or a random choice of `max_points`."""
+    x = validation.rows("x", x, mixture.n_features)
+    max_points = validation.integer("max_points", max_points, 1)
+    if len(x) <= max_points:
+        return x
+    return x[np.sort(np.random.default_rng(0).choice(len(x), max_points, replace=False))]
+
+
+def single_gaussian(mixture: Any) -> Mixture:
+    """`mixture`, if it is a single Gaussian one.
+
+    Raises:
+        ValueError: it is not.
+    """
     if not isinstance(mixture, Mixture):
         hint = "; pass result.mixture" if hasattr(mixture, "mixture") else ""
         raise ValueError(f"mixture must be a Mixture, got {type(mixture).__name__}{hint}")

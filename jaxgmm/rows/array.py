@@ -11,9 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
+from jaxgmm.keys import generator
 from jaxgmm.rows.base import ChunkFunction, compensated_add
+from jaxgmm.rows.known import Known
 
 #: rows are padded to a multiple of this, so that every chunk starts on a cache line
 _ALIGNMENT = 16
@@ -32,13 +34,17 @@ def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> Any:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class ArrayRows:
-    """Rows minor and padded with zero weights: x (d, m), weights (m,), m ≥ n; `whitener` as in `rows.base`."""
+    """Rows minor and padded with zero weights: x (d, m), weights (m,), m ≥ n; `whitener` as in `rows.base`.
+
+    `known` is what is known of the rows' components.
+    """
 
     x: Float[Array, "d m"]
     weights: Float[Array, " m"]
     total_weight: Float[Array, ""]
     n_rows: Int[Array, ""]
     whitener: Float[Array, "d d"] | None = None
+    known: Known | None = None
 
     @classmethod
     def from_array(cls, x: Float[Array, "n d"], sample_weight: Float[Array, " n"] | None = None) -> ArrayRows:
@@ -54,9 +60,12 @@ class ArrayRows:
     @classmethod
     def from_numpy(
         cls, x: Any, sample_weight: Any, transform: Callable[[Any], Any], dtype: np.dtype, whitener: Any = None,
-        block: int = 1 << 16,
+        block: int = 1 << 16, labels: Any = None, possible: Any = None,
     ) -> ArrayRows:  # fmt: skip
-        """Lays out `transform` of rows (b, d), which gives (d, b) in float64, block by block."""
+        """Lays out `transform` of rows (b, d), which gives (d, b) in float64, block by block.
+
+        `labels` (n,) and `possible` as in `rows.known`; None where nothing is known.
+        """
         n, d = x.shape
         m = n + -n % _ALIGNMENT
         laid = _zeros((d, m), dtype)
@@ -68,8 +77,9 @@ class ArrayRows:
         laid[:, weights == 0] = 0  # 0 · ∞ is no nothing: a row without weight must not overflow in a product
         total = np.asarray(n if sample_weight is None else np.sum(sample_weight, dtype=np.float64), dtype)
         whitener = None if whitener is None else jnp.asarray(whitener, dtype)
+        known = None if labels is None else Known(jnp.asarray(np.resize(labels, m), jnp.int32), jnp.asarray(possible))
         x = jax.device_put(laid, may_alias=True)  # rows may take half of memory: nobody else writes to them
-        return cls(x, jnp.asarray(weights), jnp.asarray(total), jnp.asarray(n, jnp.int32), whitener)
+        return cls(x, jnp.asarray(weights), jnp.asarray(total), jnp.asarray(n, jnp.int32), whitener, known)
 
     @property
     def n_features(self) -> int:
@@ -82,7 +92,13 @@ class ArrayRows:
     def take(self, index: Int[Array, " b"]) -> ArrayRows:
         """The rows at `index`, in that order, as rows of their own."""
         weights = self.weights[index]
-        return ArrayRows(self.x[:, index], weights, jnp.sum(weights), jnp.asarray(index.shape[0]), self.whitener)
+        known = None if self.known is None else self.known.take(index)
+        n = jnp.asarray(index.shape[0])
+        return ArrayRows(self.x[:, index], weights, jnp.sum(weights), n, self.whitener, known)
+
+    def possible(self, index: Int[Array, " b"]) -> Bool[Array, "k b"] | None:
+        """See `rows.base`."""
+        return None if self.known is None else self.known.of(index)
 
     def sample(self, key: Key[Array, ""], n: int) -> ArrayRows:
         """`n` rows drawn by weight, each with as much of the total weight as the others; not under `jit`.
@@ -90,14 +106,12 @@ class ArrayRows:
         Systematic sampling in random order: a row is drawn as often as its share of `n` says, rounded up or down, so
         that rows of equal weight are drawn once at most.
         """
-        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+        rng = generator(jax.random.key_data(key))
         order = rng.permutation(int(self.n_rows))
         ladder = np.cumsum(np.asarray(self.weights, np.float64)[order])
         steps = (rng.uniform() + np.arange(n)) * (ladder[-1] / n)
         drawn = order[np.minimum(np.searchsorted(ladder, steps, side="right"), len(order) - 1)]
-        picked = self.take(jnp.asarray(np.sort(drawn)))
-        share = self.total_weight / n
-        return replace(picked, weights=jnp.full_like(picked.weights, share), total_weight=self.total_weight)
+        return _drawn(self, jnp.asarray(np.sort(drawn)))
 
     def total(self, function: ChunkFunction, chunk: int) -> tuple[Any, Any]:
         """Σ over chunks of `function`, as (value, error); see `rows.base`."""
@@ -119,3 +133,10 @@ class ArrayRows:
             return compensated_add(carry, function(x, fresh, index)), None
 
         return lax.scan(step, (zero, zero), jnp.arange(n_chunks))[0]
+
+
+@jax.jit
+def _drawn(rows: ArrayRows, index: Int[Array, " n"]) -> ArrayRows:
+    """The rows at `index`, with equal parts of the whole weight."""
+    weights = jnp.broadcast_to(rows.total_weight / index.shape[0], index.shape)
+    return replace(rows.take(index), weights=weights, total_weight=rows.total_weight)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 ChunkFunction = Callable[[Float[Array, "d b"], Float[Array, " b"], Int[Array, " b"]], Any]
 
@@ -47,6 +47,10 @@ class Rows(Protocol):
     def whitener(self) -> Float[Array, "d d"] | None:
         """What takes the rows to unit covariance, lower triangular, for kernels that need it; None to leave them."""
         ...
+
+    def possible(self, index: Int[Array, " b"]) -> Bool[Array, "k b"] | None:
+        """Which components the rows numbered `index` may come from; None, as here, where nothing is known of that."""
+        return None
 
     def total(self, function: ChunkFunction, chunk: int) -> tuple[Any, Any]: ...
 

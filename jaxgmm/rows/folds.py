@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxgmm.rows.base import ChunkFunction, Rows
 
@@ -51,6 +51,9 @@ class FoldedRows:
     @property
     def whitener(self) -> Float[Array, "d d"] | None:
         return self.rows.whitener
+
+    def possible(self, index: Int[Array, " b"]) -> Bool[Array, "k b"] | None:
+        return self.rows.possible(index)
 
     def total(self, function: ChunkFunction, chunk: int) -> tuple[Any, Any]:
         return self.rows.total(function, chunk)

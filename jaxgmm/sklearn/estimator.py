@@ -6,35 +6,29 @@ import contextlib
 import copy
 import warnings
 from collections.abc import Iterator
-from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_consistent_length, column_or_1d, validate_data
 
 from jaxgmm import precision, validation
 from jaxgmm.drivers.ahead import EMAhead
 from jaxgmm.drivers.em import EM
 from jaxgmm.fit import fit
-from jaxgmm.initialization import METHODS
-from jaxgmm.kernel_choice import KERNEL_NAMES
-from jaxgmm.prior import Prior
 from jaxgmm.result import FitError, FitResult
-from jaxgmm.settings import SEARCHES
 from jaxgmm.sklearn.answers import MixtureAnswers
+from jaxgmm.sklearn.constraints import CONSTRAINTS
 from jaxgmm.sklearn.messages import ILL_DEFINED, NOT_CONVERGED, Narrator
-from jaxgmm.sklearn.parameters import COVARIANCE_TYPES, checked_starts, start_of, started_from
+from jaxgmm.sklearn.parameters import checked_starts, start_of, started_from
 from jaxgmm.sklearn.starts import first_start
 from jaxgmm.status import Status
-from jaxgmm.stopping import CRITERIA
 
 #: parameters that `fit` takes under the same name
 _PASSED_ON: tuple[str, ...] = ("covariance_type", "reg_covar", "prior", "stopping", "max_seconds", "on_degenerate")
-_PASSED_ON += ("kernel", "search", "progress", "dtype")
+_PASSED_ON += ("kernel", "search", "progress", "dtype", "fixed")
 
 
 class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
@@ -56,6 +50,10 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
         stopping: as in `jaxgmm.fit`; "change", the default, is scikit-learn's rule.
         search: "all" runs every restart to its end, as scikit-learn does; "race" as in `jaxgmm.fit`.
         progress: show a bar on stderr.
+        semi_supervised: whether `y` says which component each row belongs to, −1 where unknown. scikit-learn ignores
+            `y`, and its tools pass class labels along, so it is ignored unless asked for.
+        component_labels: (k,), the label of each component, if `y` has classes of several; as in `jaxgmm.fit`.
+        fixed: a `jaxgmm.Fixed`, parameters that stay as given.
 
     Attributes:
         weights_, means_, covariances_, precisions_, precisions_cholesky_: the mixture, in the dtype of the rows.
@@ -68,37 +66,14 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
         n_features_in_, feature_names_in_: as everywhere in scikit-learn.
     """
 
-    _parameter_constraints: ClassVar[dict] = {
-        "n_components": [Interval(Integral, 1, None, closed="left")],
-        "covariance_type": [StrOptions(set(COVARIANCE_TYPES))],
-        "tol": [Interval(Real, 0.0, None, closed="left")],
-        "reg_covar": [Interval(Real, 0.0, None, closed="left"), StrOptions({"auto"})],
-        "max_iter": [Interval(Integral, 0, None, closed="left")],
-        "n_init": [Interval(Integral, 1, None, closed="left")],
-        "init_params": [StrOptions(set(METHODS))],
-        "weights_init": ["array-like", None],
-        "means_init": ["array-like", None],
-        "precisions_init": ["array-like", None],
-        "random_state": ["random_state"],
-        "warm_start": ["boolean"],
-        "verbose": ["verbose"],
-        "verbose_interval": [Interval(Integral, 1, None, closed="left")],
-        "prior": [StrOptions({"default"}), Prior, None],
-        "stopping": [StrOptions(set(CRITERIA))],
-        "max_seconds": [Interval(Real, 0.0, None, closed="left"), None],
-        "on_degenerate": [StrOptions({"reinit", "stop", "keep"})],
-        "kernel": [StrOptions({"auto", *KERNEL_NAMES})],
-        "search": [StrOptions(set(SEARCHES))],
-        "progress": ["boolean"],
-        "dtype": "no_validation",
-        "driver": "no_validation",
-    }
+    _parameter_constraints: ClassVar[dict] = CONSTRAINTS
 
     def __init__(
         self, n_components=1, *, covariance_type="full", tol=1e-3, reg_covar=1e-6, max_iter=100, n_init=1,
         init_params="kmeans", weights_init=None, means_init=None, precisions_init=None, random_state=None,
         warm_start=False, verbose=0, verbose_interval=10, prior=None, stopping="change", max_seconds=None,
         on_degenerate="keep", kernel="auto", search="all", progress=False, dtype=None, driver=None,
+        fixed=None, semi_supervised=False, component_labels=None,
     ) -> None:  # fmt: skip
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -123,35 +98,39 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
         self.progress = progress
         self.dtype = dtype
         self.driver = driver
+        self.fixed = fixed
+        self.semi_supervised = semi_supervised
+        self.component_labels = component_labels
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Fits `n_init` restarts to rows `X`, (n, d), and keeps the best. `y` is ignored.
+        """Fits `n_init` restarts to rows `X`, (n, d), and keeps the best.
 
         Args:
             X: rows; float32 rows compute in float32, all others in float64.
-            y: ignored.
+            y: (n,), labels if `semi_supervised`; else ignored.
             sample_weight: (n,), how often each row counts; a row with weight 0 is as if left out.
 
         Raises:
             ValueError, TypeError: as scikit-learn for parameters and rows; no restart stayed finite.
         """
-        self._fit(X, sample_weight)
+        self._fit(X, y, sample_weight)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
         """`fit`, and the rows' labels: (n,), those of `predict`."""
-        x = self._fit(X, sample_weight)
+        x = self._fit(X, y, sample_weight)
         return self.mixture_.predict(x).astype(np.int64)
 
-    def _fit(self, X: Any, sample_weight: Any) -> Any:
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> Any:
         x = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         if len(x) < self.n_components:
             raise ValueError(
                 f"Expected n_samples >= n_components but got n_components = {self.n_components}, n_samples = {len(x)}"
             )
-        kept, sample_weight = _with_weight(x, sample_weight)
+        labels = self._labels(y, len(x))
+        kept, sample_weight, labels = _with_weight(x, sample_weight, labels)
         if len(kept) < self.n_components:
             raise ValueError(
                 "Expected n_samples >= n_components but got "
@@ -164,7 +143,8 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
         ahead = isinstance(driver, EMAhead)
         options = {name: getattr(self, name) for name in _PASSED_ON} | {
             "n_components": self.n_components, "sample_weight": sample_weight, "tol": self.tol, "driver": driver,
-            "max_iter": self.max_iter - ahead,
+            "max_iter": self.max_iter - ahead, "labels": labels,
+            "component_labels": None if labels is None else self.component_labels,
         }  # fmt: skip
         try:
             result = self._run(kept, options, ahead)
@@ -172,6 +152,14 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
             raise ValueError(ILL_DEFINED) from error
         self._conclude(result, ahead)
         return x
+
+    def _labels(self, y: Any, n: int) -> Any:
+        """`y` as labels of rows, where it is to be taken for that."""
+        if not self.semi_supervised or y is None:
+            return None
+        labels = column_or_1d(y)
+        check_consistent_length(np.empty(n), labels)
+        return labels
 
     def _run(self, x: Any, options: dict[str, Any], ahead: bool) -> FitResult:
         """The fit of rows that all have weight."""
@@ -195,7 +183,10 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
         parts = checked_starts(self.weights_init, self.means_init, self.precisions_init, kind, k, x.shape[1])
         if all(part is not None for part in parts):
             return {"init": start_of(*parts, kind, precision.compute_dtype(x, dtype=self.dtype)), "key": _seed(rng)}
-        first = first_start(self.init_params, x, options["sample_weight"], k, kind, self.reg_covar, rng)
+        if options["labels"] is not None or self.fixed is not None:
+            first: Any = self.init_params  # what is known has a say in starts, which scikit-learn's have not
+        else:
+            first = first_start(self.init_params, x, options["sample_weight"], k, kind, self.reg_covar, rng)
         one = self.n_init == 1 or isinstance(first, str)
         drawn = {"init": first if one else (first, self.init_params), "n_init": self.n_init, "key": _seed(rng)}
         if all(part is None for part in parts):
@@ -229,13 +220,14 @@ def _seed(rng: np.random.RandomState) -> int:
     return int(copy.deepcopy(rng).randint(np.iinfo(np.int32).max))
 
 
-def _with_weight(x: Any, sample_weight: Any) -> tuple[Any, Any]:
-    """The rows that have weight, and the weights they have."""
+def _with_weight(x: Any, sample_weight: Any, labels: Any) -> tuple[Any, Any, Any]:
+    """The rows that have weight, and the weights and labels they have."""
     if sample_weight is None:
-        return x, None
+        return x, None, labels
     weights = np.full(len(x), sample_weight) if np.isscalar(sample_weight) else sample_weight
     weights = validation.weights("sample_weight", weights, len(x))
-    return (x, weights) if (weights > 0).all() else (x[weights > 0], weights[weights > 0])
+    kept = weights > 0
+    return (x, weights, labels) if kept.all() else (x[kept], weights[kept], None if labels is None else labels[kept])
 
 
 def _bounds(result: FitResult, ahead: bool) -> list[float]:
