@@ -219,3 +219,9 @@ class _SweepOfMany:
 
 def _sweep(x: Any, sample_weight: Any) -> Any:
     return _Sweep(x, sample_weight) if x.ndim == 2 else _SweepOfMany(x, sample_weight)
+
+
+def floor_of(family: type[Family], frame: Coordinates, summary: DataSummary, ridge: Any) -> Any:
+    """`Coordinates.floor`, 0 also for features that do not vary, and for families without widths."""
+    varied = np.reshape(summary.scale > 0, np.shape(ridge))
+    return np.where(varied & (family.rescaling != "none"), frame.floor(ridge), 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -61,6 +61,7 @@ class Diagnosis:
         prior: the prior in them, NumPy; or None.
         n_rows, total_weight: of the rows; where restarts do not see the same ones, `n_rows` is (r,).
         given: (k,), the components whose covariances were given, and not fitted.
+        held: (r, k), what weight of rows each component holds, where weights were given and do not tell.
     """
 
     mixtures: Mixture
@@ -71,10 +72,13 @@ class Diagnosis:
     n_rows: Any
     total_weight: float
     given: Any = False
+    held: Any = None
 
     def spurious(self) -> Any:
         """Which components of which restarts owe their likelihood to a handful of rows, (r, k)."""
         wide = self.mixtures.astype(np.float64)
+        if self.held is not None:
+            wide = replace(wide, weights=self.held / self.total_weight)
         with precision.scope(np.dtype(np.float64)):
             n_rows = np.broadcast_to(self.n_rows, len(wide.weights))
             return np.asarray(spurious_of(wide, self.floor, n_rows, np.asarray(self.given)))
@@ -89,11 +93,12 @@ class Diagnosis:
         """What there is to say of the components of one restart."""
         mixture = self.mixtures[restart].astype(np.float64)
         weights = np.asarray(mixture.weights, np.float64)
-        counts = weights * self.total_weight
+        counts = weights * self.total_weight if self.held is None else self.held[restart]
         prior_share = np.zeros_like(counts)
-        if self.prior is not None:
+        if self.prior is not None and self.held is None:
             extra = float(self.prior.concentration) - 1
             counts = np.maximum(weights * (self.total_weight + len(weights) * extra) - extra, 0.0)
+        if self.prior is not None:
             prior_share = _prior_share(mixture, self.prior, counts)
         matrices = mixture.covariance_matrices()
         eigenvalues = np.linalg.eigvalsh(_in_feature_units(matrices, self.frame.spread))

@@ -75,7 +75,8 @@ def fit(
         sample_weight: (n,), how often each row counts; 1 by default. A row with weight 0 is as if left out.
         labels: (n,), which component each row belongs to, −1 where unknown. Its responsibility stays there, and the
             log-likelihood is that of rows and labels together. Where every row's component is known there is one
-            start, the estimate from the components' own rows, and it is the answer.
+            start, the estimate from the components' own rows, and it is the answer. Where every component has a label
+            of its own, starts that pick rows are all alike.
         component_labels: (k,), the label of each component, so that several may share one; −1 for those that hold
             only rows without a label. By default component k has label k.
         fixed: a `Fixed`, parameters that stay as given.
@@ -142,17 +143,25 @@ def fit(
             f"stopping must be 'log_likelihood' for mini-batches, got {stopping!r}: single steps are noise"
         )
     init = checked_init(init, n_init, family, n_components, x.shape)
-    known = checked_labels(labels, component_labels, len(x), n_components)
+    with_weight = slice(None) if sample_weight is None else sample_weight > 0
+    known = checked_labels(labels, component_labels, len(x), n_components, with_weight)
     held_fixed = checked_fixed(fixed, family, n_components, x.shape[1])
     dtype = precision.compute_dtype(x, dtype=dtype)
 
-    given |= {"key": key, "x": x, "sample_weight": sample_weight}
+    given |= {
+        "key": key,
+        "x": x,
+        "sample_weight": sample_weight,
+        "init": init,
+    }  # as checked: arrays, whatever they were
+    given |= {"labels": known, "component_labels": None, "fixed": held_fixed}
     every = validation.real("every", every)
     saved = None if checkpoint is None else Checkpoint(checkpoint, every, fingerprints(**given))
     begun = time.perf_counter()
     if present < len(x):
         kept = np.flatnonzero(sample_weight)
-        x, sample_weight, known = x[kept], sample_weight[kept], known and known.of(kept)
+        x, sample_weight = x[kept], sample_weight[kept]
+        known = None if known is None else known.of(kept)
         init = of_rows(init, kept)
     owners = known.owners if known is not None and isinstance(init, str) else None
     if owners is not None:

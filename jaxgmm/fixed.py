@@ -21,7 +21,7 @@ class Fixed:
 
     A covariance is fitted about a mean that is held; free weights share what held ones leave, in the proportions of
     their rows. The likelihood rises with every step as ever, by EM or by gradients. `Mixture.n_parameters`, and with
-    it BIC and AIC, counts held parameters as others.
+    it BIC and AIC, counts held parameters as others. What is held comes back to within rounding.
 
     Args:
         weights: (k,), each in (0, 1], NaN where free.
@@ -89,7 +89,7 @@ def checked(fixed: Any, family: type[Family], k: int, d: int) -> CheckedFixed | 
         raise ValueError(f"fixed.{error}") from None
     shares = np.where(has_weight, weights, 1.0 / k)
     given = replace(given, weights=shares)  # type: ignore[arg-type]
-    return CheckedFixed(given, has_weight, has_mean, np.broadcast_to(has_covariance, (k,)))
+    return CheckedFixed(given, has_weight, has_mean, has_mean if no_shape else np.broadcast_to(has_covariance, (k,)))
 
 
 def _part(name: str, value: Any, shape: tuple[int, ...], *, each: bool) -> tuple[Any, Any]:

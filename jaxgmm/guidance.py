@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Key
 from jaxgmm.keys import restart_keys, seed_key
 from jaxgmm.pinned import Pinned
 from jaxgmm.rows import ArrayRows
-from jaxgmm.seeding import chosen_centres, seed_rows, trials_for
+from jaxgmm.seeding import chosen_centres, seed_index, seed_rows, trials_for
 
 
 class _Group(NamedTuple):
@@ -53,6 +53,15 @@ def guided_centres(
         )  # fmt: skip
         centres[:, free] = np.asarray(found)
     return jnp.asarray(centres)
+
+
+def guided_sample(key: Key[Array, ""], rows: ArrayRows, n_components: int) -> ArrayRows:
+    """Rows for k-means: some of every label, however rare, and of those without one."""
+    drawn = []
+    for number, group in enumerate(_groups(rows, n_components)):
+        own = jax.random.key_data(seed_key(jax.random.fold_in(key, number)))
+        drawn.append(group.rows[seed_index(own, len(group.rows), n_components)])
+    return rows.take(jnp.asarray(np.unique(np.concatenate(drawn))))
 
 
 def _groups(rows: ArrayRows, n_components: int) -> Iterator[_Group]:

@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Key
 from jaxgmm.drivers import Penalty
 from jaxgmm.em import m_step, statistics_of
 from jaxgmm.families import Family, TiedGaussian
-from jaxgmm.guidance import guided_centres
+from jaxgmm.guidance import guided_centres, guided_sample
 from jaxgmm.keys import restart_keys, seed_key
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import ArrayRows, chunk_size
@@ -83,7 +83,9 @@ def _from_random_responsibilities(
     def one(key: Key[Array, ""]) -> Mixture:
         def shares(x: Array, index: Array) -> Array:
             # By row number, so that neither chunks nor padding change what a row draws.
-            draws = jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(key, i), (n_components,), x.dtype))(index)
+            # And never 0, which may be all that a row with one possible component draws.
+            uniform = partial(jax.random.uniform, shape=(n_components,), dtype=x.dtype, minval=jnp.finfo(x.dtype).tiny)
+            draws = jax.vmap(lambda i: uniform(jax.random.fold_in(key, i)))(index)
             draws = draws if rows.known is None else jnp.where(rows.known.of(index).T, draws, 0.0)
             return (draws / jnp.sum(draws, axis=1, keepdims=True)).T
 
@@ -113,7 +115,9 @@ def _from_kmeans(
         def lloyd(_: Any, means: Float[Array, "k d"]) -> Float[Array, "k d"]:
             mixture = spheres(means)
             statistics = statistics_of(mixture, rows, partial(nearest, mixture), chunk)
-            return m_step(mixture, statistics, no_ridge).means
+            moved = m_step(mixture, statistics, no_ridge).means
+            pinned = penalty.pinned
+            return moved if pinned is None else jnp.where(pinned.means[:, None], pinned.given.means, moved)
 
         means = jax.lax.fori_loop(0, LLOYD_ROUNDS, lloyd, centres)
         return _fitted(rows, partial(nearest, spheres(means)), family, k, penalty, chunk)
@@ -133,8 +137,16 @@ def initialize(
     """`n_init` starts by one of `METHODS`, in the rows' coordinates; leading axis r."""
     if method != "random" and (rows.known is not None or penalty.pinned is not None):
         centres = guided_centres(key, rows, spread, penalty.pinned, n_components, n_init, method)
-        among = seed_rows(seed_key(key), rows, n_components)
-        return from_seeds(centres, among, family, method, penalty, centre, spread)
+        among = guided_sample(key, rows, n_components)
+        starts = from_seeds(centres, among, family, method, penalty, centre, spread)
+        # A component that is known of may have no rows yet; without any weight it would never have.
+        others = from_seeds(centres, among, family, "k-means++", penalty, centre, spread)
+        lost = starts.weights <= 0
+        weights = jnp.where(lost, others.weights, starts.weights)
+        components = jax.vmap(lambda own, which, new: own.with_replaced(which, new))(
+            starts.components, lost, others.components
+        )
+        return Mixture(weights / jnp.sum(weights, axis=1, keepdims=True), components)
     seeds = rows if method == "random" else seed_rows(seed_key(key), rows, n_components)
     return draw(key, rows, seeds, family, n_components, n_init, method, penalty, centre, spread)
 

@@ -33,8 +33,8 @@ class Labels(NamedTuple):
         return np.argmax(self.possible, axis=1)[self.label] if alone[self.label].all() else None
 
 
-def checked(labels: Any, component_labels: Any, n: int, k: int) -> Labels | None:
-    """`labels` of `n` rows, with those of `k` components; None where nothing is known.
+def checked(labels: Any, component_labels: Any, n: int, k: int, present: Any = slice(None)) -> Labels | None:
+    """`labels` of `n` rows, with those of `k` components; None where nothing is known. `present` are rows with weight.
 
     Raises:
         ValueError, TypeError: naming what does not fit.
@@ -53,13 +53,25 @@ def checked(labels: Any, component_labels: Any, n: int, k: int) -> Labels | None
         raise ValueError(f"labels must be {wanted}, or -1 where unknown; got {label[row]} at row {row}")
     if (label == UNKNOWN).all():
         return None
-    free = own == UNKNOWN
-    if not free.any() and not (label == UNKNOWN).any():
-        absent = names[~np.isin(names, label)]
-        if len(absent):
-            raise ValueError(f"labels must leave rows for every component, got none with label {absent[0]}")
     possible = np.concatenate([own == names[:, None], np.ones((1, k), bool)])
+    _check_room(label[present], own, names)
     return Labels(np.where(label == UNKNOWN, len(names), np.searchsorted(names, label)), possible)
+
+
+def _check_room(label: Any, own: Any, names: Any) -> None:
+    """Refuses labels of rows with weight that leave some component without a row."""
+    if (label == UNKNOWN).any():
+        return
+    if (own == UNKNOWN).any():
+        k = int(np.argmax(own == UNKNOWN))
+        raise ValueError(f"component_labels must not be -1 where all rows have a label, got -1 for component {k}")
+    for name in names:
+        held, wanted = np.count_nonzero(label == name), np.count_nonzero(own == name)
+        if held < wanted:
+            parts = "component" if wanted == 1 else "components"
+            raise ValueError(
+                f"labels must leave rows for every component, got {held} with label {name} for {wanted} {parts}"
+            )
 
 
 def _whole(name: str, value: Any, shape: tuple[int, ...], what: str) -> Any:

@@ -13,13 +13,13 @@ from jaxtyping import Array, Key
 
 from jaxgmm import arrays, precision, validation
 from jaxgmm.batching import n_threads
-from jaxgmm.coordinates import Coordinates, coordinates, summarise
+from jaxgmm.coordinates import Coordinates, coordinates, floor_of, summarise
 from jaxgmm.drivers import Penalty
 from jaxgmm.families import Family
 from jaxgmm.keys import seed_key
 from jaxgmm.many_checks import looked_at, unremarkable
 from jaxgmm.many_loop import Posed
-from jaxgmm.prior import Prior, conjugate
+from jaxgmm.prior import Prior, conjugate, ridge_beside
 from jaxgmm.rows import ArrayRows
 from jaxgmm.seeding import n_seed_rows, seed_index
 
@@ -145,11 +145,11 @@ def posed(
 
     with ThreadPoolExecutor(n_threads()) as executor:
         parts = list(executor.map(lay, together))
-    held = reg_covar if prior is None else "auto"
+    watched = ridge_beside(prior, reg_covar)[1]
     complaints = []
     for i, summary in (one for part in parts for one in part[4]):
         weights = None if sets.weights is None else sets.weights[i]
-        complaints += looked_at(i, sets.x[i], weights, summary, family, n_components, held, dtype)
+        complaints += looked_at(i, sets.x[i], weights, summary, family, n_components, watched, dtype)
     rows, penalty, floor, frames = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(p[:4] for p in parts))
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(np.asarray(numbers, np.uint32))
     seeds: Any = None
@@ -177,15 +177,12 @@ def _laid(
         w[place, :n] = 1 if sets.weights is None else sets.weights[i]
 
     summary = summarise(x, w)
-    without = reg_covar if prior is None else "auto"
-    fine = unremarkable(x, w, summary, family, k, without, dtype)
+    reg_covar, watched = ridge_beside(prior, reg_covar)
+    fine = unremarkable(x, w, summary, family, k, watched, dtype)
     odd = [(int(i), one) for i, one, good in zip(numbers, summary.each(), fine, strict=True) if not good]
-    if prior is not None and reg_covar == "auto":
-        reg_covar = 0.0
     frame = coordinates(family, x, w, summary)
     ridge = frame.ridge(reg_covar)
-    varied = summary.scale[:, 0] > 0
-    floor = np.where(varied & (family.rescaling != "none"), frame.floor(ridge), 0.0)
+    floor = floor_of(family, frame, summary, ridge)
     known = None
     if prior is not None:
         each = [conjugate(prior, family, frame[i], k, dtype) for i in range(len(numbers))]

@@ -41,6 +41,7 @@ class Pinned:
         components = components.with_replaced(self.covariances, replace(given, means=components.means))
         fixed = jnp.where(self.weights, self.given.weights, 0.0)
         free = jnp.where(self.weights, 0.0, mixture.weights)
+        free = jnp.where(jnp.sum(free) > 0, free, jnp.where(self.weights, 0.0, 1.0))  # nobody has a claim: evenly
         room = jnp.maximum(1 - jnp.sum(fixed), 0.0)
         weights = fixed + free * (room / jnp.maximum(jnp.sum(free), jnp.finfo(free.dtype).tiny))
         return Mixture(weights, components)

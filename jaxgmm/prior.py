@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -43,6 +43,16 @@ class Prior:
     mean_strength: float = 0.01
     scale: Any = None
     dof: float | None = None
+
+
+def ridge_beside(
+    prior: Prior | None, reg_covar: float | Literal["auto"]
+) -> tuple[float | Literal["auto"], float | Literal["auto"]]:
+    """The ridge that is added beside `prior`, and the one whose size the data are checked against.
+
+    A prior keeps covariances positive as a ridge does: "auto" adds nothing to it, and no ridge is too small or large.
+    """
+    return (reg_covar, reg_covar) if prior is None else (0.0 if reg_covar == "auto" else reg_covar, "auto")
 
 
 def conjugate(prior: Prior, family: type[Family], frame: Coordinates, k: int, dtype: np.dtype) -> Conjugate:

@@ -11,16 +11,16 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jaxgmm.checks import check_data
-from jaxgmm.coordinates import Coordinates, coordinates, summarise
+from jaxgmm.coordinates import Coordinates, coordinates, floor_of, summarise
 from jaxgmm.diagnostics import Diagnosis
 from jaxgmm.drivers import Penalty
-from jaxgmm.em import log_prior
+from jaxgmm.em import e_step, log_prior
 from jaxgmm.families import Family
 from jaxgmm.families.base import Conjugate
 from jaxgmm.fixed import CheckedFixed
 from jaxgmm.labels import Labels
 from jaxgmm.mixture import Mixture, at_rest
-from jaxgmm.prior import Prior, conjugate
+from jaxgmm.prior import Prior, conjugate, ridge_beside
 from jaxgmm.revival import Surroundings
 from jaxgmm.rows import ArrayRows
 from jaxgmm.seeding import seed_rows
@@ -57,7 +57,9 @@ class Problem:
         """`mixtures` (leading axis r) with all that their diagnosis needs."""
         ridge, prior, pinned = jax.tree.map(np.asarray, tuple(self.penalty))
         ridge = ridge * (self.family.rescaling != "none")  # rates have a ridge, too, but no width for it to blur
-        rows = self.rows
+        rows, given = self.rows, None
+        if pinned is not None and pinned.weights.any():
+            given = np.asarray(_counts(mixtures, rows), np.float64)
         return Diagnosis(
             at_rest(mixtures),
             self.frame,
@@ -67,6 +69,7 @@ class Problem:
             int(rows.n_rows),
             float(rows.total_weight),
             False if pinned is None else pinned.covariances,
+            given,
         )
 
 
@@ -82,11 +85,9 @@ def pose(
         ValueError: the rows cannot be fitted as they are; see `checks.check_data`.
     """
     summary = summarise(x, sample_weight)
-    # A prior keeps covariances positive as a ridge does. Warnings should point at the line that called `fit`.
-    held = reg_covar if prior is None else "auto"
-    check_data(x, sample_weight, summary, family, n_components, held, dtype, stacklevel=4)
-    if prior is not None and reg_covar == "auto":
-        reg_covar = 0.0
+    reg_covar, watched = ridge_beside(prior, reg_covar)
+    # Warnings should point at the line that called `fit`.
+    check_data(x, sample_weight, summary, family, n_components, watched, dtype, stacklevel=4)
     frame = coordinates(family, x, sample_weight, summary)
     ridge = frame.ridge(reg_covar)
     known = None if prior is None else conjugate(prior, family, frame, n_components, dtype)
@@ -99,7 +100,7 @@ def pose(
         frame=frame,
         rows=ArrayRows.from_numpy(x, sample_weight, frame.rows, dtype, frame.whitener, labels=label, possible=possible),
         penalty=Penalty(jnp.asarray(ridge, dtype), known, pinned),
-        floor=jnp.asarray(np.where((summary.scale > 0) & (family.rescaling != "none"), frame.floor(ridge), 0.0), dtype),
+        floor=jnp.asarray(floor_of(family, frame, summary, ridge), dtype),
         centre=jnp.asarray(frame.centre, dtype),
         spread=jnp.asarray(frame.spread, dtype),
     )
@@ -112,4 +113,5 @@ def log_priors(mixtures: Mixture, prior: Conjugate | None) -> Any:
     return np.asarray(_log_priors(mixtures, prior), np.float64)
 
 
+_counts = jax.jit(lambda mixtures, rows: e_step(mixtures, rows).counts)
 _log_priors = jax.jit(jax.vmap(log_prior, (0, None)))

@@ -44,7 +44,8 @@ class FitResult:
         kernel: (r,), the kernel each restart ended on.
         passes: (r,), how many times the rows were read, in whole data sets.
         history: (r, longest + 1), mean log-likelihood per row at the start and after each step; NaN past
-            a restart's end. With mini-batches what steps saw: estimates, but for the start.
+            a restart's end. With mini-batches what steps saw: estimates, but for the start. In a race what the rounds
+            saw, samples of the rows until the final.
         total_weight: the rows' number, or the sum of their weights.
         seconds: wall time from checked rows to mixtures, compilation included.
         diagnosis: what `components` reads.

@@ -65,12 +65,17 @@ def _replaced(
 ) -> Mixture:  # fmt: skip
     """`mixture` with its collapsed components on rows drawn by how badly they are explained."""
     sample, k = surroundings.sample, mixture.n_components
-    log_p = posterior(joint_log_prob(mixture, sample.x))[1]
+    possible = sample.possible(jnp.arange(sample.n_slots))
+    log_p = posterior(joint_log_prob(mixture, sample.x), possible=possible)[1]
     limits = jnp.finfo(log_p.dtype)
     lack = jnp.max(jnp.where(sample.weights > 0, log_p, limits.min)) - jnp.maximum(log_p, limits.min / 4)
     chance = jnp.log(sample.weights) + jnp.log(lack + limits.eps)
     noise = jax.random.gumbel(key, chance.shape, chance.dtype)
-    chosen = jax.lax.top_k(chance + noise, k)[1]
+    if possible is None:
+        chosen = jax.lax.top_k(chance + noise, k)[1]
+    else:  # each among the rows it may have
+        noise = jax.random.gumbel(key, possible.shape, chance.dtype)
+        chosen = jnp.argmax(jnp.where(possible, chance + noise, -jnp.inf), axis=1)
     family = type(mixture.components)
     fresh = family.from_means(sample.x.T[chosen], surroundings.centre, surroundings.spread)
 

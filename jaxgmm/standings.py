@@ -51,7 +51,11 @@ class Standings:
         self._passes[runners] += ended.passes[: len(runners)] * share
         for runner, place in zip(runners, places, strict=True):
             values = ended.history[place]
-            self._history[runner].append(values[~np.isnan(values)][bool(self._history[runner]) :])
+            values, told = values[~np.isnan(values)], self._history[runner]
+            if told and len(values) == 1:  # no step, but other rows: what is known of where it stands
+                told[-1][-1:] = values
+            else:
+                told.append(values[bool(told) :])
 
     def charge(self, whose: Any, ended: Run, share: float, first: int = 0) -> None:
         """What the places of a round from `first` on have read counts as read by the restarts `whose` they are."""

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import jaxgmm
@@ -175,3 +176,20 @@ def test_killed_at_random_many_times(tmp_path, rows, search):
     a, b = np.load(tmp_path / "whole.npz"), np.load(tmp_path / "killed.npz")
     for name in a:
         np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_labels_and_held_parameters_are_part_of_the_fit(tmp_path, rows):
+    labels = np.full(len(rows), -1)
+    labels[:3] = 0, 1, 2
+    options = {"n_init": 4, "tol": 0, "max_iter": 320}
+    killed_after(3, tmp_path / "c", rows, labels=pd.Series(labels), **options)
+    other = labels.copy()
+    other[1500] = 3
+    with pytest.raises(CheckpointError, match="other labels"):
+        jaxgmm.fit(0, rows, 6, checkpoint=tmp_path / "c", labels=pd.Series(other), **options)
+    held = np.full((6, rows.shape[1]), np.nan)
+    held[0] = 0
+    with pytest.raises(CheckpointError, match="other fixed"):
+        jaxgmm.fit(0, rows, 6, checkpoint=tmp_path / "c", labels=labels, fixed=jaxgmm.Fixed(means=held), **options)
+    resumed = jaxgmm.fit(0, rows, 6, checkpoint=tmp_path / "c", labels=labels, **options)
+    same(jaxgmm.fit(0, rows, 6, labels=labels, **options), resumed)

@@ -195,3 +195,34 @@ def test_within_is_idempotent_and_keeps_the_simplex(name, rng):
 def test_what_does_not_fit_is_refused(fixed, name, error, words, rng):
     with pytest.raises(error, match=words):
         jaxgmm.fit(0, data(name, rng, n=20, d=2), 2, covariance_type=name, fixed=fixed)
+
+
+def test_held_weights_leave_the_rest_to_somebody(rng):
+    x = rng.normal(size=(200, 2))
+    free = np.full((2, 2), np.nan)
+    fixed = Fixed([0.3, np.nan], [[np.nan] * 2, [100, 100]], [free, np.eye(2)])
+    result = jaxgmm.fit(0, x, 2, fixed=fixed)
+    np.testing.assert_allclose(result.mixture.weights, [0.3, 0.7], rtol=1e-12)
+    np.testing.assert_allclose(result.score, result.mixture.score(x), rtol=1e-9)
+
+
+def test_rows_are_counted_where_weights_are_held(rng):
+    x = np.concatenate([rng.normal(size=(300, 2)), rng.normal(size=(300, 2)) + 12])
+    result = jaxgmm.fit(0, x, 2, fixed=Fixed(weights=[0.9, 0.1]), n_init=2)
+    np.testing.assert_allclose(result.components().counts, [300, 300], atol=0.1)
+
+
+def test_known_rates_may_have_no_rows(rng):
+    x = (rng.uniform(size=(300, 6)) < 0.1).astype(float)
+    fixed = Fixed(means=[[1.0 - 1e-6] * 6, [np.nan] * 6])
+    result = jaxgmm.fit(0, x, 2, covariance_type="bernoulli", fixed=fixed)
+    assert result.status[0] == jaxgmm.Status.CONVERGED
+    np.testing.assert_allclose(result.mixture.weights, [0, 1], atol=1e-3)
+
+
+def test_kmeans_settles_around_given_means(rng):
+    x = np.concatenate([rng.normal(size=(100, 2)) * 0.3 + centre for centre in ([0, 0], [10, 0])])
+    fixed = Fixed(means=[[1.5, 12], [np.nan] * 2, [np.nan] * 2])
+    starts = jaxgmm.fit(0, x, 3, fixed=fixed, init="kmeans", n_init=4, max_iter=0).mixtures
+    assert (starts.weights > 0).all()
+    np.testing.assert_allclose(np.sort(starts.means[:, 1:, 0], axis=1), [[0, 10]] * 4, atol=0.2)

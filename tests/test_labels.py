@@ -143,13 +143,19 @@ def test_no_labels_at_all_change_nothing(rng):
         (
             dict(labels=[0, 0, 0, 0, 0, 0]),
             ValueError,
-            "labels must leave rows for every component, got none with label 1",
+            "labels must leave rows for every component, got 0 with label 1 for 1 component",
         ),
         (
             dict(component_labels=[0, 1]),
             ValueError,
             "component_labels say which labels components have: they need labels",
         ),
+        (
+            dict(labels=[0, 0, 0, 0, 0, 1], sample_weight=[1, 1, 1, 1, 1, 0]),
+            ValueError,
+            "got 0 with label 1 for 1 component",
+        ),
+        (dict(labels=[0] * 6, component_labels=[0, -1]), ValueError, "must not be -1 where all rows have a label"),
         (dict(labels=[5] * 6, component_labels=[4, 5, 5]), ValueError, r"component_labels must have shape \(2,\)"),
         (dict(labels=[4, 4, 4, 9, 5, 5], component_labels=[4, 5]), ValueError, r"labels must be among \[4, 5\], or -1"),
     ],
@@ -157,3 +163,20 @@ def test_no_labels_at_all_change_nothing(rng):
 def test_labels_that_do_not_fit_are_refused(options, error, words, rng):
     with pytest.raises(error, match=words):
         jaxgmm.fit(0, rng.normal(size=(6, 2)), 2, **options)
+
+
+def test_a_rare_label_is_not_lost_among_many_rows(rng):
+    x = rng.normal(size=(20000, 2)).astype(np.float32)
+    x[:3] = [[8, 8], [8.1, 8], [8, 8.2]]
+    labels = np.full(20000, -1)
+    labels[:3], labels[3:400] = 1, 0
+    for init in ("kmeans", "k-means++", "random_from_data"):
+        result = jaxgmm.fit(0, x, 2, labels=labels, init=init, on_degenerate="stop", covariance_type="spherical")
+        assert result.status[0] == Status.CONVERGED, init
+        np.testing.assert_allclose(result.mixture.means, [[0, 0], [8.03, 8.07]], atol=0.05)
+
+
+def test_random_starts_share_rows_with_one_possible_component(rng):
+    x, owners = clumps(rng)
+    starts = jaxgmm.fit(0, x, 3, labels=np.where(owners == 0, 0, -1), init="random", n_init=4, max_iter=0)
+    assert np.isfinite(starts.log_likelihood).all()

@@ -6,12 +6,10 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from jaxgmm import BlockInfo
-
-OnBlock = Callable[[BlockInfo], bool | None]
+from jaxgmm.progress import OnBlock, both
 
 
 class Interruption:
@@ -27,15 +25,10 @@ class Interruption:
         self.asked = True
         print("jaxgmm: ending with the best so far; Ctrl-C again to end at once", file=sys.stderr)
 
-    def watching(self, on_block: OnBlock | None) -> OnBlock:
+    def watching(self, on_block: OnBlock | None) -> OnBlock | None:
         """`on_block`, which then ends the fit once Ctrl-C has been pressed."""
 
-        def told(info: BlockInfo) -> bool:
-            if on_block is not None:
-                on_block(info)
-            return self.asked
-
-        return told
+        return both(on_block, lambda _: self.asked)
 
 
 @contextlib.contextmanager

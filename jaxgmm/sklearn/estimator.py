@@ -193,7 +193,7 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
             return drawn
         with _quiet():  # the fit itself has the same to say
             starts = fit(x=x, **options | drawn | {"max_iter": 0, "driver": EM()}).mixtures
-        return drawn | {"init": started_from(starts, *parts)}
+        return drawn | {"init": started_from(starts, *parts), "n_init": len(starts.weights)}
 
     def _conclude(self, result: FitResult, ahead: bool) -> None:
         """Sets the fitted attributes, and warns if need be."""
