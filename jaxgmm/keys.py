@@ -18,6 +18,7 @@ _SEEDS, _FOLDS, _RACE = (np.uint32(0xFFFFFFFF - i) for i in range(3))
 _REVIVAL = 1 << 31
 
 
+@partial(jax.jit, static_argnums=1)
 def restart_keys(key: Key[Array, ""], n: int) -> Key[Array, " r"]:
     """Restart i's key is fold_in(key, i)."""
     return jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(n))

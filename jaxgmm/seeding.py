@@ -43,7 +43,10 @@ def seed_index(key_data: Any, n: int, n_components: int) -> Any:
 def seed_rows(key: Key[Array, ""], rows: ArrayRows, n_components: int) -> ArrayRows:
     """A sample of the rows that have weight, shared by all restarts; all of them when they are few."""
     present = np.flatnonzero(np.asarray(rows.weights))
-    return rows.take(jnp.asarray(present[seed_index(jax.random.key_data(key), len(present), n_components)]))
+    return _taken(rows, present[seed_index(jax.random.key_data(key), len(present), n_components)].astype(np.int32))
+
+
+_taken = jax.jit(ArrayRows.take)  # one program, where its parts would be eight
 
 
 def _random_rows(

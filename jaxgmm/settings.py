@@ -27,6 +27,8 @@ from jaxgmm.tournament import FEWEST, WORTHWHILE
 
 # With fewer than this there is nothing to cut.
 _FEWEST_STEPS = 50
+# On the host: nothing is compiled to bring such numbers to the device.
+_number: Any = np.asarray
 #: how many starts become one
 SEARCHES = ("race", "all")
 
@@ -77,12 +79,12 @@ class Settings:
         """Drives `starts` to their end, on `rows` in place of the problem's own if given; see `restarts.run`."""
         rows = problem.rows if rows is None else rows
         controls = Controls(
-            tol=jnp.asarray(self.tol, problem.dtype),
-            max_iter=jnp.asarray(self.max_iter, jnp.int32),
+            tol=_number(self.tol, problem.dtype),
+            max_iter=_number(self.max_iter, np.int32),
             penalty=problem.penalty,
             floor=problem.floor,
             key=key,
-            keep_degenerate=jnp.asarray(self.on_degenerate == "keep"),
+            keep_degenerate=_number(self.on_degenerate == "keep"),
             criterion=self.stopping,
         )
         surroundings = partial(problem.surroundings, key) if self.on_degenerate == "reinit" else None
