@@ -20,7 +20,7 @@ SEEDS = st.integers(0, 2**31)
 
 
 def lawful(examples: int):
-    """A law of so many examples. Each case is compiled, and none but `scripts/soak` waits for all of that."""
+    """A law of so many examples, always the same ones; `scripts/soak` draws many more, new each time."""
     drawn = settings(
         max_examples=examples * max(_TIMES, 1),
         deadline=None,
@@ -28,7 +28,7 @@ def lawful(examples: int):
         print_blob=True,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.differing_executors],
     )
-    return lambda test: pytest.mark.slow(drawn(test))
+    return lambda test: pytest.mark.slow(drawn(test)) if _TIMES else drawn(test)
 
 
 class Case(NamedTuple):
