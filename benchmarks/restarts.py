@@ -177,7 +177,7 @@ def main() -> None:
     )
     options.add_argument("--only", nargs="*", help="problems whose names hold one of these words")
     options.add_argument("--most-rows", type=int, default=10**9, help="leave out larger problems")
-    options.add_argument("--add", action="store_true", help="to the results there are")
+    options.add_argument("--add", action="store_true", help="to the results there are, which new ones replace")
     arguments = options.parse_args()
     warnings.simplefilter("ignore")
     starts, seeds = (16, 1) if arguments.quick else (arguments.starts, arguments.seeds)
@@ -191,6 +191,7 @@ def main() -> None:
         for seed in range(seeds):
             if len(problem(seed)) > arguments.most_rows:
                 continue
+            measured = [one for one in measured if (one["problem"], one["seed"]) != (problem.name, seed)]
             measured.append(measure(compilation, problem, seed, starts, arguments.peer if seed == 0 else 0))
             print("  ".join(_row(measured[-1])), flush=True)
             report(measured, starts, where, arguments.out)  # after each, as all of them take hours
