@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 
 import numpy as np
 import pyarrow
@@ -303,3 +304,18 @@ def test_labels_reach_the_library(weighted, tmp_path, monkeypatch):
         tmp_path / "m.safetensors",
     ]
     assert jax_gmm(*args, code=3).stderr == "jaxgmm: --labels came\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "complaint"),
+    [
+        ('a,t\n1,x\n2,"y\n3,z\n', "a", ":3: a quotation mark is not closed"),
+        ("name,1,a\n3,1,2\n4,2,3\n", "1", ":1:1: text where the next line has a number"),
+        ("a,a,b\n1,2,3\n", "a,b", ": holds two columns 'a'"),
+    ],
+)
+def test_nothing_is_lost_or_taken_for_something_else_silently(text, columns, complaint, tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=re.escape(f"{path}{complaint}")):
+        read(path, columns=columns)

@@ -22,7 +22,7 @@ def select_command(
     criterion: fit_options.Criterion = "bic",
     out: fit_options.SelectOut = None,
     restarts: fit_options.SelectRestarts = 32,
-    init: fit_options.Init = "k-means++",
+    init: fit_options.Method = "k-means++",
     tol: fit_options.Tol = 1e-5,
     max_iter: fit_options.MaxIter = 1000,
     max_seconds: fit_options.MaxSeconds = None,

@@ -26,6 +26,8 @@ def column(table: Table, text: str) -> int:
     """
     text = text.strip()
     if table.names is not None and text in table.names:
+        if list(table.names).count(text) > 1:
+            raise DataError(f"{table.path}: holds two columns {text!r}: choose one by its number, counted from 0")
         return list(table.names).index(text)
     if text.isdecimal() and text.isascii() and int(text) < table.width:
         return int(text)

@@ -30,6 +30,7 @@ class TextTable(Table):
 
     def __init__(self, path: Path, asked: Collection[str] = ()) -> None:
         self.path = path
+        self._doubtful: list[int] = []
         with self._opened() as file:
             self._read_layout(file, asked)
 
@@ -60,6 +61,9 @@ class TextTable(Table):
         # A line with a number in it is a row with a fault, and should be reported as one.
         if any(_number(field) is not None for field in first) and not any(field in asked for field in first):
             self._skip, self.width = blank, len(first)
+            second = next((fields for fields in reader if fields), [])
+            pairs = enumerate(zip(first, second, strict=False))
+            self._doubtful = [i for i, (a, b) in pairs if a and _number(a) is None and _number(b) is not None]
             return
         self._skip = blank + reader.line_num
         self.width = next((len(fields) for fields in reader if fields), 0)
@@ -73,11 +77,24 @@ class TextTable(Table):
         dtype: np.dtype = np.dtype([(f"f{i}", self._type(roles.get(i))) for i in range(self.width)])
         if list(chosen.features) == list(range(self.width)):
             dtype = np.dtype(np.float64)
-        n = 0
+        for i in self._doubtful:
+            if i not in roles:  # where it counts, it is reported as what it is
+                raise DataError(
+                    f"{self.path}:{self._skip + 1}:{i + 1}: text where the next line has a number: if the line is a "
+                    "header, leave it out, or give its columns names that are not numbers"
+                )
+        n = quotes = 0
+
+        def counted(file: TextIO) -> Iterator[str]:
+            nonlocal quotes
+            for line in file:
+                quotes += line.count('"')
+                yield line
+
         with self._opened() as file:
             for _ in range(self._skip):
                 file.readline()
-            lines = iter(file)
+            lines = counted(file)
             while True:
                 found, complaint = self._loaded(lines, dtype, size)
                 block = None if found is None else self._block(found, chosen)
@@ -91,6 +108,20 @@ class TextTable(Table):
                     break
         if n == 0:
             raise DataError(f"{self.path}: holds no rows")
+        if quotes % 2:
+            self._check_quotes()
+
+    def _check_quotes(self) -> None:
+        """Refuses a quotation mark that is never closed: all that follows would be one field."""
+        with self._opened() as file:
+            rows = csv.reader(itertools.islice(file, self._skip, None), delimiter=self.delimiter, strict=True)
+            begun = self._skip + 1
+            try:
+                for _ in rows:
+                    begun = self._skip + rows.line_num + 1
+            except csv.Error as error:
+                reason = f"a quotation mark is not closed, or stands amid a field ({error})"
+                raise DataError(f"{self.path}:{begun}: {reason}") from None
 
     def _type(self, role: Role | None) -> str:
         """How a column is read; of one that has no role a character will do."""
