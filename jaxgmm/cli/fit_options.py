@@ -75,9 +75,6 @@ Init = Annotated[
         rich_help_panel="Starts",
     ),
 ]
-Method = Annotated[
-    str, typer.Option("--init", metavar="START", help=f"How to start: {', '.join(METHODS)}.", rich_help_panel="Starts")
-]
 Tol = Annotated[
     float,
     typer.Option(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -14,6 +14,10 @@ from jaxgmm.families import FAMILIES
 from jaxgmm.initialization import METHODS
 from jaxgmm.selection_result import CRITERIA
 
+Method = Annotated[
+    str, typer.Option("--init", metavar="START", help=f"How to start: {', '.join(METHODS)}.", rich_help_panel="Starts")
+]
+
 
 def select_command(
     path: options.Data,
@@ -22,7 +26,7 @@ def select_command(
     criterion: fit_options.Criterion = "bic",
     out: fit_options.SelectOut = None,
     restarts: fit_options.SelectRestarts = 32,
-    init: fit_options.Method = "k-means++",
+    init: Method = "k-means++",
     tol: fit_options.Tol = 1e-5,
     max_iter: fit_options.MaxIter = 1000,
     max_seconds: fit_options.MaxSeconds = None,
