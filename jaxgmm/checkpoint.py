@@ -135,9 +135,9 @@ class Checkpoint:
             for name, leaf in held.items():
                 place, _, inner = name.partition("/")
                 (current if place == "current" else runs[int(place)])[inner] = leaf
+        except CheckpointError:
+            raise
         except (SafetensorError, KeyError, IndexError, ValueError) as error:
-            if isinstance(error, CheckpointError):
-                raise
             raise CheckpointError(f"{self.path} is not a checkpoint, or is damaged: {error}") from None
         self.finished, self.current = runs, current or None
 

@@ -148,12 +148,8 @@ def fit(
     held_fixed = checked_fixed(fixed, family, n_components, x.shape[1])
     dtype = precision.compute_dtype(x, dtype=dtype)
 
-    given |= {
-        "key": key,
-        "x": x,
-        "sample_weight": sample_weight,
-        "init": init,
-    }  # as checked: arrays, whatever they were
+    # As checked: arrays, whatever they came as.
+    given |= {"key": key, "x": x, "sample_weight": sample_weight, "init": init}
     given |= {"labels": known, "component_labels": None, "fixed": held_fixed}
     every = validation.real("every", every)
     saved = None if checkpoint is None else Checkpoint(checkpoint, every, fingerprints(**given))

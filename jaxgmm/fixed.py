@@ -127,5 +127,5 @@ def _check_weights(weights: Any, held: Any) -> None:
 def _filled(covariances: Any, held: Any, shape: tuple[int, ...]) -> Any:
     """`covariances` with unit ones where none is given."""
     d = shape[-1]
-    unit = np.broadcast_to(np.eye(d) if (shape[-2:] == (d, d) and len(shape) != 2) or not held.ndim else 1.0, shape)
+    unit = np.broadcast_to(np.eye(d) if len(shape) == 3 or held.ndim == 0 else 1.0, shape)
     return np.where(held.reshape(held.shape + (1,) * (len(shape) - held.ndim)), covariances, unit)

@@ -86,7 +86,8 @@ def _from_random_responsibilities(
             # And never 0, which may be all that a row with one possible component draws.
             uniform = partial(jax.random.uniform, shape=(n_components,), dtype=x.dtype, minval=jnp.finfo(x.dtype).tiny)
             draws = jax.vmap(lambda i: uniform(jax.random.fold_in(key, i)))(index)
-            draws = draws if rows.known is None else jnp.where(rows.known.of(index).T, draws, 0.0)
+            possible = rows.possible(index)
+            draws = draws if possible is None else jnp.where(possible.T, draws, 0.0)
             return (draws / jnp.sum(draws, axis=1, keepdims=True)).T
 
         return _fitted(rows, shares, family, n_components, penalty, chunk)
@@ -108,8 +109,8 @@ def _from_kmeans(
             return Mixture(jnp.full(k, 1 / k, means.dtype), TiedGaussian.from_means(means, means[0], spread))
 
         def nearest(mixture: Mixture, x: Array, index: Array) -> Array:
-            near = mixture.components.log_prob(x)
-            near = near if rows.known is None else jnp.where(rows.known.of(index), near, -jnp.inf)
+            near, possible = mixture.components.log_prob(x), rows.possible(index)
+            near = near if possible is None else jnp.where(possible, near, -jnp.inf)
             return jax.nn.one_hot(jnp.argmax(near, axis=0), k, axis=0, dtype=x.dtype)
 
         def lloyd(_: Any, means: Float[Array, "k d"]) -> Float[Array, "k d"]:
@@ -137,18 +138,20 @@ def initialize(
     """`n_init` starts by one of `METHODS`, in the rows' coordinates; leading axis r."""
     if method != "random" and (rows.known is not None or penalty.pinned is not None):
         centres = guided_centres(key, rows, spread, penalty.pinned, n_components, n_init, method)
+        starts = from_centres(centres, family, centre, spread, jnp.ones(centres.shape[:2], bool))
+        if method != "kmeans":
+            return starts
         among = guided_sample(key, rows, n_components)
-        starts = from_seeds(centres, among, family, method, penalty, centre, spread)
-        # A component that is known of may have no rows yet; without any weight it would never have.
-        others = from_seeds(centres, among, family, "k-means++", penalty, centre, spread)
-        lost = starts.weights <= 0
-        weights = jnp.where(lost, others.weights, starts.weights)
-        components = jax.vmap(lambda own, which, new: own.with_replaced(which, new))(
-            starts.components, lost, others.components
-        )
-        return Mixture(weights / jnp.sum(weights, axis=1, keepdims=True), components)
+        return jax.vmap(_with_everyone)(_from_kmeans(centres, among, family, penalty, spread), starts)
     seeds = rows if method == "random" else seed_rows(seed_key(key), rows, n_components)
     return draw(key, rows, seeds, family, n_components, n_init, method, penalty, centre, spread)
+
+
+def _with_everyone(mixture: Mixture, start: Mixture) -> Mixture:
+    """`mixture`, components without weight as they are in `start`: as it is they would never have any rows."""
+    lost = mixture.weights <= 0
+    weights = jnp.where(lost, start.weights, mixture.weights)
+    return Mixture(weights / jnp.sum(weights), mixture.components.with_replaced(lost, start.components))
 
 
 def draw(
@@ -161,18 +164,7 @@ def draw(
         return _from_random_responsibilities(keys, rows, family, n_components, penalty)
     trials = jnp.full(n_init, trials_for(n_components))
     centres = chosen_centres(keys, seeds, spread, method, n_components, trials)
-    return from_seeds(centres, seeds, family, method, penalty, centre, spread)
-
-
-def from_seeds(
-    centres: Float[Array, "r k d"], seeds: ArrayRows, family: type[Family], method: str, penalty: Penalty,
-    centre: Float[Array, " d"], spread: Float[Array, " d"],
-) -> Mixture:  # fmt: skip
-    """What a method makes of the `centres` it has picked from `seeds`.
-
-    k-means sees these rows alone: on all of them it would cost as much as many steps of EM, which does better.
-    """
-    if method == "kmeans":
+    if method == "kmeans":  # on all rows it would cost as much as many steps of EM, which do better
         return _from_kmeans(centres, seeds, family, penalty, spread)
     return from_centres(centres, family, centre, spread, jnp.ones(centres.shape[:2], bool))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 
@@ -274,7 +273,6 @@ def test_select_with_weights_is_the_librarys(weighted, faithful):
     assert facts["table"][1]["criterion"] == pytest.approx(want.cell("tied", 2).criterion)
 
 
-@pytest.mark.skipif("labels" not in inspect.signature(jaxgmm.fit).parameters, reason="fit takes no labels")
 def test_fit_with_labels_is_the_librarys(weighted, faithful, tmp_path):
     folder, _, labels = weighted
     args = ["fit", folder / "rows.csv", "-k", 2, "-r", 2, "--columns", "0:1", "-o", tmp_path / "m.safetensors"]

@@ -17,7 +17,7 @@ from jaxgmm.cli.tables import Part
 from jaxgmm.outliers import QUANTILES, density_threshold
 
 # As `GaussianMixtureOutlierDetector` has them.
-_CONTAMINATION, _QUANTILE, _DRAWN = 0.05, "rows", 10_000
+_CONTAMINATION, _DRAWN = 0.05, 10_000
 
 
 def anomalies_command(
