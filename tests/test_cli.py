@@ -50,7 +50,7 @@ def test_fit_json_and_report(tmp_path, faithful):
 def test_fit_in_words(tmp_path):
     found = jax_gmm("fit", CSV, "-k", 2, "-r", 2, "--max-iter", 2, "--tol", 0, "-o", tmp_path / "m.safetensors")
     assert "nats per row" in found.stdout
-    assert "raise max_iter" in found.stdout
+    assert "raise --max-iter" in found.stdout
     assert str(tmp_path / "m.safetensors") in found.stdout
 
 

@@ -104,7 +104,8 @@ def test_weights_and_labels_from_files_of_their_own(suffix, tmp_path):
         ({"columns": "-1"}, "has no column '-1'"),
         ({"columns": "2:1"}, "must count upwards"),
         ({"columns": "1,,2"}, "must be a list such as"),
-        ({"columns": ""}, "must be a list such as"),
+        ({"columns": ""}, "--columns must name a column at least"),
+        ({"columns": "0", "weights": ""}, "--weights must name a column of DATA or a file, got ''"),
         ({"columns": "height,1"}, "must name a column once; got 'height' twice"),
         ({"columns": "height,w", "weights": "w"}, "--columns and --weights must name different columns; both name column 3"),
         ({"columns": "height", "weights": "w", "labels": "w"}, "must name different columns; both name column 3"),
@@ -131,7 +132,7 @@ def test_columns_without_names_go_by_number(tmp_path):
 def test_a_header_may_hold_numbers_if_a_name_in_it_is_asked_for(tmp_path):
     (tmp_path / "x.csv").write_text("height,2020\n1,2\n3,4\n")
     np.testing.assert_array_equal(read(tmp_path / "x.csv", columns="height").x, [[1], [3]])
-    with pytest.raises(DataError, match=r":1:1: 'height' is not a number"):
+    with pytest.raises(DataError, match=r":1:1: 'height' is not a number; if the line is a header"):
         read(tmp_path / "x.csv")
 
 
@@ -141,7 +142,7 @@ def test_a_header_may_hold_numbers_if_a_name_in_it_is_asked_for(tmp_path):
         ("a,b\nx,1\ny,z\n", {"columns": "b"}, r"x.csv:3:2: 'z' is not a number"),
         ("a,b\nx,1\ny,inf\n", {"columns": "b"}, r"x.csv:3:2: 'inf' is not finite"),
         ("a,b\nx,1\ny\n", {"columns": "a"}, r"x.csv:2:1: 'x' is not a number"),
-        ("a,b\n3,1\n4\n", {"columns": "a"}, r"x.csv:3:2: 1 fields, where earlier rows have 2"),
+        ("a,b\n3,1\n4\n", {"columns": "a"}, r"x.csv:3:2: 1 field, where earlier rows have 2"),
         ("a,b\n3,1\n4,5,6\n", {"columns": "a"}, r"x.csv:3:3: 3 fields, where earlier rows have 2"),
         ("a,b\n3,1\n4,-2\n", {"weights": "b"}, r"x.csv:3:2: '-2' is not a weight, which is finite and at least 0"),
         ("a,b\n3,1\n4,\n", {"weights": "b"}, r"x.csv:3:2: an empty field is not a number"),
@@ -310,6 +311,10 @@ def test_labels_reach_the_library(weighted, tmp_path, monkeypatch):
         ('a,t\n1,x\n2,"y\n3,z\n', "a", ":3: a quotation mark is not closed"),
         ("name,1,a\n3,1,2\n4,2,3\n", "1", ":1:1: text where the next line has a number"),
         ("a,a,b\n1,2,3\n", "a,b", ": holds two columns 'a'"),
+        ("0,1\n1.5,2\n", "0", ":1: 0,1 may be a header or a row"),
+        (",0\n0,1.5\n", "1", ":1: ,0 may be a header or a row"),
+        ("a,b,c\n1,2\n", "0", ":1: a header must have a name for each column, got 3 fields where line 2 has 2"),
+        ("title\n\n1,2\n", None, ":1: a header must have a name for each column, got 1 field where line 3 has 2"),
     ],
 )
 def test_nothing_is_lost_or_taken_for_something_else_silently(text, columns, complaint, tmp_path):

@@ -24,6 +24,9 @@ from jaxgmm.cli.data import DataError, spool
         ("\ufeffa\tb\r\n1\t2e3\r\n\r\n", [[1, 2000]]),
         ('\n"x, in\nmm","y"\n"1","2"\n', [[1, 2]]),
         ("1\n2\n", [[1], [2]]),
+        ("0\n1\n", [[0], [1]]),
+        ("0,2\n1,3\n", [[0, 2], [1, 3]]),
+        ("long name\n2\n", [[2]]),
         ("0.1,-.5", [[0.1, -0.5]]),
         ("1,2\r3,4\r", [[1, 2], [3, 4]]),
         ("\n\n1, 2\n\n 3 ,4", [[1, 2], [3, 4]]),
@@ -44,14 +47,18 @@ def test_text_files(text, rows, tmp_path):
         ("a,b\n1,2\n3,x\n", r":3:2: 'x' is not a number"),
         ("1,2\n3,\n", r":2:2: an empty field is not a number"),
         ("1,2\n\n3,4,5\n", r":3:3: 3 fields, where earlier rows have 2"),
-        ("1,2\n3\n", r":2:2: 1 fields, where earlier rows have 2"),
+        ("1,2\n3\n", r":2:2: 1 field, where earlier rows have 2"),
         ("1,two\n3,4\n", r":1:2: 'two' is not a number"),
         ("a,b\n1,nan\n", r":2:2: 'nan' is not finite"),
         ("1,2\n1,1e999\n", r":2:2: '1e999' is not finite"),
         ("1;5\n2,5;1\n", r":2:1: '2,5' is not a number"),
         ("1,2\n1_0,3\n", r":2:1: '1_0' is not a number"),
         ("1,2\n\u0661,3\n", r":2:1: '\u0661' is not a number"),
-        ("a,b\n1,2,\n3,4,\n", r":2:3: an empty field is not a number"),
+        ("a,b\n1,2,\n3,4,\n", r":1: a header must have a name for each column, got 2 fields where line 2 has 3"),
+        ("a,b,\n1,2,\n3,4,\n", r":2:3: an empty field is not a number"),
+        ("\n0,1,2\n3,4,5\n", r":2: 0,1,2 may be a header or a row"),
+        ("1.5 2\n3 4\n", r":1: numbers must stand apart by commas, semicolons or tabs, got spaces"),
+        ("a b\n1e3 2 3\n", r":2: numbers must stand apart by commas, semicolons or tabs, got spaces"),
         ("1,2\n3,4\n,\n", r":3:1: an empty field"),
         ('a,b\n"x\ny",1\n2,z\n', r":3:1: 'x\\ny' is not a number"),
         ("1,2\n3,0x10\n", r":2:2: '0x10' is not a number"),
@@ -135,8 +142,8 @@ FOREIGN = {
     "lzma.npz": (archive(zipfile.ZIP_LZMA, a=GOOD), "compressed in a way that NumPy does not write"),
     "no-rows.npy": (npy(np.zeros((0, 3))), r"at least one row and one column, got shape \(0, 3\)"),
     "no-rows.npz": (archive(a=npy(np.zeros((0, 3)))), r"at least one row and one column, got shape \(0, 3\)"),
-    "scalar.npy": (npy(np.float64(3)), r"rows of shape \(n, d\), got an array of shape \(\)"),
-    "flat.npz": (archive(a=npy(np.zeros(3))), r"rows of shape \(n, d\), got an array of shape \(3,\)"),
+    "scalar.npy": (npy(np.float64(3)), r"rows of shape \(n, d\) or \(n,\), got an array of shape \(\)"),
+    "cube.npz": (archive(a=npy(np.zeros((3, 1, 1)))), r"shape \(n, d\) or \(n,\), got an array of shape \(3, 1, 1\)"),
     "complex.npy": (npy(np.ones((2, 2), complex)), "must hold real numbers, got dtype complex128"),
     "strings.npy": (npy(np.array([["a"]])), "must hold real numbers, got dtype <U1"),
     "fields.npy": (npy(np.zeros((2, 1), [("a", "f8")])), "must hold real numbers"),
@@ -185,6 +192,13 @@ def test_numpys_files_of_every_kind(x, tmp_path):
         np.testing.assert_array_equal(found, x)
         assert found.dtype == x.dtype.newbyteorder("=")
     assert not read(tmp_path / "x.npy").flags.writeable or x.dtype.byteorder == ">"
+
+
+def test_a_flat_array_is_one_feature(tmp_path):
+    np.save(tmp_path / "x.npy", np.arange(5.0))
+    np.savez(tmp_path / "x.npz", np.arange(5.0))
+    for name in ("x.npy", "x.npz"):
+        np.testing.assert_array_equal(read(tmp_path / name), np.arange(5.0)[:, None])
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

@@ -10,6 +10,8 @@ import shlex
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ import pytest
 from commands import CSV, jax_gmm
 
 import jaxgmm
+from jaxgmm.cli import PIPE_CLOSED
 from jaxgmm.cli.errors import _MEMORY, _OPTIONS, _WORDS, in_options
 
 
@@ -73,7 +76,6 @@ FIT = "fit good.npy -k 2 -o m.safetensors"
         ("fit two.npz -k 2 -o m.safetensors", "--array; it holds a, b"),
         ("fit two.npz --array c -k 2 -o m.safetensors", "no array 'c'"),
         ("fit good.npy --array c -k 2 -o m.safetensors", "--array names an array in a .npz"),
-        ("fit flat.npy -k 2 -o m.safetensors", "flat.npy: must hold rows of shape (n, d), got an array of shape (3,)"),
         ("fit nan.npy -k 2 -o m.safetensors", "got nan at row 1, column 1"),
         ("fit ragged.csv -k 2 -o m.safetensors", "ragged.csv:2:2"),
         ("fit latin.csv -k 2 -o m.safetensors", "not text in UTF-8"),
@@ -88,6 +90,18 @@ FIT = "fit good.npy -k 2 -o m.safetensors"
         (f"{FIT} --kernel fast", "--kernel must be one of"),
         (f"{FIT} --dtype float16", "--dtype must be one of"),
         (f"{FIT} --init kmean", "did you mean 'kmeans'?"),
+        (f"{FIT} --init absent.safetensors", "absent.safetensors: No such file or directory"),
+        (f"{FIT} --checkpoint .", ".: cannot be written: it is a folder"),
+        (f"{FIT} --checkpoint no/c", "no/c: cannot be written: No such file or directory"),
+        (f"{FIT} --checkpoint good.npy", "good.npy: would be written over, but it is read"),
+        (
+            f"{FIT} --init two.safetensors --checkpoint two.safetensors",
+            "two.safetensors: would be written over, but it is read",
+        ),
+        (f"{FIT} --checkpoint ./m.safetensors", "--checkpoint and --out must be different files"),
+        (f"{FIT} --every inf", "--every must be a finite number of at least 0, got inf"),
+        (f"{FIT} --weights two.npz", "two.npz: must hold one array, got a, b; save the one that is meant as a .npy"),
+        (f"{FIT} --labels two.npz", "two.npz: must hold one array, got a, b; save the one that is meant as a .npy"),
         (f"{FIT} --init batch.safetensors", "holds a batch"),
         (f"{FIT} --tol -1", "--tol"),
         (f"{FIT} --tol nan", "--tol"),
@@ -113,7 +127,7 @@ FIT = "fit good.npy -k 2 -o m.safetensors"
         ("score good.safetensors wide.npy", "must have 2 columns"),
         ("predict good.safetensors wide.npy", "must have 2 columns"),
         ("predict good.safetensors good.npy -o good.npy", "would be written over"),
-        ("predict good.safetensors good.npy -o folder.npy", "not a plain file"),
+        ("predict good.safetensors good.npy -o folder.npy", "cannot be written: it is a folder"),
         ("predict good.safetensors good.npy -o labels.txt", "must end in"),
         ("sample good.safetensors -n 0", "'-n'"),
         ("score good.safetensors wide.npy --columns 0,3", "wide.npy: has no column '3'; it has 3 columns, 0 to 2"),
@@ -191,6 +205,12 @@ def test_out_of_memory_says_what_to_change(error, naming, tmp_path, monkeypatch)
         ("reg_covar=1e-06 is large", "--reg-covar 1e-06 is large"),
         ("init labels, starts that init holds", "--init labels, starts that --init holds"),
         ("key must be a JAX key", "--seed must be a JAX key"),
+        ("search must be one of 'race'; search='all' runs", "--search must be one of 'race'; --search all runs"),
+        ("checkpoint c is of a fit with other key, x, n_init, fixed: give the same arguments to go on", "--checkpoint c is of a fit with other --seed, the data, --restarts, fixed: give the same options to go on"),
+        ("variance of x, rescale x, or", "variance of the data, rescale the data, or"),
+        ("lower n_components; see result.components()", "lower --components (-k)"),
+        ("on_block asked to stop.", "Ctrl-C asked to stop."),
+        ("changed less than tol. every restart", "changed less than --tol. every restart"),
         ("the key to a kernel, tol and init; x", "the key to a kernel, tol and init; x"),
         ("n_init.npy: n_init/x, --init must", "n_init.npy: n_init/x, --init must"),
     ],
@@ -261,3 +281,44 @@ def test_missing_extras_are_named(absent, command, extra, tmp_path):
     assert len(done.stderr.splitlines()) == 1
     assert f"pip install 'jaxgmm[{extra}]'" in done.stderr
     assert not list(tmp_path.glob("*"))
+
+
+def test_every_argument_of_the_library_that_is_an_option_is_spoken_of_as_one():
+    arguments = {**signature(jaxgmm.fit).parameters, **signature(jaxgmm.select).parameters}
+    # What the command line has no option for, and what is too common a word to be told from others.
+    apart = {"component_labels", "fixed", "progress", "n_folds", "held_out", "every"}
+    assert set(arguments) - apart == ({*_OPTIONS, *_WORDS} & set(arguments))
+
+
+def test_notes_speak_of_options_too(tmp_path, monkeypatch):
+    found = jax_gmm("fit", CSV, "-k", 2, "-r", 2, "--max-iter", 1, "-o", tmp_path / "m.safetensors")
+    assert "note     --max-iter was reached first: raise --max-iter, or loosen --tol." in found.stdout
+    select = jaxgmm.select
+
+    def noted(*args, **options):
+        result = select(*args, **options)
+        return replace(result, table=[replace(cell, note="lower n_init") for cell in result.table])
+
+    monkeypatch.setattr(jaxgmm, "select", noted)
+    found = jax_gmm("select", CSV, "-k", 1, "--types", "tied", "-r", 1)
+    assert "note     tied, 1: lower --restarts\n" in found.stdout
+
+
+def test_a_checkpoint_is_looked_at_before_the_rows_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxgmm.cli.data.read", lambda *_, **__: pytest.fail("read first"))
+    args = ["fit", CSV, "-k", 2, "-o", tmp_path / "m.safetensors", "--checkpoint"]
+    assert "it is a folder" in jax_gmm(*args, tmp_path, code=2).stderr
+    assert "must be different files" in jax_gmm(*args, tmp_path / "m.safetensors", code=2).stderr
+
+
+@pytest.mark.parametrize("command", ["info m.safetensors", "sample m.safetensors -n 100000", "--version"])
+def test_a_reader_that_has_seen_enough_ends_a_command_quietly(command, tmp_path):
+    jaxgmm.save(tmp_path / "m.safetensors", jaxgmm.Mixture.create([1.0], [[0.0]], [[[1.0]]]))
+    reads, writes = os.pipe()
+    os.close(reads)
+    code = f"import sys; sys.argv[1:] = {shlex.split(command)!r}\nfrom jaxgmm.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, stdout=writes, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (PIPE_CLOSED, "")

@@ -11,6 +11,8 @@ BAD_INPUT = 2
 FIT_FAILED = 3
 UNEXPECTED = 1
 INTERRUPTED = 130
+# As if SIGPIPE had ended it, which ends other tools.
+PIPE_CLOSED = 141
 
 _EXTRA = {
     "typer": ("the command line needs typer and rich", "cli"),
@@ -28,7 +30,7 @@ def missing_extra(error: ModuleNotFoundError) -> str | None:
 
 
 def main() -> NoReturn:
-    """Runs the command line and exits: 0 done, 2 bad input, 3 the fit failed, 130 interrupted."""
+    """Runs the command line and exits: 0 done, 2 bad input, 3 the fit failed, 130 interrupted, 141 pipe closed."""
     try:
         from jaxgmm.cli.app import app
 

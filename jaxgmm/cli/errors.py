@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
 import re
 import sys
 import warnings
@@ -12,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 import jaxgmm
-from jaxgmm.cli import BAD_INPUT, FIT_FAILED, INTERRUPTED, UNEXPECTED, missing_extra
+from jaxgmm.cli import BAD_INPUT, FIT_FAILED, INTERRUPTED, PIPE_CLOSED, UNEXPECTED, missing_extra
 from jaxgmm.cli.data import DataError
 from jaxgmm.cli.manual import page
 
@@ -22,13 +24,17 @@ _OPTIONS = {
     "n_components": "--components (-k)", "n_init": "--restarts", "covariance_type": "--covariance",
     "reg_covar": "--reg-covar", "max_iter": "--max-iter", "learning_rate": "--learning-rate",
     "max_seconds": "--max-seconds", "on_degenerate": "--on-degenerate", "covariance_types": "--types",
-    "sample_weight": "--weights",
+    "sample_weight": "--weights", "on_block": "Ctrl-C",
 }  # fmt: skip
 _WORDS = {"init": "--init", "tol": "--tol", "kernel": "--kernel", "dtype": "--dtype", "driver": "--driver",
           "prior": "--prior", "stopping": "--stopping", "key": "--seed", "criterion": "--criterion",
-          "labels": "--labels", "x": "the data"}  # fmt: skip
+          "labels": "--labels", "search": "--search", "checkpoint": "--checkpoint", "x": "the data"}  # fmt: skip
 _ANYWHERE = re.compile(rf"(?<![\w./-])({'|'.join(_OPTIONS)})(?![\w/-]|\.\w)(?:=(['\"]?)([\w-]+)\2)?")
-_BARE = re.compile(rf"(^|\b(?:raise|lower|loosen|smaller|larger|that) )({'|'.join(_WORDS)})(?![\w/=-]|\.\w)")
+_BARE = re.compile(rf"(^|\b(?:raise|lower|loosen|smaller|larger|that|than) )({'|'.join(_WORDS)})(?![\w/=-]|\.\w)")
+_DATA = re.compile(r"\b(of|rescale) x(?![\w/=-]|\.\w)")
+# What a checkpoint names one after the other, and what a user of the library may look at.
+_DIFFERING = re.compile(r"(?<=with other )[\w, ]+(: give the same) arguments")
+_SEE = re.compile(r"; see result\.\w+(\(\))?")
 _ASSIGNED = re.compile(rf"(?<![\w./-])({'|'.join(_WORDS)})=(['\"]?)([\w-]+)\2")
 _MEMORY = (
     "out of memory{}: lower --restarts or -k, use --dtype float32 or --covariance diag, or fit to fewer of the rows"
@@ -42,14 +48,20 @@ def in_options(message: object) -> str:
         name, _, value = found.groups()
         return _OPTIONS[name] if value is None else f"{_OPTIONS[name].split(' ')[0]} {value}"
 
-    text = _BARE.sub(lambda found: found[1] + _WORDS[found[2]], str(message))
+    def differing(found: re.Match[str]) -> str:
+        names = found[0].removesuffix(f"{found[1]} arguments").split(", ")
+        return f"{', '.join({**_OPTIONS, **_WORDS}.get(name, name) for name in names)}{found[1]} options"
+
+    text = _DIFFERING.sub(differing, _SEE.sub("", str(message)))
+    text = _BARE.sub(lambda found: found[1] + _WORDS[found[2]], _DATA.sub(r"\1 the data", text))
     text = _ASSIGNED.sub(lambda found: f"{_WORDS[found[1]]} {found[3]}", text)
     return _ANYWHERE.sub(option, text)
 
 
 def complain(message: object) -> None:
     """One line on stderr, whatever the message."""
-    print(f"jaxgmm: {' '.join(str(message).split())}", file=sys.stderr)
+    with contextlib.suppress(BrokenPipeError):
+        print(f"jaxgmm: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def diagnose(error: BaseException) -> tuple[object, int]:
@@ -96,6 +108,13 @@ class Commands(TyperGroup):
         extra["prog_name"] = "jaxgmm"
         try:
             code = super().main(args, standalone_mode=False, **extra)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # What is still held back goes nowhere, or Python would complain of it at the very end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = PIPE_CLOSED
+        except SystemExit:  # typer's only one: the reader of stdout has seen enough
+            code = PIPE_CLOSED
         except typer.Abort:
             code = INTERRUPTED
         except Exception as error:

@@ -102,8 +102,9 @@ Stopping = Annotated[
     str,
     typer.Option(
         metavar="RULE",
-        help="What --tol is compared with: log_likelihood (its change), aitken (what it is predicted still to rise by) "
-        "or parameters (the largest move, in standard deviations).",
+        help="What --tol is compared with: log_likelihood (its change), change (the same, but going on while changes "
+        "still grow, as scikit-learn does), aitken (what it is predicted still to rise by) or parameters (the largest "
+        "move, in standard deviations).",
         rich_help_panel="Iterations",
     ),
 ]
@@ -112,7 +113,9 @@ RegCovar = Annotated[
     typer.Option(
         metavar="X",
         help="Added to the diagonal of every covariance, in squared units of the data; auto adds 1e-6 of each "
-        "feature's variance. Raise it when components collapse onto single points.",
+        "feature's variance, and nothing beside --prior, which keeps covariances from collapsing by itself. Raise it "
+        "when components collapse onto single points. For bernoulli: observations "
+        "of each value that are added, per row of a component.",
         rich_help_panel="Mixture",
     ),
 ]
@@ -146,7 +149,8 @@ CheckpointFile = Annotated[
     ),
 ]
 Every = Annotated[
-    float, typer.Option(metavar="S", help="Seconds between two writings of --checkpoint.", rich_help_panel="Computing")
+    float,
+    typer.Option(metavar="S", min=0, help="Seconds between two writings of --checkpoint.", rich_help_panel="Computing"),
 ]
 OnDegenerate = Annotated[
     str,
@@ -189,61 +193,6 @@ Report = Annotated[
     typer.Option(
         metavar="PICTURE",
         help="Draw the fit, its convergence and the spread over restarts: .png, .pdf or .svg. Needs the extra plot.",
-        rich_help_panel="Output",
-    ),
-]
-
-# ---- select -------------------------------------------------------------------------------------------------
-
-Sizes = Annotated[
-    str,
-    typer.Option(
-        "--components",
-        "-k",
-        metavar="RANGE",
-        help="Which K to try: 1:12 (both ends included), 1:20:3, or 2,3,5.",
-        rich_help_panel="Mixture",
-    ),
-]
-Types = Annotated[
-    str,
-    typer.Option(
-        metavar="TYPES",
-        help="Which covariance types, of full,tied,diag,spherical; or bernoulli alone.",
-        rich_help_panel="Mixture",
-    ),
-]
-Criterion = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME",
-        help="What decides, lower is better: bic, aic, icl, heldout (minus the mean log-likelihood of a fifth of the "
-        "rows, kept back) or cv (the same over five folds).",
-        rich_help_panel="Mixture",
-    ),
-]
-SelectOut = Annotated[
-    Path | None,
-    typer.Option(
-        "--out", "-o", metavar="MODEL", help="Where the winner goes; ends in .safetensors.", rich_help_panel="Output"
-    ),
-]
-SelectRestarts = Annotated[
-    int,
-    typer.Option(
-        "--restarts",
-        "-r",
-        metavar="N",
-        min=1,
-        help="Random starts for every K and type, side by side.",
-        rich_help_panel="Starts",
-    ),
-]
-SelectReport = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="PICTURE",
-        help="Draw the criterion against K, and the winner: .png, .pdf or .svg. Needs the extra plot.",
         rich_help_panel="Output",
     ),
 ]

@@ -19,7 +19,8 @@ _EXIT_CODES = """\
 1    something nobody foresaw
 2    bad input: an option, a file, or an extra that is not installed
 3    the fit failed, or there was no room in memory
-130  interrupted; a fit keeps the best so far"""
+130  interrupted; a fit keeps the best so far
+141  whoever read stdout had seen enough; files are written all the same"""
 
 
 class Page(TyperCommand):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +35,7 @@ def check_writable(path: Path | None, suffixes: Sequence[str] = (), inputs: Sequ
         raise ValueError(f"{path}: the name must end in {' or '.join(suffixes)}")
     # A file is replaced by renaming a new one over it: that must never hit a device or a folder.
     if path.exists() and not path.is_file():
-        raise ValueError(f"{path}: cannot be written: it is not a plain file")
+        raise ValueError(f"{path}: cannot be written: it is {'a folder' if path.is_dir() else 'not a plain file'}")
     if any(path.exists() and read.exists() and path.samefile(read) for read in inputs):
         raise ValueError(f"{path}: would be written over, but it is read")
     try:
@@ -42,6 +43,18 @@ def check_writable(path: Path | None, suffixes: Sequence[str] = (), inputs: Sequ
             pass
     except OSError as error:
         raise ValueError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def check_apart(**written: Path | None) -> None:
+    """Refuses two options that name the same file to write.
+
+    Raises:
+        ValueError: naming both.
+    """
+    seen: dict[str, str] = {}
+    for option, path in written.items():
+        if path is not None and (other := seen.setdefault(os.path.realpath(path), option)) != option:
+            raise ValueError(f"{other} and {option} must be different files, got {path} for both")
 
 
 def emit_json(value: dict[str, Any]) -> None:

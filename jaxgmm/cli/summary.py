@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxgmm import FitResult, Mixture, Status
+from jaxgmm.cli.errors import in_options
 from jaxgmm.progress import compact
 
 _FEATURES_SHOWN = 6
@@ -58,7 +59,7 @@ def fit_lines(result: FitResult, n_rows: int) -> list[str]:
         f"time     {result.seconds:.1f} s, {speed(result, n_rows)}",
     ]
     if status is not Status.CONVERGED:
-        lines.append(f"note     {status.advice}")
+        lines.append(f"note     {in_options(status.advice)}")
     return lines
 
 

@@ -67,6 +67,9 @@ def fit_command(
     inputs = data.inputs(path, weights, labels)
     output.check_writable(out, output.MODEL_SUFFIXES, inputs=inputs)
     output.check_writable(report, output.PICTURE_SUFFIXES, inputs=inputs)
+    output.check_writable(checkpoint, inputs=[*inputs, *([] if init in METHODS else [Path(init)])])
+    output.check_apart(**{"--checkpoint": checkpoint, "--out": out, "--report": report})
+    validation.real("--every", every)
     if report is not None:
         # Now, so that a missing matplotlib is heard of before the fit.
         from jaxgmm.cli.report import write_report
@@ -106,7 +109,7 @@ def _driver(name: str, learning_rate: float | None) -> Any:
 
 
 def _start(init: str) -> Any:
-    if init not in METHODS and Path(init).exists():
+    if init not in METHODS and (Path(init).suffix.lower() in output.MODEL_SUFFIXES or Path(init).exists()):
         return load_one(Path(init))
     validation.choice("--init", init, METHODS)
     return init

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 import jaxgmm
 from jaxgmm import SelectionResult, progress, validation
-from jaxgmm.cli import INTERRUPTED, data, fit_options, options, output, summary
+from jaxgmm.cli import INTERRUPTED, data, fit_options, options, output, select_options, summary
+from jaxgmm.cli.errors import in_options
 from jaxgmm.cli.interrupt import interruptible
 from jaxgmm.families import FAMILIES
 from jaxgmm.initialization import METHODS
 from jaxgmm.selection_result import CRITERIA
 
-Method = Annotated[
-    str, typer.Option("--init", metavar="START", help=f"How to start: {', '.join(METHODS)}.", rich_help_panel="Starts")
-]
-
 
 def select_command(
     path: options.Data,
-    components: fit_options.Sizes = "1:12",
-    types: fit_options.Types = "full,tied,diag,spherical",
-    criterion: fit_options.Criterion = "bic",
-    out: fit_options.SelectOut = None,
-    restarts: fit_options.SelectRestarts = 32,
-    init: Method = "k-means++",
+    components: select_options.Sizes = "1:12",
+    types: select_options.Types = "full,tied,diag,spherical",
+    criterion: select_options.Criterion = "bic",
+    out: select_options.Out = None,
+    restarts: select_options.Restarts = 32,
+    init: select_options.Method = "k-means++",
     tol: fit_options.Tol = 1e-5,
     max_iter: fit_options.MaxIter = 1000,
     max_seconds: fit_options.MaxSeconds = None,
@@ -36,7 +33,7 @@ def select_command(
     columns: options.Columns = None,
     weights: options.Weights = None,
     array: options.ArrayName = None,
-    report: fit_options.SelectReport = None,
+    report: select_options.Report = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Tries every K and covariance type on the rows of DATA, and tells which explains them best for its size.
@@ -73,7 +70,7 @@ def select_command(
         print(result)
         for cell in result.table:
             if cell.note:
-                print(f"note     {cell.covariance_type}, {cell.n_components}: {cell.note}")
+                print(f"note     {cell.covariance_type}, {cell.n_components}: {in_options(cell.note)}")
         lines = [line for line in summary.fit_lines(result.best, len(rows)) if not line.startswith("time")]
         print("\n".join([*lines, f"time     {result.seconds:.1f} s for all"]))
         if written := [str(file) for file in (out, report) if file is not None]:

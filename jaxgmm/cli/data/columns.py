@@ -12,9 +12,10 @@ from jaxgmm.cli.data.base import DataError, Table
 _LISTED = 8
 
 
-def asked(*texts: str | None) -> set[str]:
-    """The names that such texts may hold: what is not a number."""
-    parts = {part for text in texts if text for item in _items(text) for part in (item, *item.split(":"))}
+def asked(listed: str | None, *single: str) -> set[str]:
+    """The names that a list, and names of single columns, may hold: what is not a number."""
+    items = [] if listed is None else _items(listed)
+    parts = {part for item in items for part in (item, *item.split(":"))} | {text.strip() for text in single}
     return {part for part in parts if part and not part.isdecimal()}
 
 
@@ -64,8 +65,10 @@ def _shown(table: Table, number: int) -> str:
 def _items(text: str) -> list[str]:
     """The parts of a list; quotes are as in CSV."""
     items = [item.strip() for item in next(csv.reader([text], skipinitialspace=True), [])]
-    if not items or not all(items):
-        raise ValueError(f"columns must be a list such as height,weight or 0,2:5; got {text!r}")
+    if not any(items):
+        raise ValueError(f"--columns must name a column at least, as height,weight or 0,2:5 do; got {text!r}")
+    if not all(items):
+        raise ValueError(f"--columns must be a list such as height,weight or 0,2:5; got {text!r}")
     return items
 
 

@@ -12,14 +12,14 @@ from jaxgmm.cli.data.numpy_files import ArrayTable
 SUFFIXES = (".npy", ".npz", *text.SUFFIXES, ".parquet")
 
 
-def open_table(path: Path, array: str | None = None, asked: Collection[str] = (), flat: bool = False) -> Table:
+def open_table(path: Path, array: str | None = None, asked: Collection[str] = (), beside: bool = False) -> Table:
     """The file at `path`.
 
     Args:
         path: `.npy`, `.npz`, `.parquet`, or text: `.csv`, `.tsv`, `.txt`.
         array: which array of a `.npz`; may be left out where there is only one.
         asked: names of columns that will be asked for: with one of them in it the first line of text is a header.
-        flat: whether an array (n,) will do, as one column.
+        beside: whether it is a file of its own for what belongs to the rows, of which `array` is not.
 
     Raises:
         DataError: no file of rows.
@@ -41,7 +41,7 @@ def open_table(path: Path, array: str | None = None, asked: Collection[str] = ()
         from jaxgmm.cli.data.parquet import ParquetTable
 
         return ParquetTable(path)
-    return ArrayTable(path, array, flat)
+    return ArrayTable(path, array, beside)
 
 
 def is_file(value: str) -> bool:

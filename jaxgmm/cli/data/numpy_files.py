@@ -32,24 +32,24 @@ _LOOKED_AT = 1 << 16
 
 
 class ArrayTable(Table):
-    """The rows of an array.
+    """The rows of an array (n, d), or (n,) for one column.
 
     Args:
         path: `.npy` or `.npz`.
         array: which array of a `.npz`; may be left out where there is only one.
-        flat: whether an array (n,) will do, as one column.
+        beside: whether nobody can say which, so that there must be one.
 
     Raises:
         DataError: not an array of rows.
     """
 
-    def __init__(self, path: Path, array: str | None = None, flat: bool = False) -> None:
+    def __init__(self, path: Path, array: str | None = None, beside: bool = False) -> None:
         self.path = path
-        rows = _read(path, array)
-        if flat and rows.ndim == 1:
+        rows = _read(path, array, beside)
+        if rows.ndim == 1:
             rows = rows[:, None]
         if rows.ndim != 2:
-            raise DataError(f"{path}: must hold rows of shape (n, d), got an array of shape {rows.shape}")
+            raise DataError(f"{path}: must hold rows of shape (n, d) or (n,), got an array of shape {rows.shape}")
         if 0 in rows.shape:
             raise DataError(f"{path}: must hold at least one row and one column, got shape {rows.shape}")
         self.rows, self.width = rows, rows.shape[1]
@@ -81,10 +81,10 @@ def _column(rows: Any, i: int) -> Any:
     return rows[:, i]
 
 
-def _read(path: Path, array: str | None) -> Any:
+def _read(path: Path, array: str | None, beside: bool) -> Any:
     try:
         if path.suffix.lower() == ".npz":
-            return _read_archive(path, array)
+            return _read_archive(path, array, beside)
         with open(path, "rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd headers, which the shape then tells of
             shape, dtype, _ = _npy_header(file)
@@ -122,10 +122,10 @@ def _check_promise(dtype: np.dtype, shape: tuple[int, ...], held: int) -> None:
         raise DataError(f"is truncated: shape {shape} of {dtype} takes {promised} bytes, there are {held}")
 
 
-def _read_archive(path: Path, array: str | None) -> Any:
+def _read_archive(path: Path, array: str | None, beside: bool) -> Any:
     with zipfile.ZipFile(path) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        member = members[_chosen(path, list(members), array)]
+        member = members[_chosen(path, list(members), array, beside)]
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise DataError("is compressed in a way that NumPy does not write")
         # Sizes in the archive's own lists are promises too; the file's size is not.
@@ -141,10 +141,12 @@ def _read_archive(path: Path, array: str | None) -> Any:
     return np.memmap(copy, dtype, "r", copy.tell(), shape, order)
 
 
-def _chosen(path: Path, names: list[str], wanted: str | None) -> str:
+def _chosen(path: Path, names: list[str], wanted: str | None, beside: bool) -> str:
     held = ", ".join(names) or "none"
     if wanted is not None and wanted not in names:
         raise DataError(f"{path}: has no array {wanted!r}; it holds {held}")
+    if beside and len(names) != 1:
+        raise DataError(f"{path}: must hold one array, got {held}; save the one that is meant as a .npy file")
     if wanted is None and len(names) != 1:
         raise DataError(f"{path}: choose one of its arrays with --array; it holds {held}")
     return names[0] if wanted is None else wanted

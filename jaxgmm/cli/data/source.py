@@ -43,6 +43,9 @@ class Source:
     ) -> None:  # fmt: skip
         self.path = path
         asked = {role: at for role, at in (("weights", weights), ("labels", labels)) if at is not None}
+        for role, at in asked.items():
+            if not at.strip():
+                raise ValueError(f"--{role} must name a column of DATA or a file, got {at!r}")
         inside = {role: at for role, at in asked.items() if not is_file(at)}
         table = open_table(path, array, names.asked(columns, *inside.values()))
         taken = {role: names.column(table, at) for role, at in inside.items()}
@@ -57,7 +60,7 @@ class Source:
         self._parts = [(table, Chosen(features, taken.get("weights"), taken.get("labels")))]
         for role, at in asked.items():
             if role not in inside:
-                other = open_table(Path(at), flat=True)
+                other = open_table(Path(at), beside=True)
                 if other.width != 1:
                     raise DataError(f"{at}: must hold one column, the {role}; got {other.width}")
                 self._parts.append((other, Chosen((), *((0, None) if role == "weights" else (None, 0)))))

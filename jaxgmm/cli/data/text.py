@@ -19,6 +19,7 @@ SUFFIXES = (".csv", ".tsv", ".txt")
 
 # Labels are kept as text until empty fields have been told from numbers; one that is as long as this was cut.
 _LABEL_WIDTH = 32
+_IF_HEADER = "if the line is a header, leave it out, or give its columns names that are not numbers"
 
 
 class TextTable(Table):
@@ -58,19 +59,41 @@ class TextTable(Table):
         self.delimiter = next((mark for mark in "\t;," if mark in unquoted), ",")
         reader = csv.reader(itertools.chain([line], file), delimiter=self.delimiter)
         first = [field.strip() for field in next(reader)]
+        header_ends = blank + reader.line_num
+        second = next((fields for fields in reader if fields), [])
+        for number, fields in ((blank + 1, first), (blank + reader.line_num, second)):
+            self._refuse_spaces(number, fields)
         # A line with a number in it is a row with a fault, and should be reported as one.
         if any(_number(field) is not None for field in first) and not any(field in asked for field in first):
+            self._refuse_numbering(blank + 1, first)
             self._skip, self.width = blank, len(first)
-            second = next((fields for fields in reader if fields), [])
             pairs = enumerate(zip(first, second, strict=False))
             self._doubtful = [i for i, (a, b) in pairs if a and _number(a) is None and _number(b) is not None]
             return
-        self._skip = blank + reader.line_num
-        self.width = next((len(fields) for fields in reader if fields), 0)
-        if not self.width:
+        if not second:
             raise DataError(f"{self.path}: holds no rows")
-        # Of another length it names nothing for certain.
-        self.names = first if len(first) == self.width else None
+        if len(first) != len(second):
+            raise DataError(
+                f"{self.path}:{blank + 1}: a header must have a name for each column, got {_fields(first)} where line "
+                f"{blank + reader.line_num} has {len(second)}"
+            )
+        self._skip, self.width, self.names = header_ends, len(second), first
+
+    def _refuse_spaces(self, line: int, fields: list[str]) -> None:
+        words = fields[0].split() if len(fields) == 1 else []
+        if len(words) > 1 and all(_number(word) is not None for word in words):
+            raise DataError(
+                f"{self.path}:{line}: numbers must stand apart by commas, semicolons or tabs, got spaces between them"
+            )
+
+    def _refuse_numbering(self, line: int, first: list[str]) -> None:
+        """Refuses the numbers of columns, which pandas writes where they have no names, after an empty one or not."""
+        numbers = first if first[0] else first[1:]
+        if len(first) > 1 and numbers == [str(i) for i in range(len(numbers))]:
+            raise DataError(
+                f"{self.path}:{line}: {','.join(first)} may be a header or a row: leave it out if it is a header, put "
+                "a line of names above it if it is a row"
+            )
 
     def blocks(self, chosen: Chosen, size: int) -> Iterator[Block]:
         roles = chosen.roles()
@@ -80,8 +103,7 @@ class TextTable(Table):
         for i in self._doubtful:
             if i not in roles:  # where it counts, it is reported as what it is
                 raise DataError(
-                    f"{self.path}:{self._skip + 1}:{i + 1}: text where the next line has a number: if the line is a "
-                    "header, leave it out, or give its columns names that are not numbers"
+                    f"{self.path}:{self._skip + 1}:{i + 1}: text where the next line has a number: {_IF_HEADER}"
                 )
         n = quotes = 0
 
@@ -167,12 +189,17 @@ class TextTable(Table):
                 for number, field in enumerate(fields[: self.width]):
                     if (role := roles.get(number)) and (fault := _fault(field, role)):
                         got = repr(field) if field.strip() else "an empty field"
-                        raise DataError(f"{self.path}:{line}:{number + 1}: {got} is not {fault}")
+                        advice = f"; {_IF_HEADER}" if line == self._skip + 1 and number in self._doubtful else ""
+                        raise DataError(f"{self.path}:{line}:{number + 1}: {got} is not {fault}{advice}")
                 if len(fields) != self.width:
                     where = min(len(fields), self.width) + 1
                     raise DataError(
-                        f"{self.path}:{line}:{where}: {len(fields)} fields, where earlier rows have {self.width}"
+                        f"{self.path}:{line}:{where}: {_fields(fields)}, where earlier rows have {self.width}"
                     )
+
+
+def _fields(fields: list[str]) -> str:
+    return f"{len(fields)} field{'' if len(fields) == 1 else 's'}"
 
 
 def _fault(field: str, role: Role) -> str | None:
