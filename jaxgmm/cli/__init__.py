@@ -31,6 +31,8 @@ def missing_extra(error: ModuleNotFoundError) -> str | None:
 
 def main() -> NoReturn:
     """Runs the command line and exits: 0 done, 2 bad input, 3 the fit failed, 130 interrupted, 141 pipe closed."""
+    # pyarrow's own allocator sets a GiB of addresses aside, which the rows may need where a process has only so many.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     try:
         from jaxgmm.cli.app import app
 
