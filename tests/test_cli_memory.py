@@ -23,9 +23,9 @@ _STATUS = Path("/proc/self/status")
 _PEAK = f"""print(next(line.split()[1] for line in open("{_STATUS}") if line.startswith("VmHWM")), file=sys.stderr)"""
 _RUN = f"""
 import sys
-from jaxgmm.cli.app import app
+from jaxgmm.cli import main
 try:
-    app()
+    main()
 finally:
     {_PEAK}
 """

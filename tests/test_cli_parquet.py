@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow
@@ -16,6 +18,8 @@ from pyarrow import parquet
 
 import jaxgmm
 from jaxgmm.cli.data import DataError, Source
+
+STATUS = Path("/proc/self/status")
 
 
 def written(path, row_group_size=None, **columns):
@@ -132,3 +136,23 @@ def test_without_pyarrow_the_extra_is_named(command, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "jaxgmm: Parquet files need pyarrow: pip install 'jaxgmm[parquet]'\n"
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="needs Linux to tell addresses")
+def test_reading_takes_no_addresses_that_the_rows_may_need(tmp_path):
+    written(tmp_path / "x.parquet", x=np.zeros(10))
+    jaxgmm.save(tmp_path / "m.safetensors", jaxgmm.Mixture.create([1.0], [[0.0]], [[[1.0]]]))
+    code = f"""
+import sys
+from jaxgmm.cli import main
+sys.argv[1:] = ["score", "m.safetensors", "x.parquet"]
+try:
+    main()
+finally:
+    print(next(line.split()[1] for line in open("{STATUS}") if line.startswith("VmData")), file=sys.stderr)
+"""
+    env = {name: value for name, value in os.environ.items() if name != "ARROW_DEFAULT_MEMORY_POOL"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True, env=env
+    )
+    assert int(done.stderr.split()[-1]) < 1 << 20, done.stderr
