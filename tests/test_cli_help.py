@@ -9,6 +9,7 @@ from commands import jax_gmm
 from typer.main import get_command
 
 from jaxgmm.cli.app import app
+from jaxgmm.stopping import CRITERIA
 
 COMMANDS = get_command(app).commands
 
@@ -42,6 +43,20 @@ def test_examples_are_understood(name, tmp_path, monkeypatch):
     for example in examples:
         complaint = jax_gmm(*example.split(), code=2).stderr
         assert re.fullmatch(r"jaxgmm: (rows|model)\.\w+: No such file or directory\n", complaint), complaint
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_pages_speak_of_options_that_the_command_has(name):
+    own = {option for param in COMMANDS[name].params for option in param.opts}
+    spoken = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", jax_gmm(name, "--help").stdout))
+    assert spoken <= {*own, "--help"}
+
+
+def test_the_page_of_a_fit_tells_of_every_rule_and_of_the_ridge_beside_a_prior():
+    page = " ".join(jax_gmm("fit", "--help").stdout.split())
+    for rule in CRITERIA:
+        assert re.search(rf"What --tol is compared with: .*\b{rule} \(.*Default: log_likelihood", page), rule
+    assert "auto adds 1e-6 of each feature's variance, and nothing beside --prior" in page
 
 
 def test_long_examples_go_on_before_an_option(monkeypatch):

@@ -22,6 +22,18 @@ def ridge(value: str) -> Any:
     return validation.real("--reg-covar", number)
 
 
+def ridge_option(beside: str = "") -> Any:
+    """--reg-covar, for commands that have something to say of what lies `beside` it."""
+    return typer.Option(
+        metavar="X",
+        help="Added to the diagonal of every covariance, in squared units of the data; auto adds 1e-6 of each "
+        f"feature's variance{beside}. Raise it when components collapse onto single points. For bernoulli: "
+        "observations of each value that are added, per row of a component.",
+        rich_help_panel="Mixture",
+    )
+
+
+RegCovar = Annotated[str, ridge_option(", and nothing beside --prior, which keeps covariances from collapsing itself")]
 Components = Annotated[
     int,
     typer.Option(
@@ -106,17 +118,6 @@ Stopping = Annotated[
         "still grow, as scikit-learn does), aitken (what it is predicted still to rise by) or parameters (the largest "
         "move, in standard deviations).",
         rich_help_panel="Iterations",
-    ),
-]
-RegCovar = Annotated[
-    str,
-    typer.Option(
-        metavar="X",
-        help="Added to the diagonal of every covariance, in squared units of the data; auto adds 1e-6 of each "
-        "feature's variance, and nothing beside --prior, which keeps covariances from collapsing by itself. Raise it "
-        "when components collapse onto single points. For bernoulli: observations "
-        "of each value that are added, per row of a component.",
-        rich_help_panel="Mixture",
     ),
 ]
 PriorName = Annotated[

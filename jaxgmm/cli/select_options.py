@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from jaxgmm.cli.fit_options import ridge_option
 from jaxgmm.initialization import METHODS
 
 Sizes = Annotated[
@@ -53,6 +54,7 @@ Restarts = Annotated[
         rich_help_panel="Starts",
     ),
 ]
+RegCovar = Annotated[str, ridge_option()]
 Report = Annotated[
     Path | None,
     typer.Option(

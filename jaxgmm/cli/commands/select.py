@@ -27,7 +27,7 @@ def select_command(
     tol: fit_options.Tol = 1e-5,
     max_iter: fit_options.MaxIter = 1000,
     max_seconds: fit_options.MaxSeconds = None,
-    reg_covar: fit_options.RegCovar = "auto",
+    reg_covar: select_options.RegCovar = "auto",
     seed: options.Seed = 0,
     dtype: fit_options.DType = None,
     columns: options.Columns = None,
