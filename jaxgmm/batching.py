@@ -3,13 +3,45 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 
+from jaxgmm.kernel_choice import KERNEL_NAMES
+
 # Smaller batches compile anew: only worth it when a step is this much work.
 _COMPACTION_WORK = 1e9
+
+
+# Measured on CPU: wider batches are hardly faster a restart once a step is this much work, and end later together.
+_WIDEST, _WORTH_PARTING = 16, 1e6
+
+
+def width_for(n: int, work_per_restart: float) -> int:
+    """How many of `n` restarts share a batch: few on CPUs, all where wide products are what a device is best at."""
+    if jax.default_backend() != "cpu" or work_per_restart < _WORTH_PARTING:
+        return n
+    return -(-n // -(-n // _WIDEST))
+
+
+def width_of_few(n: int) -> int:
+    """As `width_for`, of so few restarts that a program of their own width would cost more than it saves."""
+    return n if jax.default_backend() != "cpu" else 1
+
+
+def groups(active: Any, kernels: Any, width: int, empty: int, work_per_restart: float) -> Iterator[tuple[str, Any]]:
+    """The batches to run: names of kernels, and the `active` members that have them.
+
+    Batches of `width`, or one smaller one; places left over are filled with the number `empty`.
+    """
+    for number, name in enumerate(KERNEL_NAMES):
+        members = active[kernels[active] == number]
+        for first in range(0, len(members), width):
+            part = members[first : first + width]
+            size = size_class(len(part), width, work_per_restart) if len(members) <= width else width
+            yield name, padded(part, size, empty)
 
 
 def size_class(active: int, current: int, work_per_restart: float) -> int:

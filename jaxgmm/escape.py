@@ -70,11 +70,14 @@ def _splits(
         apart: Any = replace(both, means=0.5 * (both.means + rows))  # type: ignore[type-var]
         start = Mixture(weights_of_half, apart)
 
-        def step(_: Int[Array, ""], pair: Mixture) -> Mixture:
-            return m_step(pair, e_step(pair, own, chunk=own.n_slots), ridge)
+        def step(_: Int[Array, ""], carry: Any) -> Any:
+            pair = carry[1]
+            statistics = e_step(pair, own, chunk=own.n_slots)
+            return pair, m_step(pair, statistics, ridge), statistics.log_likelihood
 
-        pair = jax.lax.fori_loop(0, _STEPS, step, start)
-        gain = e_step(pair, own, chunk=own.n_slots).log_likelihood - jnp.sum(w * log_p[which])
+        # One step more than is kept: it is what tells the log-likelihood of the pair before.
+        pair, _, reached = jax.lax.fori_loop(0, _STEPS + 1, step, (start, start, jnp.zeros((), r.dtype)))
+        gain = reached - jnp.sum(w * log_p[which])
         return pair, jnp.where(jnp.isfinite(gain), gain, -jnp.inf)
 
     def best(key: Key[Array, ""], which: Int[Array, ""]) -> tuple[Mixture, Array]:

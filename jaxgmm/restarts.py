@@ -7,16 +7,17 @@ collapsed, chooses each restart's kernel anew, looks at the clock, and reports.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxgmm import loop, snapshot
-from jaxgmm.batching import in_powers, padded, size_class
+from jaxgmm.batching import groups, in_powers, width_for
 from jaxgmm.checkpoint import Checkpoint
 from jaxgmm.drivers import Driver
 from jaxgmm.em import KERNELS
@@ -30,6 +31,7 @@ from jaxgmm.rows import Rows
 from jaxgmm.status import Status
 from jaxgmm.tags import Tags, total_weight
 
+_either = jax.jit(loop.where)
 # A block is cut short when its steps are long, so that the host hears from it about every second on two cores.
 _BLOCK_WORK = 1e11
 
@@ -59,16 +61,18 @@ class _Loop:
         surroundings: what collapsed components are revived from, made when needed; None lets them lie.
         deadline: the `time.perf_counter()` at which to stop.
         tags: what tells restarts apart beside their starts.
+        bound: the conditioning beyond which restarts do not go; they end where they are.
     """
 
     def __init__(
         self, driver: Driver, starts: Mixture, rows: Rows, controls: Controls, *, kernel: str = "auto",
         on_block: Any = None, log_volume: float = 0.0, surroundings: Callable[[], Surroundings] | None = None,
         deadline: float = np.inf, tags: Tags | None = None, checkpoint: Checkpoint | None = None,
+        bound: float = np.inf,
     ) -> None:  # fmt: skip
         self.driver, self.rows, self.controls, self.kernel, self.on_block = driver, rows, controls, kernel, on_block
         self.log_volume, self.deadline, self.tags = log_volume, deadline, tags or Tags.plain(starts)
-        self.make_surroundings, self.checkpoint = surroundings, checkpoint
+        self.make_surroundings, self.checkpoint, self.bound = surroundings, checkpoint, bound
         self.surroundings: Surroundings | None = None
         self.n = starts.weights.shape[0]
         self.limit = trusted_conditioning(np.dtype(starts.weights.dtype))
@@ -76,11 +80,11 @@ class _Loop:
         self.max_iter = int(controls.max_iter)
         self.share = driver.share_of_rows(self.n_rows)
         per_row = KERNELS["shared_feature"].elements(starts.components, 1) - starts.n_components
-        self.work = 4.0 * rows.n_slots * self.share * per_row * starts.n_components
+        self.work = 4.0 * self.n_rows * self.share * per_row * starts.n_components
         self.kernels = choose_kernels(kernel, loop.conditioning_of(starts, rows), np.full(self.n, -1), self.limit)
         self.pool = self._started(starts)
         self.status = np.array(self.pool.status)
-        self.sizes = {name: self.n for name in KERNEL_NAMES}
+        self.width = width_for(self.n, self.work)
         self.first = self.block = self.evaluations = 0
         self.cut_short: Status | None = None
         self.revivals = np.zeros(self.n, np.int32)
@@ -102,7 +106,7 @@ class _Loop:
         if len(pools) == 1:
             return pools[0]
         second = jnp.asarray(self.kernels == np.max(self.kernels))
-        return loop.where(second, pools[1], pools[0])
+        return _either(second, pools[1], pools[0])
 
     def _values(self, high: Any, low: Any, members: Any = slice(None)) -> Any:
         """Mean log-likelihoods of `members` in float64 from a compensated pair."""
@@ -115,15 +119,6 @@ class _Loop:
             return self.exact
         return self._values(self.pool.state.log_likelihood, self.pool.state.log_likelihood_error)
 
-    def _groups(self, active: Any) -> Iterator[tuple[str, Any]]:
-        """Kernel and members of each batch to run, padded to a size class."""
-        for number, name in enumerate(KERNEL_NAMES):
-            members = active[self.kernels[active] == number]
-            if len(members):
-                grown = max(self.sizes[name], len(members))
-                self.sizes[name] = size_class(len(members), grown, self.work)
-                yield name, padded(members, self.sizes[name], self.n)
-
     def _one_block(self, active: Any) -> None:
         """Steps every running restart once round."""
         wanted = int(_BLOCK_WORK / (self.work * len(active))) + 1
@@ -131,8 +126,8 @@ class _Loop:
         steps = max(1, min(loop.BLOCK_STEPS, wanted, left))
         before = np.asarray(self.pool.n_iter)
         trusted = self.limit if self.kernel == "auto" else np.inf
-        limits = {"shared_feature": trusted, "centred": np.inf}
-        for name, members in self._groups(active):
+        limits = {"shared_feature": min(trusted, self.bound), "centred": self.bound}
+        for name, members in groups(active, self.kernels, self.width, self.n, self.work):
             limit = np.asarray(limits[name], self.pool.conditioning.dtype)
             self.pool, trace = self._on_device(
                 loop.block, self.driver, self.pool, members, self.rows, first=np.int32(self.first),
@@ -212,13 +207,18 @@ class _Loop:
             self.status = np.where(which, status, self.status)
             self.pool = replace(self.pool, status=jnp.asarray(self.status, self.pool.status.dtype))
 
+    def _stay_within_bound(self) -> None:
+        self._end((self.status == Status.RUNNING) & (np.asarray(self.pool.conditioning) > self.bound), Status.MAX_ITER)
+
     def run(self) -> Run:
         self._revive()
+        self._stay_within_bound()
         while len(active := np.flatnonzero(self.status == Status.RUNNING)):
             self._one_block(active)
             self._revive()
             if self.driver.stochastic:
                 self._settle_stochastic()
+            self._stay_within_bound()
             self._choose_kernels()
             self.block += 1
             if self.on_block is not None and self.on_block(BlockInfo.of(self)) is True:

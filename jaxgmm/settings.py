@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
@@ -95,10 +94,11 @@ class Settings:
         if not self._races(driver, problem, starts, tags):
             return drive(starts, rows, controls, tags=tags, surroundings=surroundings)
 
-        def go(mixtures: Mixture, numbers: Any, rows: Any, steps: int, revive: bool) -> Run:
-            tags = replace(Tags.plain(mixtures), number=jnp.asarray(numbers, jnp.int32))
-            limited = replace(controls, max_iter=jnp.asarray(steps, jnp.int32))
-            return drive(mixtures, rows, limited, tags=tags, surroundings=surroundings if revive else None)
+        def go(mixtures: Mixture, numbers: Any, rows: Any, steps: int, revive: bool, bound: float, tol: float) -> Run:
+            tags = replace(Tags.plain(mixtures), number=_number(numbers, np.int32))
+            limited = replace(controls, max_iter=_number(steps, np.int32), tol=_number(tol, problem.dtype))
+            lives = surroundings if revive else None
+            return drive(mixtures, rows, limited, tags=tags, surroundings=lives, bound=bound)
 
         return Race(go, key, problem, starts, self.tol, self.max_iter).run()
 

@@ -35,7 +35,7 @@ _HOST = ("status", "kernels", "first", "block", "revivals", "evaluations", "eval
 def of_host(host: Any) -> dict[str, Any]:
     """Where the host's side of a run stands between two blocks; see `restarts`."""
     held = {name: np.asarray(getattr(host, name)) for name in _HOST}
-    held |= {"sizes": np.array(list(host.sizes.values())), "history": host.history.values}
+    held["history"] = host.history.values
     held["halvings"] = np.asarray(host.controls.halvings)
     if host.exact is not None:
         held["exact"] = np.asarray(host.exact)
@@ -47,7 +47,6 @@ def restore(host: Any, held: dict[str, Any]) -> None:
     for name in _HOST:
         value = held[name]
         setattr(host, name, int(value) if value.ndim == 0 else value.copy())
-    host.sizes = dict(zip(host.sizes, held["sizes"].tolist(), strict=True))
     host.history.values = held["history"].copy()
     host.exact = held.get("exact")
     host.controls = replace(host.controls, halvings=int(held["halvings"]))

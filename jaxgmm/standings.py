@@ -34,6 +34,9 @@ class Standings:
         """The most steps that have led to where one of them stands."""
         return int(self._n_iter[runners].max())
 
+    def converged(self, runner: int) -> bool:
+        return bool(self._status[runner] == Status.CONVERGED)
+
     def take_in(self, runners: Any, ended: Run, places: Any, share: float) -> None:
         """`runners` are now where those in these `places` of a round ended, which read a `share` of the rows."""
 

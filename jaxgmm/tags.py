@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxgmm.mixture import Mixture
@@ -35,7 +35,8 @@ class Tags:
     def plain(cls, mixtures: Mixture) -> Tags:
         """Every component, every row, and keys in order."""
         r, k = mixtures.weights.shape
-        return cls(jnp.ones((r, k), bool), jnp.arange(r, dtype=jnp.int32))
+        # NumPy's: nothing is compiled for them.
+        return cls(np.ones((r, k), bool), np.arange(r, dtype=np.int32))  # type: ignore[arg-type]
 
 
 def total_weight(rows: Rows, tags: Tags) -> Float[Array, " r"]:

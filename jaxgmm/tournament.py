@@ -12,21 +12,28 @@ FEWEST = 8
 #: from so many rows × starts × parameters on a race takes less time than all starts, what it compiles included
 WORTHWHILE = 5e8
 
-# A sample holds this many rows for every free parameter of a mixture, and no fewer than some; a larger one so many
-# times more, as optima that lie close together look alike on few rows.
-_ROWS_PER_PARAMETER = 8
-_FEWEST_ROWS = 2048
-_LARGER = 8
+# A sample holds so many rows for every free parameter of a mixture; or for every component and feature, where that is
+# less: covariances need not be known well to tell starts apart; and no fewer than some. Contests, where optima that lie
+# close together must not look alike, read more.
+_SAMPLE = (6, 48, 2048)
+_LARGER = (32, 256, 16384)
+_ROUND = 1024
+# A sample of almost all rows saves nothing.
+_MUCH_FEWER = 1.5
+# With fewer rows than this no start is left behind: running all of them to the end takes no longer.
+_FEW_ROWS = 4096
 # What a race may read before the final, in rows per start: so many times all of them, or so many rows if that is more,
 # but no more than so many times all of them, for which every start could run to the end.
-_BUDGET = (6, 400_000, 40)
-_LEADERS, _FINALISTS = 4, 3
+_BUDGET = (6, 700_000, 40)
+_LEADERS, _FINALISTS = 4, 6
 # Runners of the second heat, and of an escape, at least: fewer together hardly cost less.
 _WIDTH = 32
 _STEPS = (12, 24)
 _ESCAPES = (4, 16)
+#: how many run at a time: one program serves all rounds before the final
+BATCH = 16
 # Leaders and jumps that contend on the larger sample.
-_CONTENDERS = 12
+_CONTENDERS = BATCH
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,7 @@ class Plan:
         contenders: leaders and jumps together in a contest that follows trials.
         steps: of the first heat and of trials; of the second heat and of contests.
         escapes: how many rounds of them there may be.
+        thorough: whether the first heat runs all starts to their end.
     """
 
     sample: int | None
@@ -52,22 +60,30 @@ class Plan:
     contenders: int
     steps: tuple[int, int]
     escapes: int
+    thorough: bool
 
     @classmethod
-    def of(cls, n: int, n_rows: int, n_parameters: int) -> Plan:
-        """The race for `n` starts: it follows from the shapes alone."""
-        rows = max(_FEWEST_ROWS, 1 << (_ROWS_PER_PARAMETER * n_parameters - 1).bit_length())
-        sample = rows if 2 * rows <= n_rows else None
-        larger = _LARGER * rows if 2 * _LARGER * rows <= n_rows else None
+    def of(cls, n: int, n_rows: int, shape: tuple[int, int], n_parameters: int) -> Plan:
+        """The race for `n` starts: it follows from the shapes alone. `shape` is (k, d)."""
+
+        def size(rule: tuple[int, int, int]) -> int | None:
+            per_parameter, per_mean, least = rule
+            wanted = max(least, min(per_parameter * n_parameters, per_mean * shape[0] * shape[1]))
+            rows = -(-wanted // _ROUND) * _ROUND
+            return rows if _MUCH_FEWER * rows <= n_rows else None
+
+        sample, larger = size(_SAMPLE), size(_LARGER)
         width = max(_WIDTH, -(-n // 4))
-        few, many = min(rows, n_rows), larger or n_rows
+        few, many = sample or n_rows, larger or n_rows
         short, long = _STEPS[0] + 1, _STEPS[1] + 1
         heats = (n * short + min(n, width) * long) * few
         escape = width * long * many if sample is None else width * short * few + _CONTENDERS * long * many
         times, least, most = _BUDGET
         spare = n * min(max(times * n_rows, least), most * n_rows) - heats
         escapes = int(np.clip(spare / escape, *_ESCAPES))
-        return cls(sample, larger, width, min(_LEADERS, n // 2), _FINALISTS, _CONTENDERS, _STEPS, escapes)
+        return cls(
+            sample, larger, width, min(_LEADERS, n // 2), _FINALISTS, _CONTENDERS, _STEPS, escapes, n_rows < _FEW_ROWS
+        )
 
 
 @dataclass(frozen=True)
@@ -75,7 +91,7 @@ class Round:
     """One round of a race. Arrays over its runners.
 
     Attributes:
-        kind: "heat", "trial", "escape" or "final".
+        kind: "heat", "trial", "escape", "final" or "winner".
         rows: how many rows it read.
         restart: whose runners they are; in a trial all have jumped, in an escape all but the first of each restart.
         log_likelihood: where they ended, mean over the rows read, nats per row; with a prior, log-posterior.

@@ -41,10 +41,10 @@ def test_the_winner_is_an_optimum_of_all_rows(blobs, raced):
 def test_everyone_is_accounted_for(raced):
     n = len(raced.status)
     assert set(raced.status) <= {Status.CONVERGED, Status.ROUNDING, Status.MAX_ITER, Status.OUTRUN, Status.MERGED}
-    final = raced.rounds[-1]
-    assert final.kind == "final"
-    assert final.rows == 6000
-    assert raced.best in final.restart
+    final, winner = raced.rounds[-2:]
+    assert (final.kind, winner.kind) == ("final", "winner")
+    assert final.rows == winner.rows == 6000
+    assert list(winner.restart) == [raced.best]
     np.testing.assert_array_equal(np.isin(np.arange(n), final.restart), np.isin(raced.status, SOUND))
     alive = np.arange(n)
     read = np.zeros(n)
@@ -88,8 +88,8 @@ def test_a_race_compiles_few_programs(blobs):
     options = {"n_init": 64, "search": "race", "kernel": "shared_feature", "on_degenerate": "stop"}
     jax.clear_caches()
     result = jaxgmm.fit(0, blobs, 6, **options)
-    sizes = len({(leg.rows, leg.kind == "final") for leg in result.rounds})
-    assert len(result.rounds) > 8 > sizes
+    sizes = 2  # before the final, and from there on
+    assert len(result.rounds) > 5
     counted = (loop.block, loop.start, escape.moves)
     assert [program._cache_size() for program in counted] == [sizes, sizes, 1]
     jaxgmm.fit(1, blobs, 6, **options)
@@ -169,10 +169,10 @@ def test_runners_on_the_way_to_one_optimum_count_as_one():
 @pytest.mark.parametrize("n_rows", [100, 10_000, 1_000_000])
 @pytest.mark.parametrize("n_parameters", [5, 300, 20_000])
 def test_plans_are_within_their_means(n, n_rows, n_parameters):
-    plan = Plan.of(n, n_rows, n_parameters)
+    plan = Plan.of(n, n_rows, (5, 4), n_parameters)
     sample = plan.sample or n_rows
     assert sample <= n_rows
-    assert plan.larger is None or sample < plan.larger <= n_rows / 2
+    assert plan.larger is None or sample < plan.larger < n_rows
     assert plan.leaders >= 2
     assert plan.escapes >= 1
     assert plan.leaders < plan.contenders <= plan.width
@@ -186,6 +186,6 @@ def test_an_unknown_search_is_named():
 def test_a_picture_tells_the_race(raced, blobs):
     ax = plotting.plot_race(raced)
     assert len(ax.lines) > 40
-    assert {text.get_text().split("\n")[0] for text in ax.texts} == {"heat", "final"}
+    assert {text.get_text().split("\n")[0] for text in ax.texts} == {"heat", "final", "winner"}
     with pytest.raises(ValueError, match="race"):
         plotting.plot_race(jaxgmm.fit(0, blobs[:100], 2, max_iter=1))

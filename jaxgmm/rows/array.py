@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -36,7 +37,8 @@ def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> Any:
 class ArrayRows:
     """Rows minor and padded with zero weights: x (d, m), weights (m,), m ≥ n; `whitener` as in `rows.base`.
 
-    `known` is what is known of the rows' components.
+    `known` is what is known of the rows' components. Slots from `end` on are not read, so that rows may be many or few
+    in one program; None to read all.
     """
 
     x: Float[Array, "d m"]
@@ -45,6 +47,7 @@ class ArrayRows:
     n_rows: Int[Array, ""]
     whitener: Float[Array, "d d"] | None = None
     known: Known | None = None
+    end: Int[Array, ""] | None = None
 
     @classmethod
     def from_array(cls, x: Float[Array, "n d"], sample_weight: Float[Array, " n"] | None = None) -> ArrayRows:
@@ -54,7 +57,7 @@ class ArrayRows:
         x = jnp.where(weights[:, None] > 0, x, 0)  # 0 · ∞ is no nothing: see `from_numpy`
         padding = -n % _ALIGNMENT
         return cls(
-            jnp.pad(x.T, ((0, 0), (0, padding))), jnp.pad(weights, (0, padding)), jnp.sum(weights), jnp.asarray(n)
+            jnp.pad(x.T, ((0, 0), (0, padding))), jnp.pad(weights, (0, padding)), jnp.sum(weights), jnp.asarray(n, jnp.int32)
         )
 
     @classmethod
@@ -93,25 +96,39 @@ class ArrayRows:
         """The rows at `index`, in that order, as rows of their own."""
         weights = self.weights[index]
         known = None if self.known is None else self.known.take(index)
-        n = jnp.asarray(index.shape[0])
+        n = jnp.asarray(index.shape[0], jnp.int32)
         return ArrayRows(self.x[:, index], weights, jnp.sum(weights), n, self.whitener, known)
 
     def possible(self, index: Int[Array, " b"]) -> Bool[Array, "k b"] | None:
         """See `rows.base`."""
         return None if self.known is None else self.known.of(index)
 
-    def sample(self, key: Key[Array, ""], n: int) -> ArrayRows:
+    def sample(self, key: Key[Array, ""], n: int, room: int | None = None) -> ArrayRows:
         """`n` rows drawn by weight, each with as much of the total weight as the others; not under `jit`.
 
         Systematic sampling in random order: a row is drawn as often as its share of `n` says, rounded up or down, so
         that rows of equal weight are drawn once at most.
+
+        Args:
+            room: slots to put them in, of which only the first `n` are read.
         """
-        rng = generator(jax.random.key_data(key))
-        order = rng.permutation(int(self.n_rows))
-        ladder = np.cumsum(np.asarray(self.weights, np.float64)[order])
-        steps = (rng.uniform() + np.arange(n)) * (ladder[-1] / n)
-        drawn = order[np.minimum(np.searchsorted(ladder, steps, side="right"), len(order) - 1)]
-        return _drawn(self, jnp.asarray(np.sort(drawn)))
+        rng, n_rows = generator(jax.random.key_data(key)), int(self.n_rows)
+        weights = np.asarray(self.weights)[:n_rows]
+        if n <= n_rows and np.all(weights == weights[0]):
+            drawn = rng.choice(n_rows, n, replace=False, shuffle=False)
+        else:
+            order = rng.permutation(n_rows)
+            ladder = np.cumsum(weights.astype(np.float64)[order])
+            steps = (rng.uniform() + np.arange(n)) * (ladder[-1] / n)
+            drawn = order[np.minimum(np.searchsorted(ladder, steps, side="right"), n_rows - 1)]
+        rows = _drawn(self, jnp.asarray(np.sort(drawn)))
+        return rows if room is None else rows.within(room)
+
+    def within(self, room: int) -> ArrayRows:
+        """The same rows in `room` slots, of which no more are read than there are rows."""
+        spare = max(0, room - self.n_slots)
+        laid = self if spare == 0 else _laid_out(self, spare)
+        return replace(laid, end=jnp.minimum(laid.n_rows, laid.n_slots).astype(jnp.int32))
 
     def total(self, function: ChunkFunction, chunk: int) -> tuple[Any, Any]:
         """Σ over chunks of `function`, as (value, error); see `rows.base`."""
@@ -132,7 +149,9 @@ class ArrayRows:
             fresh = jnp.where(index >= number * chunk, w, 0)
             return compensated_add(carry, function(x, fresh, index)), None
 
-        return lax.scan(step, (zero, zero), jnp.arange(n_chunks))[0]
+        if self.end is None:
+            return lax.scan(step, (zero, zero), jnp.arange(n_chunks))[0]
+        return lax.fori_loop(0, -(-self.end // chunk), lambda number, carry: step(carry, number)[0], (zero, zero))
 
 
 @jax.jit
@@ -140,3 +159,12 @@ def _drawn(rows: ArrayRows, index: Int[Array, " n"]) -> ArrayRows:
     """The rows at `index`, with equal parts of the whole weight."""
     weights = jnp.broadcast_to(rows.total_weight / index.shape[0], index.shape)
     return replace(rows.take(index), weights=weights, total_weight=rows.total_weight)
+
+
+@partial(jax.jit, static_argnames="spare")
+def _laid_out(rows: ArrayRows, spare: int) -> ArrayRows:
+    """`rows` with so many empty slots more."""
+    known = None if rows.known is None else rows.known.padded(spare)
+    return replace(
+        rows, x=jnp.pad(rows.x, ((0, 0), (0, spare))), weights=jnp.pad(rows.weights, (0, spare)), known=known
+    )

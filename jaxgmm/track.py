@@ -1,0 +1,108 @@
+"""The track of a race: which rows its rounds read, how runners run on them, and what is made of where they end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Key
+
+from jaxgmm.density import ANSWERS, joint_log_prob
+from jaxgmm.keys import probe_key
+from jaxgmm.mixture import Mixture, at_rest
+from jaxgmm.outcome import Run, joined
+from jaxgmm.problem import Problem, log_priors
+from jaxgmm.rows import ArrayRows
+from jaxgmm.soundness import spurious_of
+from jaxgmm.status import SOUND, Status
+from jaxgmm.tournament import Plan, Round, heading_for, ranked
+
+#: from mixtures, the restarts' numbers, rows, the most steps, whether to revive, the conditioning beyond which not to
+#: go, and the tol, to how they ended
+Go = Callable[[Mixture, Any, ArrayRows, int, bool, float, float], Run]
+# The number of the draw that contests read, past all rounds.
+_FIELD = 1 << 20
+# By labels of so many rows runners are told apart, and on them jumps are thought out.
+_PROBE = 2048
+
+_labels = jax.jit(jax.vmap(lambda mixture, x: ANSWERS["labels"](joint_log_prob(mixture, x)), (0, None)))
+
+
+class Track:
+    """See `race.Race` for what it is given.
+
+    Attributes:
+        rounds: what has been told of them so far.
+        cut_short: why no more steps are taken, if so.
+        probe: rows by which runners are told apart.
+    """
+
+    def __init__(self, run: Go, key: Key[Array, ""], problem: Problem, n: int, k: int, plan: Plan, tol: float) -> None:
+        self.run, self.problem, self.plan, self.tol = run, problem, plan, tol
+        self.n, self.k = n, k
+        self.rows, self.n_rows = problem.rows, int(problem.rows.n_rows)
+        self.total_weight = float(problem.rows.total_weight)
+        self.keys = partial(jax.random.fold_in, key)
+        self.rounds: list[Round] = []
+        self.cut_short: Status | None = None
+        self.probe = self.rows.sample(probe_key(key), min(_PROBE, self.n_rows))
+
+    def sample(self, size: int | None) -> ArrayRows:
+        """`size` rows drawn anew, in as many slots as a contest's; all rows for None."""
+        if size is None:
+            return self.field()
+        return self.rows.sample(self.keys(len(self.rounds)), size, self.plan.larger or self.rows.n_slots)
+
+    def field(self) -> ArrayRows:
+        """The rows that contests read."""
+        larger = self.plan.larger
+        if larger is None:
+            return self.rows.within(self.rows.n_slots)
+        return self.rows.sample(self.keys(_FIELD), larger, larger)
+
+    def share(self, rows: ArrayRows) -> float:
+        return int(rows.n_rows) / self.n_rows
+
+    def go(
+        self, mixtures: Mixture, runners: Any, rows: ArrayRows, steps: int, batch: int, revive: bool = False,
+        bound: float = np.inf, tol: float | None = None,
+    ) -> Run:  # fmt: skip
+        """How `mixtures` end, at rest, by as few programs as will do: in batches of one size, filled up if need be."""
+        n, ends, tol = len(runners), [], self.tol if tol is None else tol
+        for first in range(0, n, batch):
+            place = np.arange(first, first + batch) % n
+            own = jax.tree.map(lambda leaf: leaf[place], mixtures)  # noqa: B023
+            part = self.run(own, runners[place], rows, 0 if self.cut_short else steps, revive, bound, tol)
+            self.cut_short = self.cut_short or part.cut_short
+            ends.append(replace(part, mixtures=at_rest(part.mixtures)))
+        ended = joined(ends)
+        return ended if len(ended.status) == n else ended.first(n)
+
+    def values(self, ended: Run, rows: ArrayRows) -> tuple[Any, Any]:
+        """Where runners stand and where they are heading, nats per row; −inf what is not sound."""
+        prior = log_priors(ended.mixtures, self.problem.penalty.prior) / self.total_weight
+        value = ended.log_likelihood / self.total_weight + prior
+        n = len(value)
+        place = np.arange(max(self.n, self.plan.width)) % n  # always as many, so that nothing is compiled anew
+        among = jax.tree.map(lambda leaf: leaf[place], ended.mixtures)
+        n_rows = np.full(len(place), rows.n_rows)
+        each = np.asarray(spurious_of(among, self.problem.floor, n_rows, False))
+        dubious = np.any(each[:n], axis=1)
+        sound = np.isin(ended.status, SOUND) & ~dubious & np.isfinite(value)
+        return value, np.where(sound, heading_for(ended.history) + prior, -np.inf)
+
+    def ranked(self, mixtures: Mixture, heading: Any, wanted: int) -> tuple[list[int], dict[int, int]]:
+        labels = np.asarray(_labels(mixtures, self.probe.x))[: len(heading)]
+        return ranked(heading, labels, self.k, wanted)
+
+    def tell(
+        self, kind: str, rows: ArrayRows, restart: Any, value: Any, heading: Any, through: Any, ended: Run,
+        merged: Any = None,
+    ) -> None:  # fmt: skip
+        merged = np.full(len(restart), -1) if merged is None else merged
+        passes = ended.passes * self.share(rows)
+        self.rounds.append(Round(kind, int(rows.n_rows), restart, value, heading, through, merged, passes))
