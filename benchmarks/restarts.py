@@ -69,6 +69,9 @@ def peer_seconds(x: Any, problem: Problem, count: int) -> list[float]:
 
 
 def measure(compilation: Compilation, problem: Problem, seed: int, starts: int, peer: int) -> dict[str, Any]:
+    import jax
+
+    jax.clear_caches()  # a process has room for some thousand programs only
     x = problem(seed)
     everyone, long, compiled_all = timed(compilation, x, problem, seed, starts, "all")
     _, first, compiled_race = timed(compilation, x, problem, seed, starts, "race")

@@ -24,13 +24,14 @@ _TRIES = 2
 _STEPS = 6
 
 
-@partial(jax.jit, static_argnames="n_moves")
+@partial(jax.jit, static_argnames=("n_moves", "kernel"))
 def moves(
-    key: Key[Array, ""], mixtures: Mixture, numbers: Int[Array, " r"], sample: ArrayRows, ridge: Root, n_moves: int
-) -> Mixture:
+    key: Key[Array, ""], mixtures: Mixture, numbers: Int[Array, " r"], sample: ArrayRows, ridge: Root, n_moves: int,
+    kernel: str,
+) -> Mixture:  # fmt: skip
     """`n_moves` mixtures, (r, n_moves), each one jump away from one of `mixtures` (r).
 
-    They follow from the key, the mixtures' `numbers`, and the mixtures.
+    They follow from the key, the mixtures' `numbers`, and the mixtures. `kernel` must be one that can follow those.
     """
 
     def all_from(args: tuple[Mixture, Array]) -> Mixture:
@@ -38,7 +39,8 @@ def moves(
         split_key, pair_key = jax.random.split(jax.random.fold_in(key, number))
         joint = joint_log_prob(mixture, sample.x)
         r = posterior(joint, sample.weights)[0]
-        halves, gain = _splits(split_key, mixture, joint - jnp.log(mixture.weights)[:, None], r, sample, ridge)
+        log_p = joint - jnp.log(mixture.weights)[:, None]
+        halves, gain = _splits(split_key, mixture, log_p, r, sample, ridge, kernel)
         pairs = _drawn_pairs(pair_key, gain - _losses(mixture, r, sample.weights)[:, None], n_moves)
         return jax.vmap(lambda gone, split: _moved(mixture, jax.tree.map(lambda a: a[split], halves), gone, split))(
             *pairs
@@ -57,7 +59,7 @@ def _losses(mixture: Mixture, r: Float[Array, "k b"], w: Float[Array, " b"]) -> 
 
 def _splits(
     key: Key[Array, ""], mixture: Mixture, log_p: Float[Array, "k b"], r: Float[Array, "k b"], sample: ArrayRows,
-    ridge: Root,
+    ridge: Root, kernel: str,
 ) -> tuple[Mixture, Float[Array, " k"]]:  # fmt: skip
     """Every component as a mixture of two, (k, 2), fitted to its own rows; and what their log-likelihood gains."""
     weights_of_half = jnp.full(2, 0.5, r.dtype)
@@ -72,7 +74,7 @@ def _splits(
 
         def step(_: Int[Array, ""], carry: Any) -> Any:
             pair = carry[1]
-            statistics = e_step(pair, own, chunk=own.n_slots)
+            statistics = e_step(pair, own, kernel=kernel, chunk=own.n_slots)
             return pair, m_step(pair, statistics, ridge), statistics.log_likelihood
 
         # One step more than is kept: it is what tells the log-likelihood of the pair before.

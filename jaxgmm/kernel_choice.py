@@ -29,3 +29,8 @@ def choose_kernels(kernel: str, conditioning: Any, current: Any, limit: float) -
     shared, centred = KERNEL_NAMES.index("shared_feature"), KERNEL_NAMES.index("centred")
     bound = np.where(current == centred, _RETURN_BELOW * limit, limit)
     return np.where(np.asarray(conditioning, np.float64) > bound, centred, shared)
+
+
+def few_beyond(conditioning: Any, limit: float) -> bool:
+    """Whether less than half of the restarts are conditioned worse than `limit`."""
+    return bool(2 * np.sum(np.asarray(conditioning) > limit) < len(conditioning))

@@ -7,6 +7,7 @@ that end higher than they do themselves.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -16,19 +17,18 @@ from jaxtyping import Array, Key
 
 from jaxgmm.batching import width_of_few
 from jaxgmm.escape import moves
-from jaxgmm.kernel_choice import trusted_conditioning
 from jaxgmm.keys import race_key
-from jaxgmm.loop import conditioning_of
 from jaxgmm.mixture import Mixture, at_rest
 from jaxgmm.outcome import Run
 from jaxgmm.problem import Problem
 from jaxgmm.rows import ArrayRows
 from jaxgmm.standings import Standings
-from jaxgmm.tournament import BATCH, Plan
+from jaxgmm.tournament import BATCH, Pace, Plan
 from jaxgmm.track import Go, Track
 
-# Jumps that end up so much worse conditioned than who jumped are about to collapse on a few rows of the sample.
-_WORSE = 8.0
+# Before the final the fast kernel is trusted so much further: what it may err by is less than what samples do. The few
+# that it cannot follow there are about to collapse on a few rows of the sample.
+_TRUST = 8.0
 # Who gains nothing that matters by so many rounds of jumps rests; and so does the race, after so many rounds in which
 # the best did not rise by that much, in nats per row.
 _PATIENCE, _STALE = 2, 3
@@ -57,10 +57,9 @@ class Race:
         self.problem, self.tol, self.max_iter = problem, tol, max_iter
         self.n, self.k = starts.weights.shape
         self.plan = Plan.of(self.n, int(problem.rows.n_rows), (self.k, problem.rows.n_features), starts.n_parameters)
-        self.track = Track(go, race_key(key), problem, self.n, self.k, self.plan, tol)
+        self.track = Track(go, race_key(key), problem, self.n, self.k, self.plan)
         self.standings = Standings(starts)
         self.popular = 0.0
-        self.limit = trusted_conditioning(problem.dtype)
 
     def run(self) -> Run:
         """Holds it."""
@@ -72,6 +71,8 @@ class Race:
                 through = self._heat("heat", through, self.track.sample(plan.sample), plan.steps[0], plan.width)
             through = self._heat("heat", through, self.track.sample(plan.sample), plan.steps[1], plan.width)
         through = self._escapes(through)
+        if len(through) > plan.finalists[1]:
+            through = self._heat("semifinal", through, self.track.rows, plan.steps[1], plan.finalists[1])
         through = self._heat("final", through, self.track.rows, self.max_iter, len(through))
         if self.standings.converged(through[0]) and not self.track.cut_short:
             self._heat("winner", through[:1], self.track.rows, self.max_iter, 1)
@@ -79,20 +80,24 @@ class Race:
             self.standings.cut_short(through, self.track.cut_short)
         return self.standings.ended(self.track.cut_short, tuple(self.track.rounds))
 
+    def _pace(self, steps: int) -> Pace:
+        """That of rounds before the final."""
+        return Pace(steps, self.tol, trust=_TRUST, leave=True)
+
     # ---- rounds -------------------------------------------------------------------------------------------------
 
     def _heat(self, kind: str, runners: Any, rows: ArrayRows, steps: int, wanted: int) -> Any:
         """Runs `runners` on; the numbers of those that go on, first ones first."""
-        places = np.arange(len(runners))
-        left = max(0, self.max_iter - self.standings.most_steps(runners))
-        heat = kind == "heat"
-        ended = self.track.go(
-            self.standings.of(runners), runners, rows, min(steps, left), BATCH if heat else width_of_few(len(runners)),
-            revive=True, tol=self.tol * _FINE if kind == "winner" else self.tol,
-        )  # fmt: skip
+        places, all_rows = np.arange(len(runners)), kind != "heat"
+        steps = min(steps, max(0, self.max_iter - self.standings.most_steps(runners)))
+        pace = Pace(steps, self.tol * (_FINE if kind == "winner" else 1.0)) if all_rows else self._pace(steps)
+        batch = width_of_few(len(runners)) if all_rows else BATCH
+        ended = self.track.go(self.standings.of(runners), runners, rows, replace(pace, revive=True), batch)
         self.standings.take_in(runners, ended, places, self.track.share(rows))
         value, heading = self.track.values(ended, rows)
-        kept, twins = self.track.ranked(ended.mixtures, heading, wanted) if heat else (list(np.argsort(-heading)), {})
+        kept, twins = [int(i) for i in np.argsort(-heading, kind="stable")], dict[int, int]()
+        if wanted < len(runners) or not all_rows:
+            kept, twins = self.track.ranked(ended.mixtures, heading, wanted)
         if not kept:  # nobody is sound: the first ones are seen to the end as they are
             kept = list(np.argsort(-np.nan_to_num(value, nan=-np.inf), kind="stable")[:wanted])
         merged = np.full(len(runners), -1)
@@ -119,10 +124,9 @@ class Race:
             if self.track.cut_short or steps > self.max_iter:
                 break
             whose, jumped = self._jumps(np.array(active))
-            bound = self._bound(np.array(active), rows)
             if self.plan.sample is not None:
-                whose, jumped = self._tried(whose, jumped, self.plan.contenders - len(active), bound)
-            reached, gained = self._contest(np.array(active), whose, jumped, rows, bound)
+                whose, jumped = self._tried(whose, jumped, self.plan.contenders - len(active))
+            reached, gained = self._contest(np.array(active), whose, jumped, rows)
             value |= dict(zip(active, reached, strict=True))
             stale = 0 if max(reached) > best + _MATTERS else stale + 1
             best = max(best, *reached)
@@ -135,7 +139,7 @@ class Race:
             if not active or stale == _STALE:
                 break
         known = [runner for runner in runners if runner in value] or active
-        chosen = self._apart(known, value)[: self.plan.finalists]
+        chosen = self._apart(known, value)[: self.plan.finalists[0]]
         self.standings.leave(np.array([r for r in runners if r not in chosen], int))
         return np.array(chosen)
 
@@ -153,21 +157,15 @@ class Race:
         whose = np.resize(runners, leaders)  # always as many, so that nothing is compiled anew
         numbers = jnp.asarray(whose + self.n * (np.arange(leaders) // len(runners)))
         ridge = self.problem.penalty.ridge
-        jumped = moves(
-            self.track.keys(len(self.track.rounds)), self.standings.of(whose), numbers, self.track.probe, ridge, each
-        )
+        key, own = self.track.keys(len(self.track.rounds)), self.standings.of(whose)
+        jumped = moves(key, own, numbers, self.track.probe, ridge, each, self.standings.kernel(whose))
         in_turn = jax.tree.map(lambda leaf: np.swapaxes(leaf, 0, 1).reshape(-1, *leaf.shape[2:]), at_rest(jumped))
         return np.tile(whose, each), in_turn
 
-    def _bound(self, runners: Any, rows: ArrayRows) -> float:
-        """The conditioning beyond which jumps of `runners` need not go."""
-        each = conditioning_of(self.standings.of(np.resize(runners, BATCH)), rows)
-        return float(max(self.limit, _WORSE * np.median(np.asarray(each)[: len(runners)])))
-
-    def _tried(self, whose: Any, jumped: Mixture, wanted: int, bound: float) -> tuple[Any, Mixture]:
+    def _tried(self, whose: Any, jumped: Mixture, wanted: int) -> tuple[Any, Mixture]:
         """The `wanted` jumps that make most of a few steps on a sample, equally many of everyone's."""
         rows = self.track.sample(self.plan.sample)
-        ended = self.track.go(jumped, whose, rows, self.plan.steps[0], BATCH, bound=bound)
+        ended = self.track.go(jumped, whose, rows, self._pace(self.plan.steps[0]), BATCH)
         self.standings.charge(whose, ended, self.track.share(rows))
         value, heading = self.track.values(ended, rows)
         heading = np.where(ended.n_iter > 0, heading, -np.inf)
@@ -178,7 +176,7 @@ class Race:
         self.track.tell("trial", rows, whose, value, heading, through, ended)
         return whose[chosen], jax.tree.map(lambda leaf: leaf[chosen], ended.mixtures)
 
-    def _contest(self, runners: Any, whose: Any, jumped: Mixture, rows: ArrayRows, bound: float) -> tuple[Any, Any]:
+    def _contest(self, runners: Any, whose: Any, jumped: Mixture, rows: ArrayRows) -> tuple[Any, Any]:
         """Runs `runners` and jumps side by side; a jump that ends higher takes its restart's place.
 
         Where they then stand, and who gained by it.
@@ -186,7 +184,7 @@ class Race:
         room = (self.plan.width if self.plan.sample is None else self.plan.contenders) - len(runners)
         both = jax.tree.map(lambda own, new: np.concatenate([own, new[:room]]), self.standings.of(runners), jumped)
         everyone = np.concatenate([runners, whose[:room]])
-        ended = self.track.go(both, everyone, rows, self.plan.steps[1], BATCH, bound=bound)
+        ended = self.track.go(both, everyone, rows, self._pace(self.plan.steps[1]), BATCH)
         value, heading = self.track.values(ended, rows)
         value = np.where(np.isfinite(heading), value, -np.inf)
         picked = np.arange(len(runners))

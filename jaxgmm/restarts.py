@@ -21,7 +21,7 @@ from jaxgmm.batching import groups, in_powers, width_for
 from jaxgmm.checkpoint import Checkpoint
 from jaxgmm.drivers import Driver
 from jaxgmm.em import KERNELS
-from jaxgmm.kernel_choice import KERNEL_NAMES, choose_kernels, trusted_conditioning
+from jaxgmm.kernel_choice import KERNEL_NAMES, choose_kernels, few_beyond, trusted_conditioning
 from jaxgmm.loop import Controls, Pool
 from jaxgmm.memory import within_memory
 from jaxgmm.mixture import Mixture
@@ -61,28 +61,32 @@ class _Loop:
         surroundings: what collapsed components are revived from, made when needed; None lets them lie.
         deadline: the `time.perf_counter()` at which to stop.
         tags: what tells restarts apart beside their starts.
-        bound: the conditioning beyond which restarts do not go; they end where they are.
+        trust: up to how many times its usual conditioning the fast kernel is good enough.
+        leave: whether restarts that it cannot follow, if they are less than half, end where they are.
     """
 
     def __init__(
         self, driver: Driver, starts: Mixture, rows: Rows, controls: Controls, *, kernel: str = "auto",
         on_block: Any = None, log_volume: float = 0.0, surroundings: Callable[[], Surroundings] | None = None,
         deadline: float = np.inf, tags: Tags | None = None, checkpoint: Checkpoint | None = None,
-        bound: float = np.inf,
+        trust: float = 1.0, leave: bool = False,
     ) -> None:  # fmt: skip
         self.driver, self.rows, self.controls, self.kernel, self.on_block = driver, rows, controls, kernel, on_block
         self.log_volume, self.deadline, self.tags = log_volume, deadline, tags or Tags.plain(starts)
-        self.make_surroundings, self.checkpoint, self.bound = surroundings, checkpoint, bound
+        self.make_surroundings, self.checkpoint, self.leave = surroundings, checkpoint, leave
         self.surroundings: Surroundings | None = None
         self.n = starts.weights.shape[0]
-        self.limit = trusted_conditioning(np.dtype(starts.weights.dtype))
+        self.limit = trust * trusted_conditioning(np.dtype(starts.weights.dtype))
         self.total_weight, self.n_rows = np.asarray(total_weight(rows, self.tags), np.float64), int(rows.n_rows)
         self.max_iter = int(controls.max_iter)
         self.share = driver.share_of_rows(self.n_rows)
         per_row = KERNELS["shared_feature"].elements(starts.components, 1) - starts.n_components
         self.work = 4.0 * self.n_rows * self.share * per_row * starts.n_components
-        self.kernels = choose_kernels(kernel, loop.conditioning_of(starts, rows), np.full(self.n, -1), self.limit)
-        self.pool = self._started(starts)
+        conditioning: Any = np.asarray(loop.conditioning_of(starts, rows))
+        if leave and few_beyond(conditioning, self.limit):  # they may recover at their first step
+            conditioning = np.minimum(conditioning, self.limit).astype(conditioning.dtype)
+        self.kernels = choose_kernels(kernel, conditioning, np.full(self.n, -1), self.limit)
+        self.pool = replace(self._started(starts), conditioning=conditioning)
         self.status = np.array(self.pool.status)
         self.width = width_for(self.n, self.work)
         self.first = self.block = self.evaluations = 0
@@ -103,10 +107,7 @@ class _Loop:
             self._on_device(loop.start, self.driver, starts, self.rows, kernel=KERNEL_NAMES[number], tags=self.tags)
             for number in np.unique(self.kernels)
         ]
-        if len(pools) == 1:
-            return pools[0]
-        second = jnp.asarray(self.kernels == np.max(self.kernels))
-        return _either(second, pools[1], pools[0])
+        return pools[0] if len(pools) == 1 else _either(self.kernels == np.max(self.kernels), pools[1], pools[0])
 
     def _values(self, high: Any, low: Any, members: Any = slice(None)) -> Any:
         """Mean log-likelihoods of `members` in float64 from a compensated pair."""
@@ -115,9 +116,8 @@ class _Loop:
 
     def current(self) -> Any:
         """Every restart's mean log-likelihood on all rows, as last known."""
-        if self.exact is not None:
-            return self.exact
-        return self._values(self.pool.state.log_likelihood, self.pool.state.log_likelihood_error)
+        state = self.pool.state
+        return self._values(state.log_likelihood, state.log_likelihood_error) if self.exact is None else self.exact
 
     def _one_block(self, active: Any) -> None:
         """Steps every running restart once round."""
@@ -126,7 +126,7 @@ class _Loop:
         steps = max(1, min(loop.BLOCK_STEPS, wanted, left))
         before = np.asarray(self.pool.n_iter)
         trusted = self.limit if self.kernel == "auto" else np.inf
-        limits = {"shared_feature": min(trusted, self.bound), "centred": self.bound}
+        limits = {"shared_feature": trusted, "centred": np.inf}
         for name, members in groups(active, self.kernels, self.width, self.n, self.work):
             limit = np.asarray(limits[name], self.pool.conditioning.dtype)
             self.pool, trace = self._on_device(
@@ -182,8 +182,7 @@ class _Loop:
     def _evaluated(self) -> Any:
         """The mean log-likelihood of all rows, which costs every restart a pass."""
         name = KERNEL_NAMES[int(self.kernels.max())]
-        mixtures = self.pool.state.mixture
-        values = self._on_device(loop.evaluate, mixtures, self.rows, kernel=name)
+        values = self._on_device(loop.evaluate, self.pool.state.mixture, self.rows, kernel=name)
         self.evaluations += 1
         self.evaluated_at = np.asarray(self.pool.n_iter)
         return self._values(*values)
@@ -207,18 +206,19 @@ class _Loop:
             self.status = np.where(which, status, self.status)
             self.pool = replace(self.pool, status=jnp.asarray(self.status, self.pool.status.dtype))
 
-    def _stay_within_bound(self) -> None:
-        self._end((self.status == Status.RUNNING) & (np.asarray(self.pool.conditioning) > self.bound), Status.MAX_ITER)
+    def _leave_few(self) -> None:
+        if self.leave and few_beyond(self.pool.conditioning, self.limit):
+            beyond = np.asarray(self.pool.conditioning) > self.limit
+            self._end((self.status == Status.RUNNING) & beyond, Status.MAX_ITER)
 
     def run(self) -> Run:
         self._revive()
-        self._stay_within_bound()
         while len(active := np.flatnonzero(self.status == Status.RUNNING)):
             self._one_block(active)
             self._revive()
             if self.driver.stochastic:
                 self._settle_stochastic()
-            self._stay_within_bound()
+            self._leave_few()
             self._choose_kernels()
             self.block += 1
             if self.on_block is not None and self.on_block(BlockInfo.of(self)) is True:

@@ -22,7 +22,7 @@ from jaxgmm.race import Race
 from jaxgmm.restarts import run
 from jaxgmm.stopping import CRITERIA
 from jaxgmm.tags import Tags
-from jaxgmm.tournament import FEWEST, WORTHWHILE
+from jaxgmm.tournament import FEWEST, WORTHWHILE, Pace
 
 # With fewer than this there is nothing to cut.
 _FEWEST_STEPS = 50
@@ -94,11 +94,11 @@ class Settings:
         if not self._races(driver, problem, starts, tags):
             return drive(starts, rows, controls, tags=tags, surroundings=surroundings)
 
-        def go(mixtures: Mixture, numbers: Any, rows: Any, steps: int, revive: bool, bound: float, tol: float) -> Run:
+        def go(mixtures: Mixture, numbers: Any, rows: Any, pace: Pace) -> Run:
             tags = replace(Tags.plain(mixtures), number=_number(numbers, np.int32))
-            limited = replace(controls, max_iter=_number(steps, np.int32), tol=_number(tol, problem.dtype))
-            lives = surroundings if revive else None
-            return drive(mixtures, rows, limited, tags=tags, surroundings=lives, bound=bound)
+            limited = replace(controls, max_iter=_number(pace.steps, np.int32), tol=_number(pace.tol, problem.dtype))
+            lives = surroundings if pace.revive else None
+            return drive(mixtures, rows, limited, tags=tags, surroundings=lives, trust=pace.trust, leave=pace.leave)
 
         return Race(go, key, problem, starts, self.tol, self.max_iter).run()
 

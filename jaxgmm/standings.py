@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxgmm.kernel_choice import KERNEL_NAMES
 from jaxgmm.mixture import Mixture, at_rest
 from jaxgmm.outcome import Run
 from jaxgmm.status import SOUND, Status
@@ -33,6 +34,10 @@ class Standings:
     def most_steps(self, runners: Any) -> int:
         """The most steps that have led to where one of them stands."""
         return int(self._n_iter[runners].max())
+
+    def kernel(self, runners: Any) -> str:
+        """The one that can follow all `runners`."""
+        return KERNEL_NAMES[max(KERNEL_NAMES.index(name) for name in self._kernel[runners])]
 
     def converged(self, runner: int) -> bool:
         return bool(self._status[runner] == Status.CONVERGED)

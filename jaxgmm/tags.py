@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
@@ -41,9 +42,13 @@ class Tags:
 
 def total_weight(rows: Rows, tags: Tags) -> Float[Array, " r"]:
     """The weight of the rows that each restart sees."""
+    if tags.fold is None:
+        return jnp.broadcast_to(rows.total_weight, tags.number.shape)
     return jax.vmap(lambda tags: without(rows, tags.fold).total_weight)(tags)
 
 
 def n_rows(rows: Rows, tags: Tags) -> Int[Array, " r"]:
     """How many rows each restart sees."""
+    if tags.fold is None:
+        return jnp.broadcast_to(rows.n_rows, tags.number.shape)
     return jax.vmap(lambda tags: without(rows, tags.fold).n_rows)(tags)

@@ -16,7 +16,7 @@ WORTHWHILE = 5e8
 # less: covariances need not be known well to tell starts apart; and no fewer than some. Contests, where optima that lie
 # close together must not look alike, read more.
 _SAMPLE = (6, 48, 2048)
-_LARGER = (32, 256, 16384)
+_LARGER = (16, 128, 16384)
 _ROUND = 1024
 # A sample of almost all rows saves nothing.
 _MUCH_FEWER = 1.5
@@ -24,11 +24,11 @@ _MUCH_FEWER = 1.5
 _FEW_ROWS = 4096
 # What a race may read before the final, in rows per start: so many times all of them, or so many rows if that is more,
 # but no more than so many times all of them, for which every start could run to the end.
-_BUDGET = (6, 700_000, 40)
-_LEADERS, _FINALISTS = 4, 6
+_BUDGET = (8, 700_000, 40)
+_LEADERS, _FINALISTS = 4, (6, 3)
 # Runners of the second heat, and of an escape, at least: fewer together hardly cost less.
 _WIDTH = 32
-_STEPS = (12, 24)
+_STEPS = (12, 16)
 _ESCAPES = (4, 16)
 #: how many run at a time: one program serves all rounds before the final
 BATCH = 16
@@ -45,7 +45,7 @@ class Plan:
         larger: how many rows contests read; None for all.
         width: runners of the second heat, and jumps that are tried.
         leaders: how many jump at a time.
-        finalists: how many run to the end on all rows.
+        finalists: how many run on all rows, and how many of them to the end.
         contenders: leaders and jumps together in a contest that follows trials.
         steps: of the first heat and of trials; of the second heat and of contests.
         escapes: how many rounds of them there may be.
@@ -56,7 +56,7 @@ class Plan:
     larger: int | None
     width: int
     leaders: int
-    finalists: int
+    finalists: tuple[int, int]
     contenders: int
     steps: tuple[int, int]
     escapes: int
@@ -87,11 +87,30 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How runners run in a round.
+
+    Attributes:
+        steps: how many at most.
+        tol: when they have converged.
+        revive: whether collapsed components are put elsewhere.
+        trust: up to how many times its usual conditioning the fast kernel is good enough.
+        leave: whether a few that the fast kernel cannot follow end where they are.
+    """
+
+    steps: int
+    tol: float
+    revive: bool = False
+    trust: float = 1.0
+    leave: bool = False
+
+
+@dataclass(frozen=True)
 class Round:
     """One round of a race. Arrays over its runners.
 
     Attributes:
-        kind: "heat", "trial", "escape", "final" or "winner".
+        kind: "heat", "trial", "escape", "semifinal", "final" or "winner".
         rows: how many rows it read.
         restart: whose runners they are; in a trial all have jumped, in an escape all but the first of each restart.
         log_likelihood: where they ended, mean over the rows read, nats per row; with a prior, log-posterior.

@@ -19,15 +19,15 @@ from jaxgmm.problem import Problem, log_priors
 from jaxgmm.rows import ArrayRows
 from jaxgmm.soundness import spurious_of
 from jaxgmm.status import SOUND, Status
-from jaxgmm.tournament import Plan, Round, heading_for, ranked
+from jaxgmm.tournament import Pace, Plan, Round, heading_for, ranked
 
-#: from mixtures, the restarts' numbers, rows, the most steps, whether to revive, the conditioning beyond which not to
-#: go, and the tol, to how they ended
-Go = Callable[[Mixture, Any, ArrayRows, int, bool, float, float], Run]
+#: from mixtures, the restarts' numbers, rows, and their pace, to how they ended
+Go = Callable[[Mixture, Any, ArrayRows, Pace], Run]
 # The number of the draw that contests read, past all rounds.
 _FIELD = 1 << 20
-# By labels of so many rows runners are told apart, and on them jumps are thought out.
-_PROBE = 2048
+# By labels of so many rows for every component and feature, or at least so many, runners are told apart, and on them
+# jumps are thought out.
+_PROBE = (16, 2048)
 
 _labels = jax.jit(jax.vmap(lambda mixture, x: ANSWERS["labels"](joint_log_prob(mixture, x)), (0, None)))
 
@@ -41,15 +41,17 @@ class Track:
         probe: rows by which runners are told apart.
     """
 
-    def __init__(self, run: Go, key: Key[Array, ""], problem: Problem, n: int, k: int, plan: Plan, tol: float) -> None:
-        self.run, self.problem, self.plan, self.tol = run, problem, plan, tol
+    def __init__(self, run: Go, key: Key[Array, ""], problem: Problem, n: int, k: int, plan: Plan) -> None:
+        self.run, self.problem, self.plan = run, problem, plan
         self.n, self.k = n, k
         self.rows, self.n_rows = problem.rows, int(problem.rows.n_rows)
         self.total_weight = float(problem.rows.total_weight)
         self.keys = partial(jax.random.fold_in, key)
         self.rounds: list[Round] = []
         self.cut_short: Status | None = None
-        self.probe = self.rows.sample(probe_key(key), min(_PROBE, self.n_rows))
+        per_mean, least = _PROBE
+        wanted = max(least, per_mean * k * self.rows.n_features)
+        self.probe = self.rows.sample(probe_key(key), min(wanted, self.n_rows))
 
     def sample(self, size: int | None) -> ArrayRows:
         """`size` rows drawn anew, in as many slots as a contest's; all rows for None."""
@@ -67,16 +69,13 @@ class Track:
     def share(self, rows: ArrayRows) -> float:
         return int(rows.n_rows) / self.n_rows
 
-    def go(
-        self, mixtures: Mixture, runners: Any, rows: ArrayRows, steps: int, batch: int, revive: bool = False,
-        bound: float = np.inf, tol: float | None = None,
-    ) -> Run:  # fmt: skip
+    def go(self, mixtures: Mixture, runners: Any, rows: ArrayRows, pace: Pace, batch: int) -> Run:
         """How `mixtures` end, at rest, by as few programs as will do: in batches of one size, filled up if need be."""
-        n, ends, tol = len(runners), [], self.tol if tol is None else tol
+        n, ends = len(runners), []
         for first in range(0, n, batch):
             place = np.arange(first, first + batch) % n
             own = jax.tree.map(lambda leaf: leaf[place], mixtures)  # noqa: B023
-            part = self.run(own, runners[place], rows, 0 if self.cut_short else steps, revive, bound, tol)
+            part = self.run(own, runners[place], rows, replace(pace, steps=0) if self.cut_short else pace)
             self.cut_short = self.cut_short or part.cut_short
             ends.append(replace(part, mixtures=at_rest(part.mixtures)))
         ended = joined(ends)

@@ -42,7 +42,7 @@ def plot_race(result: FitResult, *, ax: Any = None) -> Any:
                 continue
             jumped = leg.kind == "escape" and not first[restart]
             first[restart] = False
-            kept = through or leg.kind == "final"
+            kept = through or leg.kind in ("final", "winner")
             if restart in last and kept:
                 strong = restart == result.best
                 ax.plot(

@@ -57,7 +57,10 @@ class ArrayRows:
         x = jnp.where(weights[:, None] > 0, x, 0)  # 0 · ∞ is no nothing: see `from_numpy`
         padding = -n % _ALIGNMENT
         return cls(
-            jnp.pad(x.T, ((0, 0), (0, padding))), jnp.pad(weights, (0, padding)), jnp.sum(weights), jnp.asarray(n, jnp.int32)
+            jnp.pad(x.T, ((0, 0), (0, padding))),
+            jnp.pad(weights, (0, padding)),
+            jnp.sum(weights),
+            jnp.asarray(n, jnp.int32),
         )
 
     @classmethod
