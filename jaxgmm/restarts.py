@@ -86,7 +86,7 @@ class _Loop:
         if leave and few_beyond(conditioning, self.limit):  # they may recover at their first step
             conditioning = np.minimum(conditioning, self.limit).astype(conditioning.dtype)
         self.kernels = choose_kernels(kernel, conditioning, np.full(self.n, -1), self.limit)
-        self.pool = replace(self._started(starts), conditioning=conditioning)
+        self.pool = replace(self._started(starts), conditioning=jnp.asarray(conditioning))
         self.status = np.array(self.pool.status)
         self.width = width_for(self.n, self.work)
         self.first = self.block = self.evaluations = 0
