@@ -31,7 +31,7 @@ from jaxgmm.track import Go, Track
 _TRUST = 8.0
 # Who gains nothing that matters by so many rounds of jumps rests; and so does the race, after so many rounds in which
 # the best did not rise by that much, in nats per row.
-_PATIENCE, _STALE = 2, 3
+_PATIENCE, _STALE = 2, 2
 _MATTERS = 1e-4
 # Where so much of a heat comes to one optimum there is hardly another one to be found: one round of jumps is enough.
 _MOST = 0.5

@@ -1,9 +1,13 @@
+from dataclasses import replace
+
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from create import NAMES, data
 from scipy.optimize import linear_sum_assignment
+from sklearn.datasets import load_digits
 
 import jaxgmm
 from jaxgmm import escape, loop, plotting, settings
@@ -96,6 +100,22 @@ def test_a_race_compiles_few_programs(blobs):
     assert [program._cache_size() for program in counted] == [sizes, sizes, 1]
 
 
+def test_with_few_rows_nobody_is_left_behind():
+    """Below some thousand rows every start runs to its end, and jumps come on top."""
+    x = load_digits().data[:, ::4].astype(np.float32) + np.random.default_rng(0).normal(0, 0.5, (1797, 16))
+    everyone = jaxgmm.fit(2, x, 6, n_init=8, search="all", dtype="float32")
+    found = jaxgmm.fit(2, x, 6, n_init=8, search="race", dtype="float32")
+    assert found.rounds[0].rows == found.rounds[-1].rows == 1797
+    assert found.score > everyone.score - 1e-5
+
+
+def test_the_winner_runs_on_until_gains_are_a_tenth_of_tol(raced):
+    final, winner = raced.rounds[-2:]
+    assert winner.log_likelihood[0] >= np.max(final.log_likelihood) - 1e-6
+    gains = np.diff(raced.history[raced.best][: raced.n_iter[raced.best] + 1])
+    assert abs(gains[-1]) < 1e-6  # tol is 1e-5
+
+
 def test_few_starts_all_run_to_the_end(blobs):
     result = jaxgmm.fit(0, blobs, 3, n_init=4, search="race")
     assert not result.rounds
@@ -128,6 +148,30 @@ def test_samples_follow_weights():
     np.testing.assert_allclose(jnp.sum(drawn.weights), 6.0, rtol=1e-5)
     even = ArrayRows.from_array(jnp.arange(50.0)[:, None])
     assert len(np.unique(even.sample(jax.random.key(1), 30).x)) == 30
+
+
+def test_rows_in_wider_room_add_up_to_the_same():
+    """Slots past the end are not read, whatever is in them, and many or few rows need one program."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(5000, 2)).astype(np.float32)
+    rows = ArrayRows.from_array(jnp.asarray(x))
+    traced = []
+
+    @jax.jit
+    def total(rows):
+        traced.append(rows.n_slots)
+        sums = lambda x, w, index: (jnp.sum(w), x @ w, jnp.sum(w > 0))  # noqa: E731
+        return rows.total(sums, 512)[0]
+
+    few = rows.sample(jax.random.key(0), 700, 5008)
+    chex.assert_trees_all_close(total(few), total(rows.sample(jax.random.key(0), 700)), rtol=1e-5, atol=1e-2)
+    all_of_them = rows.within(5008)
+    chex.assert_trees_all_close(total(all_of_them), total(rows), rtol=1e-6, atol=1e-3)
+    assert int(total(few)[2]) == 700
+    assert int(total(all_of_them)[2]) == 5000
+    assert len(traced) == 4 - 1  # the two of 5008 slots share one
+    poisoned = replace(few, x=few.x.at[:, 2048:].set(jnp.nan), weights=few.weights.at[2048:].set(1.0))
+    chex.assert_trees_all_equal(total(poisoned), total(few))
 
 
 @pytest.mark.parametrize("family", [pytest.param(n, marks=[pytest.mark.slow] * (n in ("full", "diag"))) for n in NAMES])

@@ -11,7 +11,7 @@ from create import NAMES, controls, data, scope
 
 import jaxgmm
 from jaxgmm import FitError, Mixture, Status, batching, loop
-from jaxgmm.batching import size_class
+from jaxgmm.batching import size_class, width_for
 from jaxgmm.kernel_choice import KERNEL_NAMES, choose_kernels
 from jaxgmm.restarts import run
 from jaxgmm.result import best_restart
@@ -238,6 +238,40 @@ def test_tight_clusters_move_to_the_centred_kernel_and_stay_right(kind):
     assert result.mixture.score(x.astype(float)) == pytest.approx(exact.score, abs=2e-4)
     loose = jaxgmm.fit(0, rng.normal(size=(500, 3)).astype(np.float32), 2, covariance_type=kind, max_iter=5)
     assert loose.kernel[0] == "shared_feature"
+
+
+def test_few_that_the_fast_kernel_cannot_follow_may_be_left():
+    """Two of eight starts sharpen onto a knot of rows; were it most of them, they would all go on."""
+    rng = np.random.default_rng(0)
+    blobs = np.repeat([[-5.0, 0.0], [5.0, 0.0]], 200, axis=0) + rng.normal(size=(400, 2))
+    x = np.concatenate([blobs, [5.0, 9.0] + 1e-4 * rng.normal(size=(40, 2))]).astype(np.float32)
+    rows = ArrayRows.from_array(jnp.asarray(x))
+    wide, tight = [[-5.0, 0.0], [5.0, 0.0]], [[0.0, 0.0], [5.0, 9.0]]
+
+    def ended(*means):
+        starts = Mixture.create(
+            np.full((len(means), 2), 0.5), np.array(means),
+            np.array([np.eye(2) * np.array([20.0, 20.0 if one is wide else 0.5])[:, None, None] for one in means]),
+            dtype="float32",
+        )  # fmt: skip
+        return run(jaxgmm.EM(), jax.tree.map(jnp.asarray, starts), rows, controls(2, ridge=1e-5), leave=True)
+
+    few = ended(*[wide] * 6, *[tight] * 2)
+    assert set(few.kernel.tolist()) == {"shared_feature"}
+    assert set(few.status[:6]) == {Status.CONVERGED}
+    assert set(few.status[6:]) == {Status.MAX_ITER}
+    many = ended(*[wide] * 2, *[tight] * 6)
+    assert set(many.kernel[2:].tolist()) == {"centred"}
+    assert set(many.status) == {Status.CONVERGED}
+    assert many.log_likelihood[7] > few.log_likelihood[7] + 1
+
+
+def test_batches_on_cpus_are_even_and_small_where_steps_are_long(monkeypatch):
+    assert width_for(128, 1e8) == 16
+    assert width_for(20, 1e8) == 10
+    assert width_for(128, 1e3) == 128
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert width_for(128, 1e8) == 128
 
 
 def test_blocks_are_reported(iris):
