@@ -92,9 +92,13 @@ class Race:
         steps = min(steps, max(0, self.max_iter - self.standings.most_steps(runners)))
         pace = Pace(steps, self.tol * (_FINE if kind == "winner" else 1.0)) if all_rows else self._pace(steps)
         batch = width_of_few(len(runners)) if all_rows else BATCH
-        ended = self.track.go(self.standings.of(runners), runners, rows, replace(pace, revive=True), batch)
-        self.standings.take_in(runners, ended, places, self.track.share(rows))
+        pace = replace(pace, revive=kind != "winner")
+        ended = self.track.go(self.standings.of(runners), runners, rows, pace, batch)
         value, heading = self.track.values(ended, rows)
+        if kind == "winner" and not np.isfinite(heading[0]):  # it stays where it was
+            self.standings.charge(runners, ended, self.track.share(rows))
+        else:
+            self.standings.take_in(runners, ended, places, self.track.share(rows))
         kept, twins = [int(i) for i in np.argsort(-heading, kind="stable")], dict[int, int]()
         if wanted < len(runners) or not all_rows:
             kept, twins = self.track.ranked(ended.mixtures, heading, wanted)
@@ -147,7 +151,7 @@ class Race:
         """`runners` by `value`, those left out that have come to the same optimum as one before them."""
         unique = list(dict.fromkeys(runners))
         heights = np.array([value.get(runner, -np.inf) for runner in unique])
-        kept, twins = self.track.ranked(self.standings.of(np.resize(unique, self.plan.width)), heights, len(unique))
+        kept, twins = self.track.ranked(self.standings.of(np.array(unique)), heights, len(unique))
         self.standings.leave(np.array([unique[i] for i in twins], int), merged=True)
         return [unique[i] for i in kept] or unique
 

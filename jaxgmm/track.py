@@ -95,8 +95,11 @@ class Track:
         return value, np.where(sound, heading_for(ended.history) + prior, -np.inf)
 
     def ranked(self, mixtures: Mixture, heading: Any, wanted: int) -> tuple[list[int], dict[int, int]]:
-        labels = np.asarray(_labels(mixtures, self.probe.x))[: len(heading)]
-        return ranked(heading, labels, self.k, wanted)
+        """The first `wanted` that differ, and whom the others resemble; see `tournament.ranked`."""
+        n = len(heading)
+        place = np.arange(max(n, self.plan.width)) % n  # few sizes, for the same reason
+        labels = _labels(jax.tree.map(lambda leaf: leaf[place], mixtures), self.probe.x)
+        return ranked(heading, np.asarray(labels)[:n], self.k, wanted)
 
     def tell(
         self, kind: str, rows: ArrayRows, restart: Any, value: Any, heading: Any, through: Any, ended: Run,
