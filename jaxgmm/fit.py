@@ -99,7 +99,7 @@ def fit(
             optimum, and runs the best few to the end on all rows (see `FitResult.rounds`); "all" runs every start to
             its end, and so does "race" with fewer than eight starts or 50 iterations, tol=0, mini-batches, labels or
             fixed parameters. By default a race where `init` is a method's name and rows × starts × parameters come
-            to 1e9: for less, all starts take less time than a race takes to compile.
+            to 5e8: for less, all starts take less time than a race takes to compile.
         kernel: "shared_feature", "centred", or "auto", which chooses for each restart by its conditioning.
         dtype: "float32" or "float64", to compute in another precision than the rows'.
         on_block: called with a `BlockInfo` between blocks of iterations; returns True to end the fit there.

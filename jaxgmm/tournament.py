@@ -10,7 +10,7 @@ import numpy as np
 #: fewer starts than this all run to the end
 FEWEST = 8
 #: from so many rows × starts × parameters on a race takes less time than all starts, what it compiles included
-WORTHWHILE = 1e9
+WORTHWHILE = 5e8
 
 # A sample holds so many rows for every free parameter of a mixture; or for every component and feature, where that is
 # less: covariances need not be known well to tell starts apart; and no fewer than some. Contests, where optima that lie

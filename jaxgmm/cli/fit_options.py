@@ -136,7 +136,7 @@ Search = Annotated[
     typer.Option(
         metavar="HOW",
         help="race (all start on samples, the leaders jump out of poor optima, the best few run to the end) or all. "
-        "By default a race where rows x starts x parameters come to 1e9.",
+        "By default a race where rows x starts x parameters come to 5e8.",
         rich_help_panel="Starts",
     ),
 ]
