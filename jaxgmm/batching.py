@@ -31,6 +31,11 @@ def width_of_few(n: int) -> int:
     return n if jax.default_backend() != "cpu" else 1
 
 
+def width_of_many(n: int) -> int:
+    """As `width_for`, of rounds of a race: always the same on CPUs, so that they share one program."""
+    return n if jax.default_backend() != "cpu" else _WIDEST
+
+
 def groups(active: Any, kernels: Any, width: int, empty: int, work_per_restart: float) -> Iterator[tuple[str, Any]]:
     """The batches to run: names of kernels, and the `active` members that have them.
 

@@ -22,7 +22,7 @@ class BlockInfo:
         block: how many blocks are done.
         n_iter: the most steps that a restart has taken.
         max_iter: their limit.
-        n_restarts, n_active: restarts in all, and still running.
+        n_restarts, n_active: restarts in all, and still running; in a race those of the batch at hand.
         best: the highest mean log-likelihood so far among sound restarts, nats per row.
         rows: restart-rows read so far: the sum over restarts of the rows they read.
     """

@@ -15,19 +15,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from jaxgmm.batching import width_of_few
+from jaxgmm.batching import width_of_few, width_of_many
 from jaxgmm.escape import moves
 from jaxgmm.keys import race_key
 from jaxgmm.mixture import Mixture, at_rest
-from jaxgmm.outcome import Run
+from jaxgmm.outcome import Run, joined
 from jaxgmm.problem import Problem
 from jaxgmm.rows import ArrayRows
 from jaxgmm.standings import Standings
-from jaxgmm.tournament import BATCH, Pace, Plan
+from jaxgmm.tournament import Pace, Plan
 from jaxgmm.track import Go, Track
 
-# Before the final the fast kernel is trusted so much further: what it may err by is less than what samples do. The few
-# that it cannot follow there are about to collapse on a few rows of the sample.
+# Before the semifinal the fast kernel is trusted so much further: what it may err by is less than what samples do. The
+# few that it cannot follow there are about to collapse on a few rows of the sample.
 _TRUST = 8.0
 # Who gains nothing that matters by so many rounds of jumps rests; and so does the race, after so many rounds in which
 # the best did not rise by that much, in nats per row.
@@ -47,7 +47,7 @@ class Race:
         key: what samples and jumps follow from.
         problem: the rows, and what they are fitted with.
         starts: leading axis r.
-        tol: what a jump must gain, nats per row.
+        tol: what a jump must gain, and when runners have converged, nats per row.
         max_iter: the most steps that may lead to a restart's mixture.
     """
 
@@ -76,12 +76,13 @@ class Race:
         through = self._heat("final", through, self.track.rows, self.max_iter, len(through))
         if self.standings.converged(through[0]) and not self.track.cut_short:
             self._heat("winner", through[:1], self.track.rows, self.max_iter, 1)
+            self.standings.settle(through[0])
         if self.track.cut_short:
             self.standings.cut_short(through, self.track.cut_short)
         return self.standings.ended(self.track.cut_short, tuple(self.track.rounds))
 
     def _pace(self, steps: int) -> Pace:
-        """That of rounds before the final."""
+        """That of rounds before the semifinal."""
         return Pace(steps, self.tol, trust=_TRUST, leave=True)
 
     # ---- rounds -------------------------------------------------------------------------------------------------
@@ -89,17 +90,14 @@ class Race:
     def _heat(self, kind: str, runners: Any, rows: ArrayRows, steps: int, wanted: int) -> Any:
         """Runs `runners` on; the numbers of those that go on, first ones first."""
         places, all_rows = np.arange(len(runners)), kind != "heat"
-        steps = min(steps, max(0, self.max_iter - self.standings.most_steps(runners)))
-        pace = Pace(steps, self.tol * (_FINE if kind == "winner" else 1.0)) if all_rows else self._pace(steps)
-        batch = width_of_few(len(runners)) if all_rows else BATCH
-        pace = replace(pace, revive=kind != "winner")
-        ended = self.track.go(self.standings.of(runners), runners, rows, pace, batch)
-        value, heading = self.track.values(ended, rows)
+        ended = self._on_all_rows(kind, runners, steps) if all_rows else self._on_sample(runners, rows, steps)
+        value, heading = self.track.values(ended, rows, left=not all_rows and not self.plan.thorough)
         if kind == "winner" and not np.isfinite(heading[0]):  # it stays where it was
             self.standings.charge(runners, ended, self.track.share(rows))
         else:
             self.standings.take_in(runners, ended, places, self.track.share(rows))
-        kept, twins = [int(i) for i in np.argsort(-heading, kind="stable")], dict[int, int]()
+        ahead = np.where(np.isfinite(heading), value, -np.inf) if kind == "final" else heading
+        kept, twins = [int(i) for i in np.argsort(-ahead, kind="stable")], dict[int, int]()
         if wanted < len(runners) or not all_rows:
             kept, twins = self.track.ranked(ended.mixtures, heading, wanted)
         if not kept:  # nobody is sound: the first ones are seen to the end as they are
@@ -111,6 +109,23 @@ class Race:
         self.standings.leave(runners[~through], merged[~through] >= 0)
         self.track.tell(kind, rows, runners, value, heading, through, ended, merged)
         return runners[kept]
+
+    def _on_sample(self, runners: Any, rows: ArrayRows, steps: int) -> Run:
+        pace = Pace(steps, self.tol) if self.plan.thorough else self._pace(steps)
+        pace = replace(pace, steps=min(steps, self._left(runners)), revive=True)
+        return self.track.go(self.standings.of(runners), runners, rows, pace, width_of_many(len(runners)))
+
+    def _on_all_rows(self, kind: str, runners: Any, steps: int) -> Run:
+        """Few runners on all rows, each with the steps it has left where they run one by one."""
+        tol, width, ends = self.tol * (_FINE if kind == "winner" else 1.0), width_of_few(len(runners)), []
+        for first in range(0, len(runners), width):
+            own = runners[first : first + width]
+            pace = Pace(min(steps, self._left(own)), tol, revive=kind != "winner")
+            ends.append(self.track.go(self.standings.of(own), own, self.track.rows, pace, width))
+        return joined(ends)
+
+    def _left(self, runners: Any) -> int:
+        return max(0, self.max_iter - self.standings.most_steps(runners))
 
     def _escapes(self, runners: Any) -> Any:
         """Lets the first of `runners` jump, round after round; who gains nothing makes room for the next.
@@ -124,8 +139,12 @@ class Race:
         best, stale = -np.inf, 0
         rounds = 1 if self.popular >= _MOST else self.plan.escapes
         for _ in range(rounds if self.k > 1 else 0):
-            steps = self.standings.most_steps(active) + sum(self.plan.steps)
-            if self.track.cut_short or steps > self.max_iter:
+            active = [runner for runner in active if self._left([runner]) >= sum(self.plan.steps)]
+            while waiting and len(active) < self.plan.leaders:
+                if self._left(waiting[:1]) >= sum(self.plan.steps):
+                    active.append(waiting[0])
+                del waiting[0]
+            if not active or self.track.cut_short:
                 break
             whose, jumped = self._jumps(np.array(active))
             if self.plan.sample is not None:
@@ -138,11 +157,10 @@ class Race:
             rested += [runner for runner in active if idle[runner] == _PATIENCE]
             apart = self._apart([*rested, *active], value)
             active = [runner for runner in active if runner in apart and runner not in rested]
-            while waiting and len(active) < self.plan.leaders:
-                active.append(waiting.pop(0))
-            if not active or stale == _STALE:
+            if stale == _STALE:
                 break
-        known = [runner for runner in runners if runner in value] or active
+        known = [runner for runner in runners if runner in value]
+        known += [runner for runner in runners if runner not in value][: max(0, self.plan.finalists[0] - len(known))]
         chosen = self._apart(known, value)[: self.plan.finalists[0]]
         self.standings.leave(np.array([r for r in runners if r not in chosen], int))
         return np.array(chosen)
@@ -169,10 +187,9 @@ class Race:
     def _tried(self, whose: Any, jumped: Mixture, wanted: int) -> tuple[Any, Mixture]:
         """The `wanted` jumps that make most of a few steps on a sample, equally many of everyone's."""
         rows = self.track.sample(self.plan.sample)
-        ended = self.track.go(jumped, whose, rows, self._pace(self.plan.steps[0]), BATCH)
+        ended = self.track.go(jumped, whose, rows, self._pace(self.plan.steps[0]), width_of_many(len(whose)))
         self.standings.charge(whose, ended, self.track.share(rows))
-        value, heading = self.track.values(ended, rows)
-        heading = np.where(ended.n_iter > 0, heading, -np.inf)
+        value, heading = self.track.values(ended, rows, left=True)
         order = np.argsort(-heading, kind="stable")
         place = np.array([np.sum(whose[order[:i]] == whose[one]) for i, one in enumerate(order)])
         chosen = order[np.argsort(place, kind="stable")][:wanted]
@@ -188,8 +205,8 @@ class Race:
         room = (self.plan.width if self.plan.sample is None else self.plan.contenders) - len(runners)
         both = jax.tree.map(lambda own, new: np.concatenate([own, new[:room]]), self.standings.of(runners), jumped)
         everyone = np.concatenate([runners, whose[:room]])
-        ended = self.track.go(both, everyone, rows, self._pace(self.plan.steps[1]), BATCH)
-        value, heading = self.track.values(ended, rows)
+        ended = self.track.go(both, everyone, rows, self._pace(self.plan.steps[1]), width_of_many(len(everyone)))
+        value, heading = self.track.values(ended, rows, left=True)
         value = np.where(np.isfinite(heading), value, -np.inf)
         picked = np.arange(len(runners))
         for i, runner in enumerate(runners):

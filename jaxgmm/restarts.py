@@ -73,7 +73,7 @@ class _Loop:
     ) -> None:  # fmt: skip
         self.driver, self.rows, self.controls, self.kernel, self.on_block = driver, rows, controls, kernel, on_block
         self.log_volume, self.deadline, self.tags = log_volume, deadline, tags or Tags.plain(starts)
-        self.make_surroundings, self.checkpoint, self.leave = surroundings, checkpoint, leave
+        self.make_surroundings, self.checkpoint, self.leave = surroundings, checkpoint, leave and kernel == "auto"
         self.surroundings: Surroundings | None = None
         self.n = starts.weights.shape[0]
         self.limit = trust * trusted_conditioning(np.dtype(starts.weights.dtype))
@@ -83,8 +83,8 @@ class _Loop:
         per_row = KERNELS["shared_feature"].elements(starts.components, 1) - starts.n_components
         self.work = 4.0 * self.n_rows * self.share * per_row * starts.n_components
         conditioning: Any = np.asarray(loop.conditioning_of(starts, rows))
-        if leave and few_beyond(conditioning, self.limit):  # they may recover at their first step
-            conditioning = np.minimum(conditioning, self.limit).astype(conditioning.dtype)
+        if self.leave and few_beyond(conditioning, self.limit):  # they may recover at their first step
+            conditioning = np.where(conditioning > self.limit, 0, conditioning)
         self.kernels = choose_kernels(kernel, conditioning, np.full(self.n, -1), self.limit)
         self.pool = replace(self._started(starts), conditioning=jnp.asarray(conditioning))
         self.status = np.array(self.pool.status)
@@ -208,7 +208,7 @@ class _Loop:
 
     def _leave_few(self) -> None:
         if self.leave and few_beyond(self.pool.conditioning, self.limit):
-            beyond = np.asarray(self.pool.conditioning) > self.limit
+            beyond = (np.asarray(self.pool.conditioning) > self.limit) & (self.kernels == 0)
             self._end((self.status == Status.RUNNING) & beyond, Status.MAX_ITER)
 
     def run(self) -> Run:

@@ -42,6 +42,10 @@ class Standings:
     def converged(self, runner: int) -> bool:
         return bool(self._status[runner] == Status.CONVERGED)
 
+    def settle(self, runner: int) -> None:
+        """`runner` had converged before it ran on."""
+        self._status[runner] = Status.CONVERGED
+
     def take_in(self, runners: Any, ended: Run, places: Any, share: float) -> None:
         """`runners` are now where those in these `places` of a round ended, which read a `share` of the rows."""
 

@@ -30,10 +30,8 @@ _LEADERS, _FINALISTS = 4, (6, 3)
 _WIDTH = 32
 _STEPS = (12, 16)
 _ESCAPES = (4, 16)
-#: how many run at a time: one program serves all rounds before the final
-BATCH = 16
 # Leaders and jumps that contend on the larger sample.
-_CONTENDERS = BATCH
+_CONTENDERS = 16
 
 
 @dataclass(frozen=True)

@@ -81,8 +81,11 @@ class Track:
         ended = joined(ends)
         return ended if len(ended.status) == n else ended.first(n)
 
-    def values(self, ended: Run, rows: ArrayRows) -> tuple[Any, Any]:
-        """Where runners stand and where they are heading, nats per row; −inf what is not sound."""
+    def values(self, ended: Run, rows: ArrayRows, left: bool = False) -> tuple[Any, Any]:
+        """Where runners stand and where they are heading, nats per row; −inf what is not sound.
+
+        `left`: nor is who took no step, being left by a kernel that cannot tell what its start is worth.
+        """
         prior = log_priors(ended.mixtures, self.problem.penalty.prior) / self.total_weight
         value = ended.log_likelihood / self.total_weight + prior
         n = len(value)
@@ -92,6 +95,8 @@ class Track:
         each = np.asarray(spurious_of(among, self.problem.floor, n_rows, False))
         dubious = np.any(each[:n], axis=1)
         sound = np.isin(ended.status, SOUND) & ~dubious & np.isfinite(value)
+        if left and not self.cut_short:
+            sound &= ended.n_iter > 0
         return value, np.where(sound, heading_for(ended.history) + prior, -np.inf)
 
     def ranked(self, mixtures: Mixture, heading: Any, wanted: int) -> tuple[list[int], dict[int, int]]:

@@ -106,6 +106,7 @@ def test_with_few_rows_nobody_is_left_behind():
     everyone = jaxgmm.fit(2, x, 6, n_init=8, search="all", dtype="float32")
     found = jaxgmm.fit(2, x, 6, n_init=8, search="race", dtype="float32")
     assert found.rounds[0].rows == found.rounds[-1].rows == 1797
+    np.testing.assert_allclose(found.rounds[0].passes, everyone.passes, rtol=0.1)  # to their end, but for rounding
     assert found.score > everyone.score - 1e-5
 
 
@@ -114,6 +115,15 @@ def test_the_winner_runs_on_until_gains_are_a_tenth_of_tol(raced):
     assert winner.log_likelihood[0] >= np.max(final.log_likelihood) - 1e-6
     gains = np.diff(raced.history[raced.best][: raced.n_iter[raced.best] + 1])
     assert abs(gains[-1]) < 1e-6  # tol is 1e-5
+
+
+def test_who_has_converged_is_told_so_though_others_used_up_their_steps(blobs):
+    for limit in (60, 80, 100):
+        everyone = jaxgmm.fit(0, blobs[:1500], 4, n_init=16, search="all", max_iter=limit)
+        found = jaxgmm.fit(0, blobs[:1500], 4, n_init=16, search="race", max_iter=limit)
+        assert Status.CONVERGED in everyone.status
+        assert Status(found.status[found.best]) is Status.CONVERGED
+        assert (found.n_iter <= limit).all()
 
 
 def test_few_starts_all_run_to_the_end(blobs):
@@ -211,9 +221,9 @@ def test_runners_on_the_way_to_one_optimum_count_as_one():
 
 @pytest.mark.parametrize("n", [8, 40, 128, 1000])
 @pytest.mark.parametrize("n_rows", [100, 10_000, 1_000_000])
-@pytest.mark.parametrize("n_parameters", [5, 300, 20_000])
-def test_plans_are_within_their_means(n, n_rows, n_parameters):
-    plan = Plan.of(n, n_rows, (5, 4), n_parameters)
+@pytest.mark.parametrize(("shape", "n_parameters"), [((2, 1), 5), ((20, 4), 300), ((40, 30), 20_000)])
+def test_plans_are_within_their_means(n, n_rows, shape, n_parameters):
+    plan = Plan.of(n, n_rows, shape, n_parameters)
     sample = plan.sample or n_rows
     assert sample <= n_rows
     assert plan.larger is None or sample < plan.larger < n_rows
@@ -230,6 +240,6 @@ def test_an_unknown_search_is_named():
 def test_a_picture_tells_the_race(raced, blobs):
     ax = plotting.plot_race(raced)
     assert len(ax.lines) > 40
-    assert {text.get_text().split("\n")[0] for text in ax.texts} <= {"heat", "semifinal", "final", "winner"}
+    assert {text.get_text().split("\n")[0] for text in ax.texts} >= {"heat", "final", "winner"}
     with pytest.raises(ValueError, match="race"):
         plotting.plot_race(jaxgmm.fit(0, blobs[:100], 2, max_iter=1))

@@ -248,10 +248,10 @@ def test_few_that_the_fast_kernel_cannot_follow_may_be_left():
     rows = ArrayRows.from_array(jnp.asarray(x))
     wide, tight = [[-5.0, 0.0], [5.0, 0.0]], [[0.0, 0.0], [5.0, 9.0]]
 
-    def ended(*means):
+    def ended(*means, knot=0.5):
         starts = Mixture.create(
             np.full((len(means), 2), 0.5), np.array(means),
-            np.array([np.eye(2) * np.array([20.0, 20.0 if one is wide else 0.5])[:, None, None] for one in means]),
+            np.array([np.eye(2) * np.array([20.0, 20.0 if one is wide else knot])[:, None, None] for one in means]),
             dtype="float32",
         )  # fmt: skip
         return run(jaxgmm.EM(), jax.tree.map(jnp.asarray, starts), rows, controls(2, ridge=1e-5), leave=True)
@@ -260,6 +260,8 @@ def test_few_that_the_fast_kernel_cannot_follow_may_be_left():
     assert set(few.kernel.tolist()) == {"shared_feature"}
     assert set(few.status[:6]) == {Status.CONVERGED}
     assert set(few.status[6:]) == {Status.MAX_ITER}
+    beyond_at_first = ended(*[wide] * 6, *[tight] * 2, knot=1e-6)
+    assert set(beyond_at_first.kernel.tolist()) == {"shared_feature"}
     many = ended(*[wide] * 2, *[tight] * 6)
     assert set(many.kernel[2:].tolist()) == {"centred"}
     assert set(many.status) == {Status.CONVERGED}

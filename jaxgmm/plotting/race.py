@@ -32,7 +32,7 @@ def plot_race(result: FitResult, *, ax: Any = None) -> Any:
     last: dict[int, tuple[float, float]] = {}
     for leg in result.rounds:
         spent += float(np.sum(leg.passes))
-        if leg.kind == "trial":
+        if leg.kind == "trial" or not np.isfinite(_height(leg)):
             continue
         gaps = np.maximum(_height(leg) - leg.log_likelihood, 0.0)
         marks.append((spent, leg))

@@ -37,8 +37,8 @@ def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> Any:
 class ArrayRows:
     """Rows minor and padded with zero weights: x (d, m), weights (m,), m ≥ n; `whitener` as in `rows.base`.
 
-    `known` is what is known of the rows' components. Slots from `end` on are not read, so that rows may be many or few
-    in one program; None to read all.
+    `known` is what is known of the rows' components. No chunk is read that begins at slot `end` or later, so that rows
+    may be many or few in one program; slots there have no weight. None to read all.
     """
 
     x: Float[Array, "d m"]
@@ -113,7 +113,7 @@ class ArrayRows:
         that rows of equal weight are drawn once at most.
 
         Args:
-            room: slots to put them in, of which only the first `n` are read.
+            room: slots to put them in, of which hardly more than `n` are read.
         """
         rng, n_rows = generator(jax.random.key_data(key)), int(self.n_rows)
         weights = np.asarray(self.weights)[:n_rows]
@@ -128,7 +128,7 @@ class ArrayRows:
         return rows if room is None else rows.within(room)
 
     def within(self, room: int) -> ArrayRows:
-        """The same rows in `room` slots, of which no more are read than there are rows."""
+        """The same rows in `room` slots, of which hardly more are read than there are rows."""
         spare = max(0, room - self.n_slots)
         laid = self if spare == 0 else _laid_out(self, spare)
         return replace(laid, end=jnp.minimum(laid.n_rows, laid.n_slots).astype(jnp.int32))
