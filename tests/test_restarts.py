@@ -54,6 +54,7 @@ def test_compaction_changes_nothing_but_the_batch(iris, monkeypatch):
 
     monkeypatch.setattr(batching, "_COMPACTION_WORK", 0.0)
     monkeypatch.setattr(batching, "_WORTH_PARTING", 0.0)
+    monkeypatch.setattr(batching, "_TOGETHER", 16)
     monkeypatch.setattr(loop, "block", spy)
     dropped = jaxgmm.fit(3, iris, 3, **options)
     assert max(sizes) == 12  # two batches of as many
@@ -270,7 +271,8 @@ def test_few_that_the_fast_kernel_cannot_follow_may_be_left():
 
 def test_batches_on_cpus_are_even_and_small_where_steps_are_long(monkeypatch):
     assert width_for(128, 1e8) == 16
-    assert width_for(20, 1e8) == 10
+    assert width_for(40, 1e8) == 14
+    assert width_for(32, 1e8) == 32
     assert width_for(128, 1e3) == 128
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert width_for(128, 1e8) == 128
