@@ -15,8 +15,8 @@ from jaxgmm.kernel_choice import KERNEL_NAMES
 _COMPACTION_WORK = 1e9
 
 
-# Measured on CPU: where a step is this much work, batches twice as wide are faster by up to a fifth a restart while all of
-# them run; of many restarts some always end early, and narrow batches become fewer without a new program.
+# Measured on CPU: where a step is this much work, batches twice as wide are faster by up to a fifth a restart while
+# all of them run; of many restarts some always end early, and narrow batches become fewer without a new program.
 _TOGETHER, _WIDEST, _WORTH_PARTING = 32, 16, 1e6
 
 
