@@ -13,28 +13,30 @@ from jaxgmm.kernel_choice import KERNEL_NAMES
 
 # Smaller batches compile anew: only worth it when a step is this much work.
 _COMPACTION_WORK = 1e9
-
-
 # Measured on CPU: where a step is this much work, batches twice as wide are faster by up to a fifth a restart while
 # all of them run; of many restarts some always end early, and narrow batches become fewer without a new program.
 _TOGETHER, _WIDEST, _WORTH_PARTING = 32, 16, 1e6
 
 
+def _on_cpu() -> bool:
+    return jax.default_backend() == "cpu"
+
+
 def width_for(n: int, work_per_restart: float) -> int:
     """How many of `n` restarts share a batch: few on CPUs, all where wide products are what a device is best at."""
-    if jax.default_backend() != "cpu" or n <= _TOGETHER or work_per_restart < _WORTH_PARTING:
+    if not _on_cpu() or n <= _TOGETHER or work_per_restart < _WORTH_PARTING:
         return n
     return -(-n // -(-n // _WIDEST))
 
 
 def width_of_few(n: int) -> int:
     """As `width_for`, of so few restarts that a program of their own width would cost more than it saves."""
-    return n if jax.default_backend() != "cpu" else 1
+    return 1 if _on_cpu() else n
 
 
 def width_of_many(n: int) -> int:
     """As `width_for`, of rounds of a race: always the same on CPUs, so that they share one program."""
-    return n if jax.default_backend() != "cpu" else _WIDEST
+    return _WIDEST if _on_cpu() else n
 
 
 def groups(active: Any, kernels: Any, width: int, empty: int, work_per_restart: float) -> Iterator[tuple[str, Any]]:
@@ -72,6 +74,6 @@ def in_powers(members: Any, empty: int, work_per_restart: float) -> Any:
 
 def n_threads() -> int:
     """How many batches run at once: on CPUs one a core, as XLA does not spread small operations over them."""
-    if jax.default_backend() != "cpu":
+    if not _on_cpu():
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

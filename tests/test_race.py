@@ -226,7 +226,7 @@ def test_plans_are_within_their_means(n, n_rows, shape, n_parameters):
     plan = Plan.of(n, n_rows, shape, n_parameters)
     sample = plan.sample or n_rows
     assert sample <= n_rows
-    assert plan.larger is None or sample < plan.larger < n_rows
+    assert plan.larger is None or sample < plan.larger <= n_rows / 1.5
     assert plan.leaders >= 2
     assert plan.escapes >= 1
     assert plan.leaders < plan.contenders <= plan.width
@@ -240,6 +240,7 @@ def test_an_unknown_search_is_named():
 def test_a_picture_tells_the_race(raced, blobs):
     ax = plotting.plot_race(raced)
     assert len(ax.lines) > 40
-    assert {text.get_text().split("\n")[0] for text in ax.texts} >= {"heat", "final", "winner"}
+    told = {leg.kind for leg in raced.rounds} - {"trial", "escape"}
+    assert {text.get_text().split("\n")[0] for text in ax.texts} == told >= {"heat", "final", "winner"}
     with pytest.raises(ValueError, match="race"):
         plotting.plot_race(jaxgmm.fit(0, blobs[:100], 2, max_iter=1))
