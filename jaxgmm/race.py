@@ -159,8 +159,7 @@ class Race:
             active = [runner for runner in active if runner in apart and runner not in rested]
             if stale == _STALE:
                 break
-        known = [runner for runner in runners if runner in value]
-        known += [runner for runner in runners if runner not in value][: max(0, self.plan.finalists[0] - len(known))]
+        known = [runner for runner in runners if runner in value] or list(runners)
         chosen = self._apart(known, value)[: self.plan.finalists[0]]
         self.standings.leave(np.array([r for r in runners if r not in chosen], int))
         return np.array(chosen)
