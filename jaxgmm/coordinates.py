@@ -128,8 +128,15 @@ def summarise(x: Any, sample_weight: Any) -> DataSummary:
     reach = np.maximum(highest - mean, mean - lowest)
     # Squares are taken of deviations no larger than 1: they neither overflow nor vanish.
     unit = np.where(reach > 0, reach, 1.0)
-    scale = np.sqrt(sweep(lambda rows: ((rows - mean) / unit) ** 2)) * unit
+    scale = np.sqrt(sweep(lambda rows: _scaled(rows, mean, unit) ** 2)) * unit
     return DataSummary(mean, np.where(lowest < highest, scale, 0.0), lowest, highest)
+
+
+def _scaled(rows: Any, middle: Any, unit: Any) -> Any:
+    """(rows − middle) / unit."""
+    held = rows - middle
+    held /= unit  # in place: fresh memory costs more than what is done to it
+    return held
 
 
 def coordinates(family: type[Family], x: Any, sample_weight: Any, summary: DataSummary | None = None) -> Coordinates:
@@ -152,7 +159,7 @@ def coordinates(family: type[Family], x: Any, sample_weight: Any, summary: DataS
     shift, root, centre, line = _lines(x, shift, root, (mean - shift) / root, spread)
     own = line
     if family.rescaling == "linear":
-        correlation = _sweep(x, sample_weight).matrix(lambda rows: (rows - mean) / scale)
+        correlation = _sweep(x, sample_weight).matrix(lambda rows: _scaled(rows, mean, scale))
         factor = np.linalg.cholesky(correlation / (1 + _SHRINKAGE) + _SHRINKAGE * np.eye(d))
         own = spread.reshape(*spread.shape[:-2], d, 1) * factor
     return Coordinates(shift, root, line, centre, own)

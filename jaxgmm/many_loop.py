@@ -21,6 +21,7 @@ from jaxgmm.families import Family
 from jaxgmm.initialization import draw
 from jaxgmm.loop import Controls, Pool
 from jaxgmm.mixture import Mixture
+from jaxgmm.packing import Buffers, Layout
 from jaxgmm.revival import Surroundings
 from jaxgmm.revival import revive as revive_one
 from jaxgmm.rows import ArrayRows
@@ -83,41 +84,45 @@ def start(posed: Posed, starts: Mixture, shared: Controls, kernel: str) -> Pool:
     )
 
 
-@partial(jax.jit, static_argnames="kernel")
+@partial(jax.jit, static_argnames=("kernel", "layout"))
 def block(
-    posed: Posed, pool: Pool, members: Int[Array, "p b"], shared: Controls, steps: Array, limit: Array, kernel: str
-) -> Pool:
-    """A block of steps of the restarts in `members`; see `loop.block`."""
+    posed: Posed, pool: Buffers, members: Int[Array, "p b"], shared: Controls, steps: Array, limit: Array,
+    kernel: str, layout: Layout,
+) -> Buffers:  # fmt: skip
+    """A block of steps of the restarts in `members`; see `loop.block`. The pool is packed by `layout`."""
 
     def one(posed: Posed, pool: Pool, members: Array) -> Pool:
         controls, first = _controls(shared, posed), jnp.zeros((), jnp.int32)
         return loop.block(_DRIVER, pool, members, posed.rows, controls, first, steps, limit, kernel)[0]
 
-    return jax.vmap(one)(posed, pool, members)
+    return layout.pack(jax.vmap(one)(posed, layout.unpack(pool), members))
 
 
-@partial(jax.jit, static_argnames="kernel")
-def renew(posed: Posed, pool: Pool, members: Int[Array, "p b"], shared: Controls, kernel: str) -> Pool:
-    """The restarts in `members` with statistics by another kernel; see `loop.renew`."""
+@partial(jax.jit, static_argnames=("kernel", "layout"))
+def renew(
+    posed: Posed, pool: Buffers, members: Int[Array, "p b"], shared: Controls, kernel: str, layout: Layout
+) -> Buffers:
+    """The restarts in `members` with statistics by another kernel; see `loop.renew`. The pool is packed by `layout`."""
 
     def one(posed: Posed, pool: Pool, members: Array) -> Pool:
         return loop.renew(_DRIVER, pool, members, posed.rows, _controls(shared, posed), kernel)
 
-    return jax.vmap(one)(posed, pool, members)
+    return layout.pack(jax.vmap(one)(posed, layout.unpack(pool), members))
 
 
-@partial(jax.jit, static_argnames="kernel")
+@partial(jax.jit, static_argnames=("kernel", "layout"))
 def revive(
-    posed: Posed, pool: Pool, members: Int[Array, "p b"], lives: Int[Array, "p b"], shared: Controls, kernel: str
-) -> Pool:
-    """The collapsed restarts in `members` set going again; see `revival.revive`."""
+    posed: Posed, pool: Buffers, members: Int[Array, "p b"], lives: Int[Array, "p b"], shared: Controls, kernel: str,
+    layout: Layout,
+) -> Buffers:  # fmt: skip
+    """The collapsed restarts in `members` set going again; see `revival.revive`. The pool is packed by `layout`."""
 
     def one(posed: Posed, pool: Pool, members: Array, lives: Array) -> Pool:
         surroundings = Surroundings(_sampled(posed.rows, posed.sample), posed.centre, posed.spread)
         controls = _controls(shared, posed)
         return revive_one(_DRIVER, pool, members, lives, posed.rows, surroundings, controls, kernel)
 
-    return jax.vmap(one)(posed, pool, members, lives)
+    return layout.pack(jax.vmap(one)(posed, layout.unpack(pool), members, lives))
 
 
 @jax.jit

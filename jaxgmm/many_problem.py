@@ -24,7 +24,7 @@ from jaxgmm.rows import ArrayRows
 from jaxgmm.seeding import n_seed_rows, seed_index
 
 # Data sets looked at together: float64 copies of them stay in the caches.
-_TOGETHER = 64
+_TOGETHER = 32
 # Lengths are padded to whole multiples of this, and then to a few per power of two.
 _ALIGNMENT = 16
 _CLASSES_PER_OCTAVE = 2
@@ -170,8 +170,10 @@ def _laid(
     """Rows, penalty, floor, what `Frames` holds, and the data sets to be looked at one by one with their summaries."""
     lengths = np.array([len(sets.x[i]) for i in numbers])
     w = np.zeros((len(numbers), slots))
-    # Room that is left over repeats the first row, without weight: nothing there can overflow.
-    x = np.empty((len(numbers), slots, sets.n_features), np.result_type(*{sets.x[i].dtype for i in numbers}))
+    # Room that is left over repeats the first row, without weight: nothing there can overflow. In memory rows are
+    # minor, as they will be laid out: NumPy is slow at loops as short as the features are few.
+    shape = len(numbers), sets.n_features, slots
+    x = np.swapaxes(np.empty(shape, np.result_type(*{sets.x[i].dtype for i in numbers})), 1, 2)
     for place, (i, n) in enumerate(zip(numbers, lengths, strict=True)):
         x[place, :n], x[place, n:] = sets.x[i], sets.x[i][0]
         w[place, :n] = 1 if sets.weights is None else sets.weights[i]

@@ -23,13 +23,14 @@ from jaxgmm.kernel_choice import KERNEL_NAMES, choose_kernels, trusted_condition
 from jaxgmm.loop import Controls
 from jaxgmm.many_loop import Posed
 from jaxgmm.mixture import Mixture
+from jaxgmm.packing import Buffers, Layout
 from jaxgmm.revival import REVIVALS
 from jaxgmm.status import Status
 
 # Steps between two looks at who has finished.
 _STEPS = 8
 # Restarts in a batch. Measured on CPU: more are no faster, and fill up with empty places towards the end.
-_LANES = 64
+_LANES = 128
 # Numbers that the batches of one thread may work in.
 _BATCH_ELEMENTS = 1 << 24
 _CHUNK_ROWS = 2048
@@ -100,7 +101,8 @@ class Runner:
         p, d, slots = posed.rows.x.shape
         self.revivals = np.zeros((p, self.r), np.int32)
         self.kernels = np.zeros((p, self.r), np.int64)
-        self.pool: Any = None
+        self.layout: Any = None
+        self.buffers: Any = None
         room = _BATCH_ELEMENTS // (min(slots, _CHUNK_ROWS) * k * (d + 4))
         self.lanes = max(self.r, min(_LANES, 1 << max(room, 1).bit_length() - 1))
 
@@ -129,6 +131,11 @@ class Runner:
             revivals=self.revivals,
         )
 
+    @property
+    def pool(self) -> Any:
+        """Views of all restarts, leading axes p, r."""
+        return self.layout.unpack(self.buffers)
+
     # ---- batches --------------------------------------------------------------------------------------------
 
     def _each(self, function: Callable[[Batch], None], batches: Iterable[Batch]) -> None:
@@ -156,12 +163,12 @@ class Runner:
 
     def _get(self, batch: Batch) -> tuple[Posed, Any]:
         where = batch.sets[:, None], batch.places
-        return taken(self.posed, batch.sets), jax.tree.map(lambda leaf: leaf[where], self.pool)
+        return taken(self.posed, batch.sets), taken(self.buffers, where)
 
-    def _put(self, batch: Batch, new: Any) -> None:
+    def _put(self, batch: Batch, new: Buffers) -> None:
         where = batch.meant
-        for old, leaf in zip(jax.tree.leaves(self.pool), jax.tree.leaves(new), strict=True):
-            old[where] = np.asarray(leaf)[batch.chosen]
+        for old, buffer in zip(self.buffers, new, strict=True):
+            old[where] = np.asarray(buffer)[batch.chosen]
 
     # ---- what is done with a batch ----------------------------------------------------------------------------
 
@@ -172,15 +179,19 @@ class Runner:
 
         def begin(batch: Batch) -> None:
             posed = taken(self.posed, batch.sets)
-            new = many_loop.start(posed, self.make_starts(posed, batch.sets), self.controls, first)
-            if self.pool is None:
+            begun = many_loop.start(posed, self.make_starts(posed, batch.sets), self.controls, first)
+            if self.layout is None:
+                self.layout = Layout.of(begun, 2)
+            new = self.layout.pack(jax.tree.map(np.asarray, begun))
+            if self.buffers is None:
                 p = len(self.revivals)
-                self.pool = jax.tree.map(lambda leaf: np.empty((p, *leaf.shape[1:]), leaf.dtype), new)
+                self.buffers = tuple(np.empty((p, *buffer.shape[1:]), buffer.dtype) for buffer in new)
             self._put(batch, new)
 
         def again(batch: Batch) -> None:
             posed, pool = self._get(batch)
-            self._put(batch, many_loop.start(posed, pool.state.mixture, self.controls, second))
+            begun = many_loop.start(posed, self.layout.unpack(pool).state.mixture, self.controls, second)
+            self._put(batch, self.layout.pack(begun))
 
         batches = self._whole(everyone)
         self._each(begin, [next(batches)])  # alone: it makes the pool
@@ -193,7 +204,8 @@ class Runner:
         trusted = self.kernel == "auto" and kernel == KERNEL_NAMES[0]
         limit = np.asarray(self.limit if trusted else np.inf, self.dtype)
         posed, pool = self._get(batch)
-        self._put(batch, many_loop.block(posed, pool, batch.members, self.controls, np.int32(_STEPS), limit, kernel))
+        steps = np.int32(_STEPS)
+        self._put(batch, many_loop.block(posed, pool, batch.members, self.controls, steps, limit, kernel, self.layout))
 
     def _chosen(self, current: Any) -> Any:
         flat = choose_kernels(self.kernel, self.pool.conditioning.ravel(), current.ravel(), self.limit)
@@ -207,7 +219,7 @@ class Runner:
 
         def renew(batch: Batch) -> None:
             posed, pool = self._get(batch)
-            self._put(batch, many_loop.renew(posed, pool, batch.members, self.controls, KERNEL_NAMES[-1]))
+            self._put(batch, many_loop.renew(posed, pool, batch.members, self.controls, KERNEL_NAMES[-1], self.layout))
 
         self._each(renew, self._whole(moved))
 
@@ -219,7 +231,8 @@ class Runner:
         def revive(batch: Batch) -> None:
             posed, pool = self._get(batch)
             lives = self.revivals[batch.sets[:, None], batch.places]
-            self._put(batch, many_loop.revive(posed, pool, batch.members, lives, self.controls, KERNEL_NAMES[-1]))
+            kernel, layout = KERNEL_NAMES[-1], self.layout
+            self._put(batch, many_loop.revive(posed, pool, batch.members, lives, self.controls, kernel, layout))
 
         self._each(revive, self._whole(dead))
         self.revivals += dead

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import add
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,8 +20,10 @@ HIGHEST = lax.Precision.HIGHEST
 # other, and a batch that takes milliseconds can take minutes. Below that, a loop over columns, vectorised over the
 # batch, is as fast.
 _BLOCK = 32
-# Batches of products this small are written out: XLA on CPU calls a matrix product for each, at ten times the cost.
-_TINY = 8
+# Batches of products this small are written out, term by term: XLA on CPU calls a matrix product for each, at ten times
+# the cost, and reductions over so few cost three times what the terms do. Of loops over fewer columns yet the same is
+# true; with more, written out they compile longer and run no faster.
+_TINY, _FEW = 8, 4
 
 
 @jax.custom_jvp
@@ -30,6 +35,12 @@ def inverse(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
         top, bottom = inverse(factor[..., :h, :h]), inverse(factor[..., h:, h:])
         corner = -product(bottom, product(factor[..., h:, :h], top))
         return _assembled(top, corner, bottom)
+    if d <= _FEW:
+        rows: list[Array] = []
+        for j, unit in enumerate(jnp.eye(d, dtype=factor.dtype)):
+            known = sum((factor[..., j, k, None] * rows[k] for k in range(j)), jnp.zeros_like(factor[..., 0]))
+            rows.append((unit - known) / factor[..., j, j, None])
+        return jnp.stack(rows, -2)
 
     def row(j: Int[Array, ""], x: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
         own = lax.dynamic_index_in_dim(factor, j, -2, keepdims=False)
@@ -55,6 +66,12 @@ def cholesky(matrix: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
         corner = product(matrix[..., h:, :h], jnp.swapaxes(inverse(top), -1, -2))
         bottom = cholesky(matrix[..., h:, h:] - gram(corner))
         return _assembled(top, corner, bottom)
+    if d <= _FEW:
+        columns: list[Array] = []
+        for j in range(d):
+            values = matrix[..., j] - sum(c * c[..., j, None] for c in columns)
+            columns.append(jnp.where(np.arange(d) >= j, values / jnp.sqrt(values[..., j, None]), 0))
+        return jnp.stack(columns, -1)
 
     def column(j: Int[Array, ""], factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
         own = lax.dynamic_index_in_dim(factor, j, -2, keepdims=False)
@@ -74,7 +91,7 @@ def _split(d: int) -> int:
 def product(a: Float[Array, "*k d e"], b: Float[Array, "*k e f"]) -> Float[Array, "*k d f"]:
     """A B."""
     if max(*a.shape[-2:], b.shape[-1]) <= _TINY:
-        return jnp.sum(a[..., :, :, None] * b[..., None, :, :], axis=-2)
+        return reduce(add, (a[..., :, e, None] * b[..., None, e, :] for e in range(a.shape[-1])))
     return jnp.matmul(a, b, precision=HIGHEST)
 
 
@@ -106,7 +123,7 @@ def apply_left(root: Root, factor: Float[Array, "*k d d"]) -> Float[Array, "*k d
 
 def gram(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
     """L Lᵀ."""
-    return jnp.einsum("...de,...fe->...df", factor, factor, precision=HIGHEST)
+    return product(factor, jnp.swapaxes(factor, -1, -2))
 
 
 def whitened(factor: Float[Array, "*k d d"], root: Root) -> Float[Array, "*k d d"]:
