@@ -7,7 +7,6 @@ kept bit for bit, so on the same machine and versions the answer is that of a fi
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -70,6 +69,8 @@ class Checkpoint:
 
     def __init__(self, path: str | os.PathLike[str], every: float, wanted: Mapping[str, str]) -> None:
         self.path, self.every, self.wanted = Path(path), every, dict(wanted)
+        # Always the same, so that fits that are killed again and again while they write leave one file at most.
+        self.aside = self.path.with_name(f".{self.path.name}.part")
         if not self.path.parent.is_dir() or not os.access(self.path.parent, os.W_OK):
             raise OSError(f"checkpoint must lie in a folder that can be written to, got {self.path}")
         self.finished: list[dict[str, Any]] = []
@@ -99,9 +100,9 @@ class Checkpoint:
         self.finished.append(state)
 
     def fit_ended(self) -> None:
-        """Removes the file: there is nothing left to take up."""
-        with contextlib.suppress(FileNotFoundError):
-            self.path.unlink()
+        """Removes the file, and what a kill left beside it: there is nothing left to take up."""
+        for path in (self.path, self.aside):
+            path.unlink(missing_ok=True)
 
     # ---- the file -----------------------------------------------------------------------------------------------
 
@@ -117,7 +118,7 @@ class Checkpoint:
             "fingerprints": json.dumps(self.wanted),
             "finished": str(len(self.finished)),
         }
-        write_whole(self.path, encode(tensors, header))
+        write_whole(self.path, encode(tensors, header), self.aside)
         self.written = time.perf_counter()
 
     def _read(self) -> None:

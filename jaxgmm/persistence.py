@@ -93,20 +93,27 @@ def _check_length(path: Path) -> None:
         )
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, aside: Path | None = None) -> None:
     """`content` as the file at `path`; see `whole_file`."""
-    with whole_file(path) as file:
+    with whole_file(path, aside) as file:
         file.write(content)
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file beside `path` to write to, renamed over it at the end: a crash leaves the old file or the new one."""
+def whole_file(path: Path, aside: Path | None = None) -> Iterator[BinaryIO]:
+    """A file to write to, renamed over `path` at the end: a crash leaves the old file or the new one.
+
+    Args:
+        aside: that file, in the same folder; by default one of a new name. Who is killed leaves it behind.
+    """
     if path.exists() and not path.is_file():  # a device or a pipe is written to, never replaced
         with open(path, "wb") as file:
             yield file
         return
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    if aside is None:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    else:
+        handle, name = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC), os.fspath(aside)
     try:
         with os.fdopen(handle, "w+b") as file:
             yield file
@@ -115,11 +122,11 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         # mkstemp is private by design; a model is as readable as any other file its owner writes
         mask = os.umask(0)
         os.umask(mask)
-        os.chmod(aside, 0o666 & ~mask)
-        os.replace(aside, path)
+        os.chmod(name, 0o666 & ~mask)
+        os.replace(name, path)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(aside)
+            os.unlink(name)
         raise
 
 

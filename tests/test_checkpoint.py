@@ -1,4 +1,4 @@
-import os
+import json
 import signal
 import subprocess
 import sys
@@ -150,32 +150,68 @@ def test_fingerprints_are_those_of_any_process():
 
 
 _CHILD = """
-import sys, numpy as np, jaxgmm
-x = np.load(sys.argv[1])
-result = jaxgmm.fit(3, x, 6, n_init=24, tol=0, max_iter=4000, search=sys.argv[3], checkpoint=sys.argv[2], every=0.02)
+import json, sys, numpy as np, jaxgmm
+jaxgmm.enable_compilation_cache(sys.argv[3])
+options = json.loads(sys.argv[4])
+result = jaxgmm.fit(3, np.load(sys.argv[1]), 6, checkpoint=sys.argv[2], every=0.02, **options)
 np.savez(sys.argv[2] + ".npz", history=result.history, means=result.mixtures.means, status=result.status)
 """
 
 
+def _written(path):
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def _killed_at_random(command, path, rng, start_up):
+    """Whether a child was killed: at any time while it starts, or a moment after it has written a checkpoint."""
+    before = _written(path)
+    child = subprocess.Popen(command, cwd=ROOT)
+    if rng.uniform() < 0.3:
+        time.sleep(rng.uniform(0, start_up))
+    else:
+        while child.poll() is None and _written(path) == before:
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.1))
+    child.kill()
+    return child.wait() == -signal.SIGKILL
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("search", ["all"])
-def test_killed_at_random_many_times(tmp_path, rows, search):
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n_init": 24, "tol": 0, "max_iter": 3000, "search": "all"},
+        {"n_init": 64, "tol": 1e-7, "max_iter": 4000, "search": "race"},
+    ],
+    ids=["all", "race"],
+)
+def test_killed_at_random_many_times(tmp_path, rows, options):
     np.save(tmp_path / "x.npy", rows)
-    command = [sys.executable, "-c", _CHILD, str(tmp_path / "x.npy")]
-    subprocess.run([*command, str(tmp_path / "whole"), search], check=True, cwd=ROOT)
-    rng, path = np.random.default_rng(0), tmp_path / "killed"
-    for _ in range(25):
-        child = subprocess.Popen([*command, str(path), search], cwd=ROOT)
-        time.sleep(rng.uniform(4, 9))
-        os.kill(child.pid, signal.SIGKILL)
-        child.wait()
-        if (tmp_path / "killed.npz").exists():
+
+    def command(name):
+        return [
+            sys.executable, "-c", _CHILD, str(tmp_path / "x.npy"), str(tmp_path / name), str(tmp_path / "programs"),
+            json.dumps(options),
+        ]  # fmt: skip
+
+    subprocess.run(command("whole"), check=True, cwd=ROOT)
+    begun = time.perf_counter()
+    subprocess.run(command("again"), check=True, cwd=ROOT)
+    start_up = time.perf_counter() - begun
+    rng, path, kills = np.random.default_rng(0), tmp_path / "killed", 0
+    for _ in range(40):
+        kills += _killed_at_random(command("killed"), path, rng, start_up)
+        left = {file.name for file in tmp_path.iterdir() if "killed" in file.name}
+        assert left <= {"killed", ".killed.part"} or left == {"killed.npz"}, left
+        if "killed.npz" in left:
             break
-        assert not list(tmp_path.glob("*.npz.*"))
-    subprocess.run([*command, str(path), search], check=True, cwd=ROOT)
-    a, b = np.load(tmp_path / "whole.npz"), np.load(tmp_path / "killed.npz")
-    for name in a:
-        np.testing.assert_array_equal(a[name], b[name])
+    assert kills >= 10
+    subprocess.run(command("killed"), check=True, cwd=ROOT)
+    assert not [file.name for file in tmp_path.iterdir() if file.name in ("killed", ".killed.part")]
+    whole = np.load(tmp_path / "whole.npz")
+    for other in (np.load(tmp_path / "again.npz"), np.load(tmp_path / "killed.npz")):
+        for name in whole:
+            np.testing.assert_array_equal(whole[name], other[name], err_msg=name)
 
 
 def test_labels_and_held_parameters_are_part_of_the_fit(tmp_path, rows):
