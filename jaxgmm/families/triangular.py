@@ -20,10 +20,11 @@ HIGHEST = lax.Precision.HIGHEST
 # other, and a batch that takes milliseconds can take minutes. Below that, a loop over columns, vectorised over the
 # batch, is as fast.
 _BLOCK = 32
-# Batches of products this small are written out, term by term: XLA on CPU calls a matrix product for each, at ten times
-# the cost, and reductions over so few cost three times what the terms do. Of loops over fewer columns yet the same is
-# true; with more, written out they compile longer and run no faster.
-_TINY, _FEW = 8, 4
+# Batches of products this small are reductions: XLA on CPU calls a matrix product for each, at ten times the cost.
+_TINY = 8
+# What is this small is written out, term by term: reductions and loops over so few cost three times what the terms do.
+# Over more, written out they compile longer and run no faster.
+_FEW = 4
 
 
 @jax.custom_jvp
@@ -90,8 +91,10 @@ def _split(d: int) -> int:
 
 def product(a: Float[Array, "*k d e"], b: Float[Array, "*k e f"]) -> Float[Array, "*k d f"]:
     """A B."""
-    if max(*a.shape[-2:], b.shape[-1]) <= _TINY:
+    if max(*a.shape[-2:], b.shape[-1]) <= _FEW + 1:  # a constant comes beside so few features
         return reduce(add, (a[..., :, e, None] * b[..., None, e, :] for e in range(a.shape[-1])))
+    if max(*a.shape[-2:], b.shape[-1]) <= _TINY:
+        return jnp.sum(a[..., :, :, None] * b[..., None, :, :], axis=-2)
     return jnp.matmul(a, b, precision=HIGHEST)
 
 
