@@ -11,6 +11,7 @@ from sphinx.application import Sphinx
 import jaxgmm
 
 sys.path.insert(0, str(Path(__file__).parent))
+import mathml
 from docstrings import to_rst
 
 project = "jaxgmm"
@@ -21,6 +22,8 @@ version = release = jaxgmm.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = ["pictures"]
 myst_heading_anchors = 3
+myst_enable_extensions = ["dollarmath"]
+html_math_renderer = "mathml"
 
 # Names stand in single backticks, and strings as one types them.
 default_role = "code"
@@ -54,5 +57,6 @@ def to_pages(app: Sphinx, tree: nodes.document) -> None:
 
 
 def setup(app: Sphinx) -> None:
+    mathml.setup(app)
     app.connect("doctree-read", to_pages)
     app.connect("autodoc-process-docstring", to_rst)
