@@ -7,6 +7,7 @@ kept bit for bit, so on the same machine and versions the answer is that of a fi
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -20,7 +21,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxgmm.persistence import write_whole
+from jaxgmm.persistence import abandoned, write_whole
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _FORMAT, _VERSION = "jaxgmm.checkpoint", "2"
@@ -69,8 +70,6 @@ class Checkpoint:
 
     def __init__(self, path: str | os.PathLike[str], every: float, wanted: Mapping[str, str]) -> None:
         self.path, self.every, self.wanted = Path(path), every, dict(wanted)
-        # Always the same, so that fits that are killed again and again while they write leave one file at most.
-        self.aside = self.path.with_name(f".{self.path.name}.part")
         if not self.path.parent.is_dir() or not os.access(self.path.parent, os.W_OK):
             raise OSError(f"checkpoint must lie in a folder that can be written to, got {self.path}")
         self.finished: list[dict[str, Any]] = []
@@ -100,9 +99,10 @@ class Checkpoint:
         self.finished.append(state)
 
     def fit_ended(self) -> None:
-        """Removes the file, and what a kill left beside it: there is nothing left to take up."""
-        for path in (self.path, self.aside):
-            path.unlink(missing_ok=True)
+        """Removes the file, and what was left beside it: there is nothing left to take up."""
+        for path in (self.path, *abandoned(self.path)):
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
 
     # ---- the file -----------------------------------------------------------------------------------------------
 
@@ -118,7 +118,7 @@ class Checkpoint:
             "fingerprints": json.dumps(self.wanted),
             "finished": str(len(self.finished)),
         }
-        write_whole(self.path, encode(tensors, header), self.aside)
+        write_whole(self.path, encode(tensors, header))
         self.written = time.perf_counter()
 
     def _read(self) -> None:

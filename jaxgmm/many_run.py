@@ -29,7 +29,8 @@ from jaxgmm.status import Status
 
 # Steps between two looks at who has finished.
 _STEPS = 8
-# Restarts in a batch. Measured on CPU: more are no faster, and fill up with empty places towards the end.
+# Restarts in a batch at most. Measured on CPU: with fewer, what a batch costs whatever its size counts; with more,
+# places that have fallen empty do.
 _LANES = 128
 # Numbers that the batches of one thread may work in.
 _BATCH_ELEMENTS = 1 << 24
@@ -89,13 +90,8 @@ class Runner:
         self, posed: Posed, make_starts: Callable[[Posed, Any], Mixture], controls: Controls, shape: tuple[int, int],
         dtype: np.dtype, kernel: str, lives: int,
     ) -> None:  # fmt: skip
-        self.posed, self.make_starts, self.controls, self.kernel, self.lives = (
-            posed,
-            make_starts,
-            controls,
-            kernel,
-            lives,
-        )
+        self.posed, self.make_starts, self.controls = posed, make_starts, controls
+        self.kernel, self.lives = kernel, lives
         self.r, k = shape
         self.dtype, self.limit = dtype, trusted_conditioning(dtype)
         p, d, slots = posed.rows.x.shape
@@ -104,7 +100,9 @@ class Runner:
         self.layout: Any = None
         self.buffers: Any = None
         room = _BATCH_ELEMENTS // (min(slots, _CHUNK_ROWS) * k * (d + 4))
-        self.lanes = max(self.r, min(_LANES, 1 << max(room, 1).bit_length() - 1))
+        share = -(-p * self.r // n_threads())  # each thread's, lest some have nothing to do
+        most = max(1, min(room, 2 * share))
+        self.lanes = max(self.r, min(_LANES, 1 << most.bit_length() - 1))
 
     def run(self) -> ManyRun:
         """Where everything ended.
@@ -122,10 +120,10 @@ class Runner:
                 self._choose_kernels()
         state = self.pool.state
         return ManyRun(
-            mixtures=state.mixture,
+            mixtures=jax.tree.map(np.array, state.mixture),  # of views, which would keep the buffers
             log_likelihood=state.log_likelihood.astype(np.float64) + state.log_likelihood_error,
-            status=self.pool.status,
-            n_iter=self.pool.n_iter,
+            status=np.array(self.pool.status),
+            n_iter=np.array(self.pool.n_iter),
             passes=state.passes.astype(np.float64),
             kernel=np.array(KERNEL_NAMES)[self.kernels],
             revivals=self.revivals,
@@ -191,7 +189,7 @@ class Runner:
         def again(batch: Batch) -> None:
             posed, pool = self._get(batch)
             begun = many_loop.start(posed, self.layout.unpack(pool).state.mixture, self.controls, second)
-            self._put(batch, self.layout.pack(begun))
+            self._put(batch, self.layout.pack(jax.tree.map(np.asarray, begun)))
 
         batches = self._whole(everyone)
         self._each(begin, [next(batches)])  # alone: it makes the pool

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import glob
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +22,8 @@ FORMAT = "jaxgmm.mixture"
 VERSION = 1
 #: our headers name a handful of tensors; a longer one is refused before it is read
 _LONGEST_HEADER = 1 << 16
+# How files being written are named, and after how many seconds without a change nobody can be writing one.
+_ASIDE, _ABANDONED = ".part", 3600.0
 _DTYPES = {"F32": np.dtype(np.float32), "F64": np.dtype(np.float64)}
 
 
@@ -93,27 +97,23 @@ def _check_length(path: Path) -> None:
         )
 
 
-def write_whole(path: Path, content: bytes, aside: Path | None = None) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """`content` as the file at `path`; see `whole_file`."""
-    with whole_file(path, aside) as file:
+    with whole_file(path) as file:
         file.write(content)
 
 
 @contextlib.contextmanager
-def whole_file(path: Path, aside: Path | None = None) -> Iterator[BinaryIO]:
-    """A file to write to, renamed over `path` at the end: a crash leaves the old file or the new one.
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file beside `path` to write to, renamed over it at the end: a crash leaves the old file or the new one.
 
-    Args:
-        aside: that file, in the same folder; by default one of a new name. Who is killed leaves it behind.
+    A process that is killed meanwhile leaves it there, as one of `abandoned`.
     """
     if path.exists() and not path.is_file():  # a device or a pipe is written to, never replaced
         with open(path, "wb") as file:
             yield file
         return
-    if aside is None:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    else:
-        handle, name = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC), os.fspath(aside)
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_ASIDE)
     try:
         with os.fdopen(handle, "w+b") as file:
             yield file
@@ -122,12 +122,22 @@ def whole_file(path: Path, aside: Path | None = None) -> Iterator[BinaryIO]:
         # mkstemp is private by design; a model is as readable as any other file its owner writes
         mask = os.umask(0)
         os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, path)
+        os.chmod(aside, 0o666 & ~mask)
+        os.replace(aside, path)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(name)
+            os.unlink(aside)
         raise
+
+
+def abandoned(path: Path) -> list[Path]:
+    """What killed processes have left behind of writing `path`: nobody is at it any more."""
+    found = []
+    for file in path.parent.glob(f".{glob.escape(path.name)}.*{_ASIDE}"):
+        with contextlib.suppress(OSError):
+            if time.time() - file.stat().st_mtime > _ABANDONED:
+                found.append(file)
+    return found
 
 
 def _tensor_names(family: type[Family]) -> list[str]:

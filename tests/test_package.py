@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +34,30 @@ def test_files_stay_readable():
         for p in (*ROOT.glob("jaxgmm/**/*.py"), *ROOT.glob("docs/**/*.py"))
         if (n := len(p.read_text().splitlines())) > 250
     } == {}
+
+
+def test_imports_go_one_way():
+    """From the rooms in docs/design.md to those above them, or within one: a room is a module, or a folder of them."""
+    table = (ROOT / "docs" / "design.md").read_text().partition("## Rooms")[2]
+    rows = re.findall(r"^\| (`.*?) \|", table, re.M)
+    level = {
+        name.split(".")[0].strip("/"): i for i, row in enumerate(rows) for name in re.findall(r"`(\w+\.py|\w+/)`", row)
+    }
+    upward = set()
+    for file in ROOT.glob("jaxgmm/**/*.py"):
+        room = file.relative_to(ROOT / "jaxgmm").parts[0].removesuffix(".py")
+        if room.startswith("__"):
+            continue
+        for line in ast.parse(file.read_text()).body:
+            match line:
+                case ast.ImportFrom(module="jaxgmm", names=names):
+                    wanted = [alias.name for alias in names if alias.name in level]
+                case ast.ImportFrom(module=str(module)) if module.startswith("jaxgmm."):
+                    wanted = [module.split(".")[1]]
+                case _:
+                    wanted = []
+            upward |= {(room, other) for other in wanted if level[other] > level[room]}
+    assert upward == set()
 
 
 def test_mutations_name_lines_and_tests_that_are_there():

@@ -12,7 +12,7 @@ from jaxgmm.families import triangular as tri
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("d", [1, 2, 5, 31, 32, 33, 70, 130])
+@pytest.mark.parametrize("d", [1, 2, 3, 4, 5, 8, 31, 32, 33, 70, 130])
 def test_cholesky_and_inverse_are_lapacks(d, dtype):
     rng = np.random.default_rng(d)
     a = rng.normal(size=(2, 3, d, 2 * d)) / np.sqrt(d)
@@ -28,6 +28,14 @@ def test_cholesky_and_inverse_are_lapacks(d, dtype):
     assert (np.triu(factor, 1) == 0).all()
 
 
+@pytest.mark.parametrize("d", [1, 4, 5, 6, 8, 9])
+def test_products_are_numpys(d):
+    a, b = np.random.default_rng(d).normal(size=(2, 3, d, d))
+    with scope():
+        np.testing.assert_allclose(tri.product(jnp.asarray(a), jnp.asarray(b[:, :, :2])), a @ b[:, :, :2], atol=1e-13)
+        np.testing.assert_allclose(tri.gram(jnp.asarray(a)), a @ a.swapaxes(-1, -2), atol=1e-13)
+
+
 @pytest.mark.parametrize("d", [3, 40])
 def test_what_is_not_positive_definite_gives_nan_alone(d):
     good = np.eye(d)
@@ -39,7 +47,7 @@ def test_what_is_not_positive_definite_gives_nan_alone(d):
     assert np.isnan(factor[1]).any()
 
 
-@pytest.mark.parametrize("d", [4, 40])
+@pytest.mark.parametrize("d", [3, 4, 5, 40])
 def test_the_inverse_has_the_right_derivative(d):
     rng = np.random.default_rng(0)
     factor = np.tril(rng.normal(size=(d, d)) / d, -1) + np.diag(rng.uniform(1, 2, d))

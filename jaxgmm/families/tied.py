@@ -48,7 +48,8 @@ class TiedGaussian(Gaussian):
 
     @property
     def covariances(self) -> Float[Array, "*r d d"]:
-        return tri.gram(self.scale_tril)
+        # Asked for outside of programs too, where every term written out would be a call of its own.
+        return jnp.einsum("...de,...fe->...df", self.scale_tril, self.scale_tril, precision=HIGHEST)
 
     def matrices(self) -> np.ndarray:
         factor = np.asarray(self.scale_tril, np.float64)

@@ -17,8 +17,8 @@ HIGHEST = lax.Precision.HIGHEST
 
 
 # LAPACK's batched factorisations are avoided on purpose: from 32 rows on, its own threads and XLA's wait for each
-# other, and a batch that takes milliseconds can take minutes. Below that, a loop over columns, vectorised over the
-# batch, is as fast.
+# other, and a batch that takes milliseconds can take minutes. Up to that, steps column by column, vectorised over the
+# batch, are as fast.
 _BLOCK = 32
 # Batches of products this small are reductions: XLA on CPU calls a matrix product for each, at ten times the cost.
 _TINY = 8
@@ -38,8 +38,9 @@ def inverse(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
         return _assembled(top, corner, bottom)
     if d <= _FEW:
         rows: list[Array] = []
-        for j, unit in enumerate(jnp.eye(d, dtype=factor.dtype)):
+        for j in range(d):
             known = sum((factor[..., j, k, None] * rows[k] for k in range(j)), jnp.zeros_like(factor[..., 0]))
+            unit = (np.arange(d) == j).astype(factor.dtype)
             rows.append((unit - known) / factor[..., j, j, None])
         return jnp.stack(rows, -2)
 
@@ -91,7 +92,7 @@ def _split(d: int) -> int:
 
 def product(a: Float[Array, "*k d e"], b: Float[Array, "*k e f"]) -> Float[Array, "*k d f"]:
     """A B."""
-    if max(*a.shape[-2:], b.shape[-1]) <= _FEW + 1:  # a constant comes beside so few features
+    if max(*a.shape[-2:], b.shape[-1]) <= _FEW + 1:  # [1, x] has an entry more than x
         return reduce(add, (a[..., :, e, None] * b[..., None, e, :] for e in range(a.shape[-1])))
     if max(*a.shape[-2:], b.shape[-1]) <= _TINY:
         return jnp.sum(a[..., :, :, None] * b[..., None, :, :], axis=-2)
