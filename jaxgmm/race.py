@@ -29,10 +29,8 @@ from jaxgmm.track import Go, Track
 # Before the semifinal the fast kernel is trusted so much further: what it may err by is less than what samples do. The
 # few that it cannot follow there are about to collapse on a few rows of the sample.
 _TRUST = 8.0
-# Who gains nothing that matters by so many rounds of jumps rests; and so does the race, after so many rounds in which
-# the best did not rise by that much, in nats per row.
-_PATIENCE, _STALE = 2, 2
-_MATTERS = 1e-4
+# Who gains nothing that matters by so many rounds of jumps rests; what matters, in nats per row.
+_PATIENCE, _MATTERS = 2, 1e-4
 # Where so much of a heat comes to one optimum there is hardly another one to be found: one round of jumps is enough.
 _MOST = 0.5
 # The winner runs on with so much of tol: slow as EM may be, it should not be told from others by where it gave up.
@@ -157,7 +155,7 @@ class Race:
             rested += [runner for runner in active if idle[runner] == _PATIENCE]
             apart = self._apart([*rested, *active], value)
             active = [runner for runner in active if runner in apart and runner not in rested]
-            if stale == _STALE:
+            if stale == self.plan.stale:
                 break
         known = [runner for runner in runners if runner in value] or list(runners)
         chosen = self._apart(known, value)[: self.plan.finalists[0]]
