@@ -11,7 +11,6 @@ from sphinx.application import Sphinx
 import jaxgmm
 
 sys.path.insert(0, str(Path(__file__).parent))
-import mathml
 from docstrings import to_rst
 
 project = "jaxgmm"
@@ -19,7 +18,7 @@ author = "the jaxgmm authors"
 project_copyright = author
 version = release = jaxgmm.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "mathml"]
 exclude_patterns = ["pictures"]
 myst_heading_anchors = 3
 myst_enable_extensions = ["dollarmath"]
@@ -57,6 +56,5 @@ def to_pages(app: Sphinx, tree: nodes.document) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    mathml.setup(app)
     app.connect("doctree-read", to_pages)
     app.connect("autodoc-process-docstring", to_rst)

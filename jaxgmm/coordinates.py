@@ -45,7 +45,7 @@ class Coordinates:
 
     def rows(self, block: Any) -> Any:
         """(x − shift) / root of rows (b, d), as (d, b)."""
-        return ((np.asarray(block, np.float64) - self.shift) / self.root).T
+        return _scaled(np.asarray(block, np.float64), self.shift, self.root).T
 
     @property
     def whitener(self) -> Any:

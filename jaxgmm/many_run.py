@@ -178,11 +178,10 @@ class Runner:
         def begin(batch: Batch) -> None:
             posed = taken(self.posed, batch.sets)
             begun = many_loop.start(posed, self.make_starts(posed, batch.sets), self.controls, first)
+            layout = self.layout or Layout.of(begun, 2)
+            new = layout.pack(jax.tree.map(np.asarray, begun))
             if self.layout is None:
-                self.layout = Layout.of(begun, 2)
-            new = self.layout.pack(jax.tree.map(np.asarray, begun))
-            if self.buffers is None:
-                p = len(self.revivals)
+                self.layout, p = layout, len(self.revivals)
                 self.buffers = tuple(np.empty((p, *buffer.shape[1:]), buffer.dtype) for buffer in new)
             self._put(batch, new)
 

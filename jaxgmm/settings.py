@@ -22,7 +22,7 @@ from jaxgmm.race import Race
 from jaxgmm.restarts import run
 from jaxgmm.stopping import CRITERIA
 from jaxgmm.tags import Tags
-from jaxgmm.tournament import FEWEST, WORTHWHILE, Pace
+from jaxgmm.tournament import FEWEST, Pace, worthwhile
 
 # With fewer than this there is nothing to cut.
 _FEWEST_STEPS = 50
@@ -106,8 +106,8 @@ class Settings:
         """Whether there is anything to be gained by a race, and nothing it would break."""
         n = len(starts.weights)
         many = n >= FEWEST and tags is None
-        work = float(problem.rows.n_rows) * n * starts.n_parameters
-        wanted = work >= WORTHWHILE if self.search is None else self.search == "race"
+        pays = worthwhile(n, int(problem.rows.n_rows), starts.n_parameters)
+        wanted = pays if self.search is None else self.search == "race"
         long = self.tol > 0 and self.max_iter >= _FEWEST_STEPS
         # A jump puts a component where another one was, whose label or parameters it does not have.
         alike = problem.rows.known is None and problem.penalty.pinned is None

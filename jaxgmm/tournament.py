@@ -37,6 +37,11 @@ _STALE = (2, 3)
 _CONTENDERS = 16
 
 
+def worthwhile(n: int, n_rows: int, n_parameters: int) -> bool:
+    """Whether a race between `n` starts pays, in time, against running all of them."""
+    return n * n_rows * n_parameters >= WORTHWHILE
+
+
 @dataclass(frozen=True)
 class Plan:
     """A race between `n` starts.
@@ -84,7 +89,7 @@ class Plan:
         times, least, most = _BUDGET
         spare = n * min(max(times * n_rows, least), most * n_rows) - heats
         escapes = int(np.clip(spare / escape, *_ESCAPES))
-        leaders, stale = min(_LEADERS, n // 2), _STALE[n * n_rows * n_parameters < WORTHWHILE]
+        leaders, stale = min(_LEADERS, n // 2), _STALE[0 if worthwhile(n, n_rows, n_parameters) else 1]
         thorough = n_rows < _FEW_ROWS
         return cls(sample, larger, width, leaders, _FINALISTS, _CONTENDERS, _STEPS, escapes, stale, thorough)
 

@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.datasets import load_digits
 
 import jaxgmm
-from jaxgmm import escape, loop, plotting, settings
+from jaxgmm import escape, loop, plotting, tournament
 from jaxgmm.escape import moves
 from jaxgmm.rows import ArrayRows
 from jaxgmm.status import SOUND, Status
@@ -81,7 +81,7 @@ def test_jumps_find_what_no_start_came_near():
 
 def test_a_race_is_the_default_where_all_starts_would_take_longer(blobs, monkeypatch):
     assert not jaxgmm.fit(0, blobs, 2, n_init=8, max_iter=60).rounds
-    monkeypatch.setattr(settings, "WORTHWHILE", 6000 * 8 * 11)
+    monkeypatch.setattr(tournament, "WORTHWHILE", 6000 * 8 * 11)
     assert jaxgmm.fit(0, blobs, 2, n_init=8, max_iter=60).rounds
     assert not jaxgmm.fit(0, blobs[:-1], 2, n_init=8, max_iter=60).rounds
     assert not jaxgmm.fit(0, blobs, 2, init=np.arange(6000) % 2).rounds

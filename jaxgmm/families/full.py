@@ -48,8 +48,7 @@ class FullGaussian(Gaussian):
 
     @property
     def covariances(self) -> Float[Array, "*r k d d"]:
-        # Asked for outside of programs too, where every term written out would be a call of its own.
-        return jnp.einsum("...de,...fe->...df", self.scale_tril, self.scale_tril, precision=HIGHEST)
+        return tri.covariance(self.scale_tril)
 
     def matrices(self) -> np.ndarray:
         factor = np.asarray(self.scale_tril, np.float64)

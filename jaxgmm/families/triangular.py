@@ -130,6 +130,11 @@ def gram(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
     return product(factor, jnp.swapaxes(factor, -1, -2))
 
 
+def covariance(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
+    """L Lᵀ in one operation: outside of compiled programs every term that `gram` writes out is a call of its own."""
+    return jnp.einsum("...de,...fe->...df", factor, factor, precision=HIGHEST)
+
+
 def whitened(factor: Float[Array, "*k d d"], root: Root) -> Float[Array, "*k d d"]:
     """L⁻¹ R."""
     return product(inverse(factor), matrix(root))
