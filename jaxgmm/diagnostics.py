@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxgmm import precision
 from jaxgmm.coordinates import Coordinates
 from jaxgmm.families.base import Conjugate
 from jaxgmm.mixture import Mixture
+from jaxgmm.programs import compiled
 from jaxgmm.soundness import spurious_of
 
 # More than half of a component is then not the rows'.
@@ -111,7 +111,7 @@ class Diagnosis:
         )
 
 
-_pseudo = jax.jit(lambda mixture, prior: mixture.components.pseudo(prior))
+_pseudo = compiled(lambda mixture, prior: mixture.components.pseudo(prior))
 
 
 def _in_feature_units(matrices: Any, spread: Any) -> Any:

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int, Key
 from jaxgmm.em import e_step, m_step
 from jaxgmm.families.base import Root
 from jaxgmm.mixture import Mixture, joint_log_prob, posterior
+from jaxgmm.programs import compiled
 from jaxgmm.rows import ArrayRows
 
 # How often, and for how many steps, a component is tried as two.
@@ -24,7 +25,7 @@ _TRIES = 2
 _STEPS = 6
 
 
-@partial(jax.jit, static_argnames=("n_moves", "kernel"))
+@partial(compiled, static_argnames=("n_moves", "kernel"))
 def moves(
     key: Key[Array, ""], mixtures: Mixture, numbers: Int[Array, " r"], sample: ArrayRows, ridge: Root, n_moves: int,
     kernel: str,

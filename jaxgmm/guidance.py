@@ -41,7 +41,7 @@ def guided_centres(
         free = group.members[~held[group.members]]
         if len(free) == 0:
             continue
-        pool = rows.take(jnp.asarray(group.rows))
+        pool = rows.pick(group.rows)
         if group.labelled and len(group.members) == 1:
             centres[:, free] = np.average(np.asarray(pool.x, np.float64), axis=1, weights=np.asarray(pool.weights))
             continue
@@ -61,7 +61,7 @@ def guided_sample(key: Key[Array, ""], rows: ArrayRows, n_components: int) -> Ar
     for number, group in enumerate(_groups(rows, n_components)):
         own = jax.random.key_data(seed_key(jax.random.fold_in(key, number)))
         drawn.append(group.rows[seed_index(own, len(group.rows), n_components)])
-    return rows.take(jnp.asarray(np.unique(np.concatenate(drawn))))
+    return rows.pick(np.unique(np.concatenate(drawn)))
 
 
 def _groups(rows: ArrayRows, n_components: int) -> Iterator[_Group]:

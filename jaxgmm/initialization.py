@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from jaxgmm.drivers import Penalty
@@ -19,13 +20,14 @@ from jaxgmm.families import Family, TiedGaussian
 from jaxgmm.guidance import guided_centres, guided_sample
 from jaxgmm.keys import restart_keys, seed_key
 from jaxgmm.mixture import Mixture
+from jaxgmm.programs import compiled
 from jaxgmm.rows import ArrayRows, chunk_size
 from jaxgmm.seeding import chosen_centres, seed_rows, trials_for
 
 LLOYD_ROUNDS = 10
 
 
-@partial(jax.jit, static_argnames="family")
+@partial(compiled, static_argnames="family")
 def from_centres(
     centres: Float[Array, "r k d"], family: type[Family], centre: Array, spread: Float[Array, " d"],
     present: Bool[Array, "r k"],
@@ -55,18 +57,16 @@ def _fitted(
     return fitted
 
 
-@partial(jax.jit, static_argnames=("family", "n_components"))
+@partial(compiled, static_argnames=("family", "n_components"))
 def _from_responsibilities(
     given: Array, rows: ArrayRows, family: type[Family], n_components: int, penalty: Penalty
 ) -> Mixture:
-    """From labels (r, n) or responsibilities (r, n, k)."""
+    """From labels (r, m) or responsibilities (r, m, k) of every slot."""
     chunk = chunk_size(given.shape[0] * n_components * rows.n_features, rows.n_slots)
 
     def one(given: Array) -> Mixture:
-        last = given.shape[0] - 1
-
         def lookup(x: Array, index: Array) -> Array:
-            own = given[jnp.minimum(index, last)]
+            own = given[index]
             return own.T if own.ndim == 2 else jax.nn.one_hot(own, n_components, axis=0, dtype=x.dtype)
 
         return _fitted(rows, lookup, family, n_components, penalty, chunk)
@@ -74,7 +74,7 @@ def _from_responsibilities(
     return jax.vmap(one)(given)
 
 
-@partial(jax.jit, static_argnames=("family", "n_components"))
+@partial(compiled, static_argnames=("family", "n_components"))
 def _from_random_responsibilities(
     keys: Key[Array, " r"], rows: ArrayRows, family: type[Family], n_components: int, penalty: Penalty
 ) -> Mixture:
@@ -95,7 +95,7 @@ def _from_random_responsibilities(
     return jax.vmap(one)(keys)
 
 
-@partial(jax.jit, static_argnames="family")
+@partial(compiled, static_argnames="family")
 def _from_kmeans(
     centres: Float[Array, "r k d"], rows: ArrayRows, family: type[Family], penalty: Penalty, spread: Float[Array, " d"]
 ) -> Mixture:
@@ -169,8 +169,9 @@ def draw(
     return from_centres(centres, family, centre, spread, jnp.ones(centres.shape[:2], bool))
 
 
-def from_assignments(
-    given: Array, rows: ArrayRows, family: type[Family], n_components: int, penalty: Penalty
-) -> Mixture:
-    """Starts from labels (r, n) of integers, or responsibilities (r, n, k)."""
-    return _from_responsibilities(given, rows, family, n_components, penalty)
+def from_assignments(given: Any, rows: ArrayRows, family: type[Family], n_components: int, penalty: Penalty) -> Mixture:
+    """Starts from labels (r, n) of integers, or responsibilities (r, n, k); NumPy."""
+    spare = [(0, 0)] * np.ndim(given)
+    spare[1] = (0, rows.n_slots - given.shape[1])  # whatever it says of slots without a row
+    laid = np.pad(given, spare)
+    return _from_responsibilities(jnp.asarray(laid), rows, family, n_components, penalty)

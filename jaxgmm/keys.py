@@ -11,17 +11,32 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Array, Key, UInt
+
+from jaxgmm.programs import compiled
 
 _SEEDS, _FOLDS, _RACE = (np.uint32(0xFFFFFFFF - i) for i in range(3))
 # Apart from what seeds and mini-batches draw from a restart's key.
 _REVIVAL = 1 << 31
 
 
-@partial(jax.jit, static_argnums=1)
+@partial(compiled, static_argnums=1)
 def restart_keys(key: Key[Array, ""], n: int) -> Key[Array, " r"]:
     """Restart i's key is fold_in(key, i)."""
     return jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(n))
+
+
+@compiled
+def _of_data_sets(key: Key[Array, ""], numbers: UInt[Array, " p"]) -> tuple[Array, Array]:
+    keys = jax.vmap(partial(jax.random.fold_in, key))(numbers)
+    return jax.random.key_data(keys), jax.random.key_data(jax.vmap(seed_key)(keys))
+
+
+def data_set_keys(key: Key[Array, ""], numbers: Any) -> tuple[Any, Any]:
+    """The keys of data sets with these `numbers`, (p,), and their `seed_key`s: raw, NumPy, leading axis p."""
+    room = 1 << (len(numbers) - 1).bit_length()  # few sizes are compiled
+    keys, seeds = _of_data_sets(key, np.resize(np.asarray(numbers, np.uint32), room))
+    return np.asarray(keys)[: len(numbers)], np.asarray(seeds)[: len(numbers)]
 
 
 def seed_key(key: Key[Array, ""]) -> Key[Array, ""]:

@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from jaxgmm.drivers import Driver, Penalty, State
 from jaxgmm.em import conditioning, e_step, pass_chunk
 from jaxgmm.mixture import Mixture
+from jaxgmm.programs import compiled
 from jaxgmm.rows import Rows
 from jaxgmm.rows.folds import without
 from jaxgmm.soundness import Faults, faults
@@ -85,7 +86,7 @@ def _stepper(rows: Rows, kernel: str, mixtures: Mixture, controls: Controls) -> 
     return lambda fold: partial(e_step, rows=without(rows, fold), kernel=kernel, chunk=chunk)
 
 
-@partial(jax.jit, static_argnames="kernel")
+@partial(compiled, static_argnames="kernel")
 def start(
     driver: Driver, starts: Mixture, rows: Rows, controls: Controls, kernel: str,
     lenient: Bool[Array, " r"] | None = None, tags: Tags | None = None,
@@ -111,12 +112,12 @@ def _faults(
     return jax.vmap(check)(mixtures, log_p, lenient, n_rows=n_rows(rows, tags), present=tags.present)
 
 
-@jax.jit
+@compiled
 def conditioning_of(mixtures: Mixture, rows: Rows) -> Float[Array, " r"]:
     return jax.vmap(lambda mixture: conditioning(mixture, rows))(mixtures)
 
 
-@partial(jax.jit, static_argnames="kernel")
+@partial(compiled, static_argnames="kernel")
 def block(
     driver: Driver, pool: Pool, members: Int[Array, " b"], rows: Rows, controls: Controls, first: Int[Array, ""],
     steps: Int[Array, ""], limit: Float[Array, ""], kernel: str,
@@ -180,7 +181,7 @@ def block(
     return put(pool, members, done), trace
 
 
-@partial(jax.jit, static_argnames="kernel")
+@partial(compiled, static_argnames="kernel")
 def renew(
     driver: Driver, pool: Pool, members: Int[Array, " b"], rows: Rows, controls: Controls, kernel: str
 ) -> Pool:  # fmt: skip
@@ -216,7 +217,7 @@ def put(pool: Pool, members: Int[Array, " b"], group: Pool) -> Pool:
     return jax.tree.map(lambda old, new: old.at[members].set(new, mode="drop"), pool, group)
 
 
-@partial(jax.jit, static_argnames="kernel")
+@partial(compiled, static_argnames="kernel")
 def evaluate(mixtures: Mixture, rows: Rows, controls: Controls, kernel: str) -> tuple[Array, Array]:
     """Log-likelihoods of all rows under each mixture, as (value, error)."""
     statistics = _stepper(rows, kernel, mixtures, controls)(None)(mixtures)

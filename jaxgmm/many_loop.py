@@ -22,6 +22,7 @@ from jaxgmm.initialization import draw
 from jaxgmm.loop import Controls, Pool
 from jaxgmm.mixture import Mixture
 from jaxgmm.packing import Buffers, Layout
+from jaxgmm.programs import compiled
 from jaxgmm.revival import Surroundings
 from jaxgmm.revival import revive as revive_one
 from jaxgmm.rows import ArrayRows
@@ -63,7 +64,7 @@ def _sampled(rows: ArrayRows, index: Int[Array, " s"] | None) -> ArrayRows:
     return replace(rows.take(index), n_rows=jnp.minimum(rows.n_rows, index.shape[0]))
 
 
-@partial(jax.jit, static_argnames=("family", "n_components", "n_init", "method"))
+@partial(compiled, static_argnames=("family", "n_components", "n_init", "method"))
 def drawn(posed: Posed, shared: Controls, family: type[Family], n_components: int, n_init: int, method: str) -> Mixture:
     """Starts by a method's name, leading axes p, r."""
 
@@ -76,7 +77,7 @@ def drawn(posed: Posed, shared: Controls, family: type[Family], n_components: in
     return jax.vmap(one)(posed)
 
 
-@partial(jax.jit, static_argnames="kernel")
+@partial(compiled, static_argnames="kernel")
 def start(posed: Posed, starts: Mixture, shared: Controls, kernel: str) -> Pool:
     """All restarts at their starts, after one pass; see `loop.start`."""
     return jax.vmap(lambda posed, starts: loop.start(_DRIVER, starts, posed.rows, _controls(shared, posed), kernel))(
@@ -84,7 +85,7 @@ def start(posed: Posed, starts: Mixture, shared: Controls, kernel: str) -> Pool:
     )
 
 
-@partial(jax.jit, static_argnames=("kernel", "layout"))
+@partial(compiled, static_argnames=("kernel", "layout"))
 def block(
     posed: Posed, pool: Buffers, members: Int[Array, "p b"], shared: Controls, steps: Array, limit: Array,
     kernel: str, layout: Layout,
@@ -98,7 +99,7 @@ def block(
     return layout.pack(jax.vmap(one)(posed, layout.unpack(pool), members))
 
 
-@partial(jax.jit, static_argnames=("kernel", "layout"))
+@partial(compiled, static_argnames=("kernel", "layout"))
 def renew(
     posed: Posed, pool: Buffers, members: Int[Array, "p b"], shared: Controls, kernel: str, layout: Layout
 ) -> Buffers:
@@ -110,7 +111,7 @@ def renew(
     return layout.pack(jax.vmap(one)(posed, layout.unpack(pool), members))
 
 
-@partial(jax.jit, static_argnames=("kernel", "layout"))
+@partial(compiled, static_argnames=("kernel", "layout"))
 def revive(
     posed: Posed, pool: Buffers, members: Int[Array, "p b"], lives: Int[Array, "p b"], shared: Controls, kernel: str,
     layout: Layout,
@@ -125,7 +126,7 @@ def revive(
     return layout.pack(jax.vmap(one)(posed, layout.unpack(pool), members, lives))
 
 
-@jax.jit
+@compiled
 def judged(posed: Posed, mixtures: Mixture) -> tuple[Array, Array]:
     """For each restart whether some component is spurious, and log p(θ): both (p, r)."""
 
@@ -137,7 +138,7 @@ def judged(posed: Posed, mixtures: Mixture) -> tuple[Array, Array]:
     return jax.vmap(jax.vmap(one, (None, 0)))(posed, mixtures)
 
 
-@jax.jit
+@compiled
 def moved(mixtures: Mixture, shift: Float[Array, "p d"], root: Float[Array, "p d"]) -> Mixture:
     """Mixtures (p, r) of rows x as mixtures of root · x + shift."""
 

@@ -16,7 +16,7 @@ from jaxgmm.batching import n_threads
 from jaxgmm.coordinates import Coordinates, coordinates, floor_of, summarise
 from jaxgmm.drivers import Penalty
 from jaxgmm.families import Family
-from jaxgmm.keys import seed_key
+from jaxgmm.keys import data_set_keys
 from jaxgmm.many_checks import looked_at, unremarkable
 from jaxgmm.many_loop import Posed
 from jaxgmm.prior import Prior, conjugate, ridge_beside
@@ -151,15 +151,14 @@ def posed(
         weights = None if sets.weights is None else sets.weights[i]
         complaints += looked_at(i, sets.x[i], weights, summary, family, n_components, watched, dtype)
     rows, penalty, floor, frames = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(p[:4] for p in parts))
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(np.asarray(numbers, np.uint32))
+    keys, seed_keys = data_set_keys(key, numbers)
     seeds: Any = None
     sample: Any = None
     if n_seed_rows(slots, n_components) < slots:
-        seeds = _samples(jax.vmap(seed_key)(keys), frames[5], n_components, slots)
+        seeds = _samples(seed_keys, frames[5], n_components, slots)
         sample = _samples(keys, frames[5], n_components, slots)
     frame = Coordinates(*frames[:5])
-    raw: Any = np.asarray(jax.random.key_data(keys))
-    data = Posed(rows, penalty, floor, frame.centre.astype(dtype), frame.spread.astype(dtype), seeds, sample, raw)
+    data = Posed(rows, penalty, floor, frame.centre.astype(dtype), frame.spread.astype(dtype), seeds, sample, keys)
     return data, Frames(frame, *frames[7:], *frames[5:7]), complaints
 
 
@@ -201,7 +200,7 @@ def _laid(
 def _samples(keys: Any, lengths: Any, k: int, slots: int) -> Any:
     """Row numbers to pick from, (p, s); places left over name a slot without a row."""
     index = np.full((len(lengths), n_seed_rows(slots, k)), slots - 1, np.int32)
-    for i, (data, n) in enumerate(zip(np.asarray(jax.random.key_data(keys)), lengths, strict=True)):
+    for i, (data, n) in enumerate(zip(keys, lengths, strict=True)):
         chosen = seed_index(data, int(n), k)
         index[i, : len(chosen)] = chosen
     return index

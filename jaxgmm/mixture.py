@@ -17,13 +17,25 @@ from jaxgmm.density import answer
 from jaxgmm.density import joint_log_prob as joint_log_prob
 from jaxgmm.density import posterior as posterior
 from jaxgmm.families import FAMILIES, Family
+from jaxgmm.programs import compiled
+
+# Rows drawn with one key.
+_DRAWN = 64
+# As many of those at once as is needed, in powers of this: few programs serve samples of any size.
+_TOGETHER = 8
 
 
-@partial(jax.jit, static_argnames="n")
-def _sample(mixture: Mixture, key: Array, n: int) -> tuple[Array, Array]:
-    label_key, row_key = jax.random.split(key)
-    labels = jax.random.categorical(label_key, jnp.log(mixture.weights), shape=(n,))
-    return mixture.components.sample(row_key, labels), labels
+@partial(compiled, static_argnames="n")
+def _sample(mixture: Mixture, key: Array, first: Array, n: int) -> tuple[Array, Array]:
+    """The `first` lot of rows and `n` − 1 after it; each lot follows from the key and its number alone."""
+
+    def lot(number: Array) -> tuple[Array, Array]:
+        label_key, row_key = jax.random.split(jax.random.fold_in(key, number))
+        labels = jax.random.categorical(label_key, jnp.log(mixture.weights), shape=(_DRAWN,))
+        return mixture.components.sample(row_key, labels), labels
+
+    rows, labels = jax.vmap(lot)(first + jnp.arange(n, dtype=jnp.uint32))
+    return rows.reshape(-1, rows.shape[-1]), labels.ravel()
 
 
 @jax.tree_util.register_dataclass
@@ -216,7 +228,7 @@ class Mixture:
         """`n` rows, (n, d), and the components they came from, (n,). For a single mixture.
 
         Args:
-            key: a JAX key or a seed.
+            key: a JAX key or a seed; the same key gives the same rows first, however many there are.
             n: how many rows.
         """
         rows, labels = zip(*self.sample_blocks(key, n), strict=True)
@@ -229,11 +241,17 @@ class Mixture:
         n = validation.integer("n", n, 1)
         key = validation.random_key(key)
         # A factor a row is the widest thing that is held.
-        block = min(n, max(1, (1 << 22) // self.n_features**2))
-        for i, start in enumerate(range(0, n, block)):
+        most = max(1, (1 << 22) // self.n_features**2 // _DRAWN)
+        first, lots = 0, -(-n // _DRAWN)
+        while first < lots:
+            together = 1
+            while together * _TOGETHER <= min(most, lots - first):
+                together *= _TOGETHER
             with precision.scope(self.dtype):
-                rows, labels = map(np.asarray, _sample(self, jax.random.fold_in(key, i), block))
-            yield rows[: n - start], labels[: n - start]
+                rows, labels = map(np.asarray, _sample(self, key, np.uint32(first), together))
+            left = n - first * _DRAWN
+            yield rows[:left], labels[:left]
+            first += together
 
 
 def at_rest(mixture: Mixture) -> Mixture:

@@ -9,6 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxgmm.programs import watch
+
 
 def compute_dtype(*inputs: Any, dtype: Any = None) -> np.dtype:
     """float64 if any input is float64 (or `dtype` says so), else float32.
@@ -30,7 +32,11 @@ def compute_dtype(*inputs: Any, dtype: Any = None) -> np.dtype:
 
 @contextlib.contextmanager
 def scope(dtype: np.dtype) -> Iterator[None]:
-    """Within it JAX keeps `dtype`: x64 is on for float64, and as it was otherwise."""
+    """Within it JAX keeps `dtype`: x64 is on for float64, and as it was otherwise.
+
+    Whatever computes does so within one: here the process's memory maps are looked after (`programs`).
+    """
+    watch()
     if np.dtype(dtype) == np.float64:
         with jax.enable_x64(True):
             yield

@@ -21,6 +21,7 @@ from jaxgmm.fixed import CheckedFixed
 from jaxgmm.labels import Labels
 from jaxgmm.mixture import Mixture, at_rest
 from jaxgmm.prior import Prior, conjugate, ridge_beside
+from jaxgmm.programs import compiled
 from jaxgmm.revival import Surroundings
 from jaxgmm.rows import ArrayRows
 from jaxgmm.seeding import seed_rows
@@ -113,5 +114,5 @@ def log_priors(mixtures: Mixture, prior: Conjugate | None) -> Any:
     return np.asarray(_log_priors(mixtures, prior), np.float64)
 
 
-_counts = jax.jit(lambda mixtures, rows: e_step(mixtures, rows).counts)
-_log_priors = jax.jit(jax.vmap(log_prior, (0, None)))
+_counts = compiled(lambda mixtures, rows: e_step(mixtures, rows).counts)
+_log_priors = compiled(jax.vmap(log_prior, (0, None)))

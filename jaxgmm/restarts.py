@@ -12,7 +12,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -26,12 +25,13 @@ from jaxgmm.loop import Controls, Pool
 from jaxgmm.memory import within_memory
 from jaxgmm.mixture import Mixture
 from jaxgmm.outcome import BlockInfo, History, Run
+from jaxgmm.programs import compiled
 from jaxgmm.revival import REVIVALS, Surroundings, revive
 from jaxgmm.rows import Rows
 from jaxgmm.status import Status
 from jaxgmm.tags import Tags, total_weight
 
-_either = jax.jit(loop.where)
+_either = compiled(loop.where)
 # A block is cut short when its steps are long, so that the host hears from it about every second on two cores.
 _BLOCK_WORK = 1e11
 

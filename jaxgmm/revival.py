@@ -13,6 +13,7 @@ from jaxgmm.drivers import Driver
 from jaxgmm.keys import revival_key
 from jaxgmm.loop import Controls, Pool, put, start, taken
 from jaxgmm.mixture import Mixture, joint_log_prob, posterior
+from jaxgmm.programs import compiled
 from jaxgmm.rows import ArrayRows, Rows
 
 #: how often a restart may be revived
@@ -34,7 +35,7 @@ class Surroundings:
     spread: Float[Array, " d"]
 
 
-@partial(jax.jit, static_argnames="kernel")
+@partial(compiled, static_argnames="kernel")
 def revive(
     driver: Driver, pool: Pool, members: Int[Array, " b"], lives: Int[Array, " b"], rows: Rows,
     surroundings: Surroundings, controls: Controls, kernel: str,

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from jaxgmm.keys import generator
+from jaxgmm.programs import compiled
 from jaxgmm.rows import ArrayRows
 
 # Seeds are picked from this many rows, or this many per component, whichever is more.
@@ -43,10 +44,8 @@ def seed_index(key_data: Any, n: int, n_components: int) -> Any:
 def seed_rows(key: Key[Array, ""], rows: ArrayRows, n_components: int) -> ArrayRows:
     """A sample of the rows that have weight, shared by all restarts; all of them when they are few."""
     present = np.flatnonzero(np.asarray(rows.weights))
-    return _taken(rows, present[seed_index(jax.random.key_data(key), len(present), n_components)].astype(np.int32))
-
-
-_taken = jax.jit(ArrayRows.take)  # one program, where its parts would be eight
+    chosen = present[seed_index(jax.random.key_data(key), len(present), n_components)]
+    return rows if len(chosen) == int(rows.n_rows) else rows.pick(chosen)
 
 
 def _random_rows(
@@ -102,7 +101,7 @@ def _kmeans_plusplus(
     return jax.lax.fori_loop(1, n_components, pick, (seeds, jnp.minimum(far, _distances(x, x[:, first].T)[0])))[0]
 
 
-@partial(jax.jit, static_argnames=("method", "n_components"))
+@partial(compiled, static_argnames=("method", "n_components"))
 def _centres(
     keys: Key[Array, " r"], rows: ArrayRows, spread: Float[Array, " d"], method: Callable[..., Any], n_components: int,
     trials: Int[Array, " r"], apart: Float[Array, "h d"] | None,

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxgmm.mixture import Mixture
 from jaxgmm.pinned import Pinned
+from jaxgmm.programs import compiled
 from jaxgmm.status import Status
 
 # A handful: fewer rows than this many times what its parameters need to be more than a spike.
@@ -78,4 +79,4 @@ def spurious(
 
 
 #: `spurious` of restarts, (r, k); compiled, as loops over factors would otherwise be at every call
-spurious_of = jax.jit(jax.vmap(spurious, (0, None, 0, None)))
+spurious_of = compiled(jax.vmap(spurious, (0, None, 0, None)))

@@ -103,5 +103,5 @@ def _made(key: Key[Array, ""], problem: Problem, init: Any, n_init: int) -> Mixt
     rows, family, k, penalty = problem.rows, problem.family, problem.n_components, problem.penalty
     if isinstance(init, str):
         return initialize(key, rows, family, k, n_init, init, penalty, problem.centre, problem.spread)
-    given = jnp.asarray(init, problem.dtype if init.dtype.kind == "f" else None)
+    given = init.astype(problem.dtype if init.dtype.kind == "f" else np.int32)
     return from_assignments(given, rows, family, k, penalty)

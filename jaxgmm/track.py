@@ -16,6 +16,7 @@ from jaxgmm.keys import probe_key
 from jaxgmm.mixture import Mixture, at_rest
 from jaxgmm.outcome import Run, joined
 from jaxgmm.problem import Problem, log_priors
+from jaxgmm.programs import compiled
 from jaxgmm.rows import ArrayRows
 from jaxgmm.soundness import spurious_of
 from jaxgmm.status import SOUND, Status
@@ -29,7 +30,7 @@ _FIELD = 1 << 20
 # jumps are thought out.
 _PROBE = (16, 2048)
 
-_labels = jax.jit(jax.vmap(lambda mixture, x: ANSWERS["labels"](joint_log_prob(mixture, x)), (0, None)))
+_labels = compiled(jax.vmap(lambda mixture, x: ANSWERS["labels"](joint_log_prob(mixture, x)), (0, None)))
 
 
 class Track:
@@ -63,7 +64,7 @@ class Track:
         """The rows that contests read."""
         larger = self.plan.larger
         if larger is None:
-            return self.rows.within(self.rows.n_slots)
+            return self.rows.to_the_last()
         return self.rows.sample(self.keys(_FIELD), larger, larger)
 
     def share(self, rows: ArrayRows) -> float:
@@ -104,7 +105,7 @@ class Track:
         n = len(heading)
         place = np.arange(max(n, self.plan.width)) % n  # few sizes, for the same reason
         labels = _labels(jax.tree.map(lambda leaf: leaf[place], mixtures), self.probe.x)
-        return ranked(heading, np.asarray(labels)[:n], self.k, wanted)
+        return ranked(heading, np.asarray(labels)[:n, : int(self.probe.n_rows)], self.k, wanted)
 
     def tell(
         self, kind: str, rows: ArrayRows, restart: Any, value: Any, heading: Any, through: Any, ended: Run,

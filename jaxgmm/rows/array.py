@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -15,11 +14,11 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxgmm.keys import generator
+from jaxgmm.programs import compiled
 from jaxgmm.rows.base import ChunkFunction, compensated_add
 from jaxgmm.rows.known import Known
+from jaxgmm.rows.rungs import slots_for
 
-#: rows are padded to a multiple of this, so that every chunk starts on a cache line
-_ALIGNMENT = 16
 # Where XLA takes arrays of the host as they are, without a copy.
 _ALIGNED_BYTES = 64
 
@@ -55,7 +54,7 @@ class ArrayRows:
         n = x.shape[0]
         weights = jnp.ones(n, x.dtype) if sample_weight is None else jnp.asarray(sample_weight, x.dtype)
         x = jnp.where(weights[:, None] > 0, x, 0)  # 0 · ∞ is no nothing: see `from_numpy`
-        padding = -n % _ALIGNMENT
+        padding = slots_for(n) - n
         return cls(
             jnp.pad(x.T, ((0, 0), (0, padding))),
             jnp.pad(weights, (0, padding)),
@@ -73,7 +72,7 @@ class ArrayRows:
         `labels` (n,) and `possible` as in `rows.known`; None where nothing is known.
         """
         n, d = x.shape
-        m = n + -n % _ALIGNMENT
+        m = slots_for(n)
         laid = _zeros((d, m), dtype)
         for start in range(0, n, block):
             rows = transform(x[start : start + block])
@@ -102,6 +101,14 @@ class ArrayRows:
         n = jnp.asarray(index.shape[0], jnp.int32)
         return ArrayRows(self.x[:, index], weights, jnp.sum(weights), n, self.whitener, known)
 
+    def pick(self, index: Any) -> ArrayRows:
+        """As `take`, in as many slots as `rungs` has for so many; not under `jit`.
+
+        Args:
+            index: (b,), NumPy.
+        """
+        return _picked(self, _filled(index, slots_for(len(index))), np.int32(len(index)))
+
     def possible(self, index: Int[Array, " b"]) -> Bool[Array, "k b"] | None:
         """See `rows.base`."""
         return None if self.known is None else self.known.of(index)
@@ -113,7 +120,7 @@ class ArrayRows:
         that rows of equal weight are drawn once at most.
 
         Args:
-            room: slots to put them in, of which hardly more than `n` are read.
+            room: slots to put them in, of which hardly more than `n` are read; as many as need be if None.
         """
         rng, n_rows = generator(jax.random.key_data(key)), int(self.n_rows)
         weights = np.asarray(self.weights)[:n_rows]
@@ -124,14 +131,12 @@ class ArrayRows:
             ladder = np.cumsum(weights.astype(np.float64)[order])
             steps = (rng.uniform() + np.arange(n)) * (ladder[-1] / n)
             drawn = order[np.minimum(np.searchsorted(ladder, steps, side="right"), n_rows - 1)]
-        rows = _drawn(self, jnp.asarray(np.sort(drawn)))
-        return rows if room is None else rows.within(room)
+        rows = _drawn(self, _filled(np.sort(drawn), max(room or slots_for(n), n)), np.int32(n))
+        return rows if room is None else rows.to_the_last()
 
-    def within(self, room: int) -> ArrayRows:
-        """The same rows in `room` slots, of which hardly more are read than there are rows."""
-        spare = max(0, room - self.n_slots)
-        laid = self if spare == 0 else _laid_out(self, spare)
-        return replace(laid, end=jnp.minimum(laid.n_rows, laid.n_slots).astype(jnp.int32))
+    def to_the_last(self) -> ArrayRows:
+        """The same rows, of whose slots hardly more are read than there are rows."""
+        return replace(self, end=self.n_rows)
 
     def total(self, function: ChunkFunction, chunk: int) -> tuple[Any, Any]:
         """Σ over chunks of `function`, as (value, error); see `rows.base`."""
@@ -157,17 +162,22 @@ class ArrayRows:
         return lax.fori_loop(0, -(-self.end // chunk), lambda number, carry: step(carry, number)[0], (zero, zero))
 
 
-@jax.jit
-def _drawn(rows: ArrayRows, index: Int[Array, " n"]) -> ArrayRows:
-    """The rows at `index`, with equal parts of the whole weight."""
-    weights = jnp.broadcast_to(rows.total_weight / index.shape[0], index.shape)
-    return replace(rows.take(index), weights=weights, total_weight=rows.total_weight)
+def _filled(index: Any, room: int) -> Any:
+    """`index` and, up to `room`, numbers of rows that do not count."""
+    return np.pad(np.asarray(index, np.int32), (0, room - len(index)))
 
 
-@partial(jax.jit, static_argnames="spare")
-def _laid_out(rows: ArrayRows, spare: int) -> ArrayRows:
-    """`rows` with so many empty slots more."""
-    known = None if rows.known is None else rows.known.padded(spare)
-    return replace(
-        rows, x=jnp.pad(rows.x, ((0, 0), (0, spare))), weights=jnp.pad(rows.weights, (0, spare)), known=known
-    )
+@compiled
+def _picked(rows: ArrayRows, index: Int[Array, " m"], n: Int[Array, ""]) -> ArrayRows:
+    """The rows at the first `n` of `index`."""
+    taken = rows.take(index)
+    weights = jnp.where(jnp.arange(index.shape[0]) < n, taken.weights, 0)
+    return replace(taken, weights=weights, total_weight=jnp.sum(weights), n_rows=n)
+
+
+@compiled
+def _drawn(rows: ArrayRows, index: Int[Array, " m"], n: Int[Array, ""]) -> ArrayRows:
+    """The rows at the first `n` of `index`, with equal parts of the whole weight."""
+    each = (rows.total_weight / n).astype(rows.weights.dtype)
+    weights = jnp.where(jnp.arange(index.shape[0]) < n, each, 0)
+    return replace(rows.take(index), weights=weights, total_weight=rows.total_weight, n_rows=n)

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgmm.programs import compiled
+
 # Per block the widest intermediate holds about this many numbers, however long the array.
 _BLOCK_ELEMENTS = 1 << 22
 
@@ -34,7 +36,7 @@ def padded(block: Any, size: int) -> Any:
     return np.concatenate([block, np.repeat(block[-1:], missing, axis=0)]) if missing > 0 else block
 
 
-@partial(jax.jit, static_argnames=("function", "batch_axes"))
+@partial(compiled, static_argnames=("function", "batch_axes"))
 def _apply(function: Callable[..., Any], batch_axes: int, parameters: Any, block: Any) -> Any:
     for _ in range(batch_axes):
         function = jax.vmap(function, in_axes=(0, None))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
 
@@ -29,8 +28,3 @@ class Known:
     def take(self, index: Int[Array, " b"]) -> Known:
         """What is known of the rows at `index`, in that order."""
         return Known(self.label[index], self.possible)
-
-    def padded(self, spare: int) -> Known:
-        """With so many slots more, of rows that nothing is known of."""
-        anything = jnp.full(spare, len(self.possible) - 1, self.label.dtype)
-        return Known(jnp.concatenate([self.label, anything]), self.possible)
