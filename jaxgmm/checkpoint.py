@@ -24,7 +24,7 @@ import numpy as np
 from jaxgmm.persistence import abandoned, write_whole
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
-_FORMAT, _VERSION = "jaxgmm.checkpoint", "2"
+_FORMAT, _VERSION = "jaxgmm.checkpoint", "3"
 
 
 class CheckpointError(ValueError):

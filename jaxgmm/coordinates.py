@@ -16,16 +16,22 @@ import numpy as np
 
 from jaxgmm.families import Family
 from jaxgmm.mixture import Mixture
+from jaxgmm.resolution import NARROW, Widths, narrowest_scale, ordered_values, rounding_step
 
 _BLOCK = 1 << 16
 # Features that say the same thing leave a correlation matrix singular; this much is added to its diagonal.
 _SHRINKAGE = 1e-6
 # A ridge below this part of the data's own width is far narrower than they are.
-_NARROW = 0.1
-#: the scale-free ridge, in variances of each feature
-AUTO_RIDGE = 1e-6
+_MUCH_NARROWER = 0.1
+# The least width, in the data's own, that a dtype keeps apart from none: so many of its steps.
+_STEPS = 8
+# A component on a handful of rows is a spike where it is not wider than so many resolutions.
+_SPIKE = 5
+# The standard deviation of what is rounded off, in steps.
+_ROUNDED = 12**-0.5
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Coordinates:
     """Rows are taken to (x − shift) / root. All in float64, NumPy; leading axes are data sets.
@@ -34,6 +40,8 @@ class Coordinates:
         shift, root: (d,).
         spread: (d,), the data's standard deviations, in these coordinates.
         centre: (d,), the data's mean, in these coordinates.
+        narrowest, step: (d,), the narrowest scale the rows show, and the steps they are rounded to, in these
+            coordinates; see `resolution`.
         own: a root of the data's covariance in these coordinates, as their family has it: (d, d) or (d,).
     """
 
@@ -41,6 +49,8 @@ class Coordinates:
     root: Any
     spread: Any
     centre: Any
+    narrowest: Any
+    step: Any
     own: Any
 
     def rows(self, block: Any) -> Any:
@@ -52,20 +62,28 @@ class Coordinates:
         """The matrix (d, d) that takes these rows to unit covariance, for families that allow one; else None."""
         return np.tril(np.linalg.inv(self.own)) if self.own.ndim > self.root.ndim else None
 
-    def ridge(self, reg_covar: float | Literal["auto"]) -> Any:
-        """The root of `reg_covar` on the diagonal of data covariances; "auto" goes by each feature's variance."""
+    def ridge(self, reg_covar: float | Literal["auto"], dtype: np.dtype) -> Any:
+        """The root of `reg_covar` on the diagonal of data covariances; "auto" goes by each feature's narrowest scale.
+
+        It is never below what `dtype` can tell from nothing.
+        """
         if reg_covar == "auto":
-            return np.sqrt(AUTO_RIDGE) * self.spread
+            return np.maximum(NARROW * self.narrowest, _STEPS * np.finfo(dtype).eps * self.spread)
         return np.sqrt(reg_covar) / self.root
+
+    @property
+    def resolution(self) -> Any:
+        """(d,), the width below which a component says nothing of the rows but how they were written down."""
+        return np.maximum(NARROW * self.narrowest, _ROUNDED * self.step)
 
     def scaled(self, root: Any) -> Any:
         """A root of a covariance of the data, (d,) or lower triangular, in these coordinates."""
         return root / self.root if root.ndim == 1 else root / self.root[:, None]
 
     def floor(self, ridge: Any) -> Any:
-        """The width per feature, (d,), that a component owes to `ridge`; 0 where the data are hardly wider."""
+        """The width per feature, (d,), of a spike; 0 where the data are hardly wider than `ridge`."""
         data = self.own if self.own.ndim == self.root.ndim else np.diagonal(self.own, axis1=-2, axis2=-1)
-        return np.where(ridge < _NARROW * data, ridge, 0.0)
+        return np.where(ridge < _MUCH_NARROWER * data, np.maximum(ridge, _SPIKE * NARROW * self.narrowest), 0.0)
 
     def log_volume(self) -> Any:
         """What log-densities differ by."""
@@ -73,7 +91,7 @@ class Coordinates:
 
     def __getitem__(self, index: Any) -> Coordinates:
         """Those of one or some of the data sets along a leading axis."""
-        return Coordinates(*(getattr(self, field.name)[index] for field in fields(self)))
+        return jax.tree.map(lambda leaf: leaf[index], self)
 
     def to_data(self, mixture: Mixture, dtype: np.dtype) -> Mixture:
         """A mixture of these coordinates as one of the data."""
@@ -97,12 +115,15 @@ class DataSummary:
     Attributes:
         mean, scale: weighted mean and standard deviation.
         lowest, highest: the range.
+        narrowest, step: the narrowest scale the rows show, and the steps they are rounded to; see `resolution`.
     """
 
     mean: Any
     scale: Any
     lowest: Any
     highest: Any
+    narrowest: Any
+    step: Any
 
     @property
     def unit(self) -> Any:
@@ -129,7 +150,13 @@ def summarise(x: Any, sample_weight: Any) -> DataSummary:
     # Squares are taken of deviations no larger than 1: they neither overflow nor vanish.
     unit = np.where(reach > 0, reach, 1.0)
     scale = np.sqrt(sweep(lambda rows: _scaled(rows, mean, unit) ** 2)) * unit
-    return DataSummary(mean, np.where(lowest < highest, scale, 0.0), lowest, highest)
+    scale = np.where(lowest < highest, scale, 0.0)
+    own = scale if x.ndim == 2 else scale[:, 0]
+    ordered = ordered_values(x, sample_weight)
+    narrowest = narrowest_scale(ordered, own)
+    step = rounding_step(ordered, narrowest, x.dtype)
+    narrowest, step = (values if x.ndim == 2 else values[:, None] for values in (narrowest, step))
+    return DataSummary(mean, scale, lowest, highest, narrowest, step)
 
 
 def _scaled(rows: Any, middle: Any, unit: Any) -> Any:
@@ -146,7 +173,8 @@ def coordinates(family: type[Family], x: Any, sample_weight: Any, summary: DataS
     mean, scale = summary.mean, summary.unit
     if family.rescaling == "none":
         one = np.ones_like(mean)
-        return Coordinates(*_lines(x, np.zeros_like(mean), one, one, mean, one))
+        zero, one, mean = _lines(x, np.zeros_like(mean), one, mean)
+        return Coordinates(zero, one, one, mean, one, zero, one)
     if family.rescaling == "scalar":
         largest = np.max(summary.scale, axis=-1, keepdims=True)
         unit = np.where(largest > 0, largest, 1.0)
@@ -156,13 +184,17 @@ def coordinates(family: type[Family], x: Any, sample_weight: Any, summary: DataS
     # A constant feature is 0 for good.
     shift = np.where(summary.scale > 0, np.round(mean / root) * root, mean)
     spread = scale / root
-    shift, root, centre, line = _lines(x, shift, root, (mean - shift) / root, spread)
+    narrowest = np.where(summary.scale > 0, summary.narrowest, scale) / root
+    step = summary.step / root
+    shift, root, line, centre, narrowest, step = _lines(
+        x, shift, root, spread, (mean - shift) / root, narrowest, step
+    )  # fmt: skip
     own = line
     if family.rescaling == "linear":
         correlation = _sweep(x, sample_weight).matrix(lambda rows: _scaled(rows, mean, scale))
         factor = np.linalg.cholesky(correlation / (1 + _SHRINKAGE) + _SHRINKAGE * np.eye(d))
         own = spread.reshape(*spread.shape[:-2], d, 1) * factor
-    return Coordinates(shift, root, line, centre, own)
+    return Coordinates(shift, root, line, centre, narrowest, step, own)
 
 
 def _lines(x: Any, *parts: Any) -> tuple[Any, ...]:
@@ -228,7 +260,7 @@ def _sweep(x: Any, sample_weight: Any) -> Any:
     return _Sweep(x, sample_weight) if x.ndim == 2 else _SweepOfMany(x, sample_weight)
 
 
-def floor_of(family: type[Family], frame: Coordinates, summary: DataSummary, ridge: Any) -> Any:
-    """`Coordinates.floor`, 0 also for features that do not vary, and for families without widths."""
-    varied = np.reshape(summary.scale > 0, np.shape(ridge))
-    return np.where(varied & (family.rescaling != "none"), frame.floor(ridge), 0.0)
+def widths_of(family: type[Family], frame: Coordinates, summary: DataSummary, ridge: Any) -> Widths:
+    """What components are held against; 0 for features that do not vary, and for families without widths."""
+    varied = np.reshape(summary.scale > 0, np.shape(ridge)) & (family.rescaling != "none")
+    return Widths(*(np.where(varied, width, 0.0) for width in (ridge, frame.floor(ridge), frame.resolution)))

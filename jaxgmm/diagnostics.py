@@ -12,7 +12,8 @@ from jaxgmm.coordinates import Coordinates
 from jaxgmm.families.base import Conjugate
 from jaxgmm.mixture import Mixture
 from jaxgmm.programs import compiled
-from jaxgmm.soundness import spurious_of
+from jaxgmm.resolution import Widths
+from jaxgmm.soundness import eigen_shares, share_below, unsound
 
 # More than half of a component is then not the rows'.
 _DOMINATES = 0.5
@@ -28,14 +29,20 @@ class ComponentReport:
         reciprocal_condition: smallest over largest eigenvalue of its covariance, every feature in units of the data's
             own standard deviation.
         ridge_share: how much of its covariance is ridge, in the direction where that is most: 0 … 1.
+        ridge_cost: what the ridge costs it, nats: about how much higher the log-likelihood would be if its covariance
+            were that of its rows alone. Infinite where those have no width.
         prior_share: how much of what its covariance is estimated from is prior: 0 … 1.
-        spurious: whether it owes its likelihood to a handful of rows.
+        underdetermined: whether it holds fewer rows than span its covariance, whose missing directions are ridge.
+        spurious: whether it owes its likelihood to the ridge, to fewer rows than span it, or to values that repeat or
+            are rounded.
     """
 
     counts: Any
     reciprocal_condition: Any
     ridge_share: Any
+    ridge_cost: Any
     prior_share: Any
+    underdetermined: Any
     spurious: Any
 
     @property
@@ -57,7 +64,7 @@ class Diagnosis:
         mixtures: leading axis r, NumPy.
         frame: those coordinates.
         ridge: the ridge's standard deviation per feature, in them.
-        floor: the same, but 0 where the data are hardly wider themselves.
+        widths: what components are held against.
         prior: the prior in them, NumPy; or None.
         n_rows, total_weight: of the rows; where restarts do not see the same ones, `n_rows` is (r,).
         given: (k,), the components whose covariances were given, and not fitted.
@@ -67,7 +74,7 @@ class Diagnosis:
     mixtures: Mixture
     frame: Coordinates
     ridge: Any
-    floor: Any
+    widths: Widths
     prior: Conjugate | None
     n_rows: Any
     total_weight: float
@@ -75,38 +82,90 @@ class Diagnosis:
     held: Any = None
 
     def spurious(self) -> Any:
-        """Which components of which restarts owe their likelihood to a handful of rows, (r, k)."""
-        wide = self.mixtures.astype(np.float64)
+        """Which components of which restarts make them unsound, (r, k); see `soundness`."""
+        mixtures = self.mixtures
         if self.held is not None:
-            wide = replace(wide, weights=self.held / self.total_weight)
-        with precision.scope(np.dtype(np.float64)):
-            n_rows = np.broadcast_to(self.n_rows, len(wide.weights))
-            return np.asarray(spurious_of(wide, self.floor, n_rows, np.asarray(self.given)))
+            mixtures = replace(mixtures.astype(np.float64), weights=self.held / self.total_weight)
+        return unsound(mixtures, self.widths, self.n_rows, self.given)
 
-    def blurred(self, restart: int) -> Any:
-        """The components of a restart that are more ridge than rows in some direction in which the data are wide."""
-        matrices = self.mixtures[restart].covariance_matrices()
-        blurred = _ridge_share(matrices, np.asarray(self.floor, np.float64)) > _DOMINATES
-        return np.flatnonzero(blurred & ~np.asarray(self.given))
+    def doubt(self, restart: int) -> str:
+        """Why a restart is unsound and what to do about it, in words; empty where it is not."""
+        flagged = self.spurious()[restart]
+        if not flagged.any():
+            return ""
+        family, few = type(self.mixtures.components), flagged & self._underdetermined(restart)
+        narrow = flagged & ~few
+        narrow[narrow] = self._below_resolution(restart)[narrow]
+        parts, advice = [], []
+        if few.any():
+            span = self.mixtures[restart].components.rows_to_span
+            parts.append(
+                f"{_named(few)} {'hold' if few.sum() > 1 else 'holds'} fewer than the {span} rows that span a "
+                f"{family.name} covariance, and {'are' if few.sum() > 1 else 'is'} ridge in the missing directions"
+            )
+            advice.append('use prior="default", covariance_type="diag" or "tied", or fewer components')
+        if narrow.any():
+            stepped = np.flatnonzero(self.frame.step > 0)
+            rounded = f" (column{'s' if len(stepped) > 1 else ''} {', '.join(map(str, stepped[:6]))})"
+            steps = f" or are rounded{rounded}" if len(stepped) else ""
+            parts.append(
+                f"{_named(narrow)} {'are' if narrow.sum() > 1 else 'is'} no wider in some direction than values that "
+                f"repeat{steps}, or than the ridge"
+            )
+            advice.append(
+                "add noise as wide as the steps that values are rounded to, leave such columns out, use "
+                'prior="default", a smaller reg_covar if clusters are that narrow, or fewer components'
+            )
+        handful = flagged & ~few & ~narrow
+        if handful.any():
+            parts.append(f"{_named(handful)} {'sit' if handful.sum() > 1 else 'sits'} on a handful of rows")
+            advice.append("use fewer components, prior='default' or a larger reg_covar, or start more restarts")
+        return f"{'; '.join(parts)}: {'; '.join(advice)}"
+
+    def _underdetermined(self, restart: int) -> Any:
+        """Which components hold fewer rows than span their covariance, (k,)."""
+        counts = self._counts(restart)
+        n_rows = np.broadcast_to(self.n_rows, len(self.mixtures.weights))[restart]
+        rows = counts * (n_rows / self.total_weight)
+        return (counts > 0) & (rows < self.mixtures[restart].components.rows_to_span)
+
+    def _below_resolution(self, restart: int) -> Any:
+        """Which components are no wider than the resolution, (k,)."""
+        return share_below(self.mixtures[restart].covariance_matrices(), self.widths.limit) >= 1
+
+    def ridge_cost(self, restart: int) -> Any:
+        """What the ridge costs each component of a restart, (k,), nats; see `ComponentReport`."""
+        shares = eigen_shares(self.mixtures[restart].covariance_matrices(), self.widths.ridge)
+        # Q at the rows' own covariance S less Q at S + R Rᵀ, responsibilities as they are.
+        with np.errstate(divide="ignore"):
+            each = -0.5 * np.sum(np.log1p(-shares) + shares, axis=-1)
+        counts = self._counts(restart)
+        return np.where(np.asarray(self.given) | (counts <= 0), 0.0, counts * each)
+
+    def _counts(self, restart: int) -> Any:
+        """The weight of the rows that each component of a restart holds, (k,)."""
+        weights = np.asarray(self.mixtures.weights[restart], np.float64)
+        if self.held is not None:
+            return self.held[restart]
+        if self.prior is None:
+            return weights * self.total_weight
+        extra = float(self.prior.concentration) - 1
+        return np.maximum(weights * (self.total_weight + len(weights) * extra) - extra, 0.0)
 
     def report(self, restart: int) -> ComponentReport:
         """What there is to say of the components of one restart."""
         mixture = self.mixtures[restart].astype(np.float64)
-        weights = np.asarray(mixture.weights, np.float64)
-        counts = weights * self.total_weight if self.held is None else self.held[restart]
-        prior_share = np.zeros_like(counts)
-        if self.prior is not None and self.held is None:
-            extra = float(self.prior.concentration) - 1
-            counts = np.maximum(weights * (self.total_weight + len(weights) * extra) - extra, 0.0)
-        if self.prior is not None:
-            prior_share = _prior_share(mixture, self.prior, counts)
+        counts = self._counts(restart)
+        prior_share = np.zeros_like(counts) if self.prior is None else _prior_share(mixture, self.prior, counts)
         matrices = mixture.covariance_matrices()
         eigenvalues = np.linalg.eigvalsh(_in_feature_units(matrices, self.frame.spread))
         return ComponentReport(
             counts=counts,
             reciprocal_condition=np.maximum(eigenvalues[:, 0], 0.0) / np.maximum(eigenvalues[:, -1], _TINY),
-            ridge_share=_ridge_share(matrices, self.ridge),
+            ridge_share=share_below(matrices, self.ridge),
+            ridge_cost=self.ridge_cost(restart),
             prior_share=prior_share,
+            underdetermined=self._underdetermined(restart),
             spurious=self.spurious()[restart],
         )
 
@@ -114,20 +173,15 @@ class Diagnosis:
 _pseudo = compiled(lambda mixture, prior: mixture.components.pseudo(prior))
 
 
+def _named(which: Any) -> str:
+    """The chosen components, in words."""
+    numbers = np.flatnonzero(which).tolist()
+    return f"component{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+
+
 def _in_feature_units(matrices: Any, spread: Any) -> Any:
     """Covariances with the data's own standard deviation per feature, `spread`, as the unit."""
     return matrices / (spread[:, None] * spread)
-
-
-def _ridge_share(matrices: Any, ridge: Any) -> Any:
-    """The largest eigenvalue of Σ⁻¹ R Rᵀ."""
-    # By eigenvalues, as rounding leaves some matrices just short of a Cholesky factor.
-    scale = np.sqrt(np.maximum(np.einsum("kdd->kd", matrices), _TINY))
-    values, vectors = np.linalg.eigh(matrices / (scale[:, :, None] * scale[:, None, :]))
-    # A Bernoulli component may have no variance at all.
-    values = np.maximum(values, np.maximum(np.finfo(np.float64).eps * values[:, -1:], _TINY))
-    whitened = np.swapaxes(vectors, -1, -2) * (ridge / scale)[:, None, :] / np.sqrt(values)[:, :, None]
-    return np.minimum(np.linalg.norm(whitened, ord=2, axis=(-2, -1)) ** 2, 1.0)
 
 
 def _prior_share(mixture: Mixture, prior: Conjugate, counts: Any) -> Any:

@@ -24,7 +24,7 @@ from jaxgmm.prior import Prior
 from jaxgmm.prior import checked as checked_prior
 from jaxgmm.problem import log_priors, pose
 from jaxgmm.progress import bar, both
-from jaxgmm.result import FitResult, best_restart, warn_of_ridge
+from jaxgmm.result import FitResult, best_restart, complaint, warn_of
 from jaxgmm.settings import Settings
 from jaxgmm.starts import checked_init, make_starts, of_rows
 
@@ -176,8 +176,7 @@ def fit(
         saved.fit_ended()
     dubious = diagnosis.spurious().any(axis=1)
     best = best_restart(ended.log_likelihood + held, ended.status, dubious)
-    warn_of_ridge(diagnosis.blurred(best))
-    return FitResult(
+    result = FitResult(
         mixture=mixtures[best],
         mixtures=mixtures,
         best=best,
@@ -189,6 +188,7 @@ def fit(
         revivals=ended.revivals,
         kernel=ended.kernel,
         passes=ended.passes,
+        remaining=ended.remaining,
         history=ended.history,
         total_weight=diagnosis.total_weight,
         seconds=time.perf_counter() - begun,
@@ -196,3 +196,5 @@ def fit(
         moves=ended.moves,
         rounds=ended.rounds,
     )
+    warn_of(complaint(result))
+    return result

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import fields
 from functools import partial
 from typing import Any, Literal
 
@@ -12,7 +11,6 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from jaxgmm import many_loop, precision, validation
-from jaxgmm.coordinates import Coordinates
 from jaxgmm.drivers import Penalty
 from jaxgmm.families import FAMILIES, Family
 from jaxgmm.initialization import METHODS
@@ -28,6 +26,7 @@ from jaxgmm.prior import Prior
 from jaxgmm.prior import checked as checked_prior
 from jaxgmm.result import best_of
 from jaxgmm.revival import REVIVALS
+from jaxgmm.soundness import unsound
 from jaxgmm.stopping import CRITERIA
 
 # Data sets whose results are looked at together.
@@ -119,10 +118,9 @@ def fit_many(
             parts.append((members, *_found(data, frames, run)))
             complaints += heard
     order = np.argsort(np.concatenate([members for members, *_ in parts]))
-    held, frame, known, total = jax.tree.map(
+    restarts, evidence, total = jax.tree.map(
         lambda *leaves: np.concatenate(leaves)[order], *(part[1:] for part in parts)
     )
-    restarts, evidence = Restarts(*held), Evidence(known[0], Coordinates(*frame), *known[1:])
     best = best_of(restarts.log_likelihood + restarts.log_prior, restarts.status, restarts.spurious)[0]
     result = ManyResult(
         mixtures=restarts.mixtures[np.arange(len(best)), best],
@@ -137,28 +135,36 @@ def fit_many(
     return result
 
 
-def _found(data: Posed, frames: Frames, run: ManyRun) -> Any:
-    """Arrays over the data sets of one wave: for `Restarts`, `Coordinates` and `Evidence`, and total weights."""
+def _found(data: Posed, frames: Frames, run: ManyRun) -> tuple[Restarts, Evidence, Any]:
+    """Restarts and evidence of the data sets of one wave, and their total weights."""
     frame, dtype = frames.frame, run.mixtures.dtype
     wide = run.mixtures.astype(np.float64)
 
     def looked_at(chosen: Any, real: Any) -> Any:
-        some = taken(wide, chosen)
-        told = many_loop.judged(taken(data, chosen), some)
+        some, widths = taken((wide, frames.widths), chosen)
+        spurious = unsound(some, widths, frames.n_rows[chosen]).any(axis=-1)
+        held = many_loop.log_priors(taken(data, chosen), some)
         there = many_loop.moved(some, frame.shift[chosen], frame.root[chosen])
-        return taken(jax.tree.map(np.asarray, (*told, there)), real)
+        return taken(jax.tree.map(np.asarray, (spurious, held, there)), real)
 
     with precision.scope(np.dtype(np.float64)):
         parts = [looked_at(*part) for part in sized(np.arange(len(frames.n_rows)), _TOGETHER)]
     spurious, log_prior, mixtures = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
-    mixtures = mixtures.astype(dtype)
-    log_likelihood = run.log_likelihood - (frame.log_volume() * frames.total_weight)[:, None]
-    held = (
-        mixtures, log_likelihood, log_prior, run.n_iter, run.status, spurious, run.revivals, run.kernel, run.passes
-    )  # fmt: skip
+    restarts = Restarts(
+        mixtures=mixtures.astype(dtype),
+        log_likelihood=run.log_likelihood - (frame.log_volume() * frames.total_weight)[:, None],
+        log_prior=log_prior,
+        n_iter=run.n_iter,
+        status=run.status,
+        spurious=spurious,
+        revivals=run.revivals,
+        kernel=run.kernel,
+        passes=run.passes,
+        remaining=run.remaining,
+    )
     ridge = frames.ridge * (type(mixtures.components).rescaling != "none")  # as `Problem.diagnosis` has it
-    known = run.mixtures, ridge, data.floor, data.penalty.prior, frames.n_rows
-    return held, tuple(getattr(frame, field.name) for field in fields(frame)), known, frames.total_weight
+    evidence = Evidence(run.mixtures, frame, ridge, frames.widths, data.penalty.prior, frames.n_rows)
+    return restarts, evidence, frames.total_weight
 
 
 def _starts(

@@ -26,7 +26,6 @@ from jaxgmm.programs import compiled
 from jaxgmm.revival import Surroundings
 from jaxgmm.revival import revive as revive_one
 from jaxgmm.rows import ArrayRows
-from jaxgmm.soundness import spurious
 
 _DRIVER = EM()
 
@@ -127,13 +126,12 @@ def revive(
 
 
 @compiled
-def judged(posed: Posed, mixtures: Mixture) -> tuple[Array, Array]:
-    """For each restart whether some component is spurious, and log p(θ): both (p, r)."""
+def log_priors(posed: Posed, mixtures: Mixture) -> Array:
+    """log p(θ) of each restart, (p, r)."""
 
-    def one(posed: Posed, mixture: Mixture) -> tuple[Array, Array]:
-        prior, n_rows = posed.penalty.prior, posed.rows.n_rows
-        held = jnp.zeros((), mixture.weights.dtype) if prior is None else log_prior(mixture, prior)
-        return jnp.any(spurious(mixture, posed.floor, n_rows)), held
+    def one(posed: Posed, mixture: Mixture) -> Array:
+        prior = posed.penalty.prior
+        return jnp.zeros((), mixture.weights.dtype) if prior is None else log_prior(mixture, prior)
 
     return jax.vmap(jax.vmap(one, (None, 0)))(posed, mixtures)
 

@@ -13,13 +13,14 @@ from jaxtyping import Array, Key
 
 from jaxgmm import arrays, precision, validation
 from jaxgmm.batching import n_threads
-from jaxgmm.coordinates import Coordinates, coordinates, floor_of, summarise
+from jaxgmm.coordinates import Coordinates, coordinates, summarise, widths_of
 from jaxgmm.drivers import Penalty
 from jaxgmm.families import Family
 from jaxgmm.keys import data_set_keys
 from jaxgmm.many_checks import looked_at, unremarkable
 from jaxgmm.many_loop import Posed
 from jaxgmm.prior import Prior, conjugate, ridge_beside
+from jaxgmm.resolution import Widths
 from jaxgmm.rows import ArrayRows
 from jaxgmm.seeding import n_seed_rows, seed_index
 
@@ -118,11 +119,13 @@ def _slots(n: int) -> int:
     return -(-int(n) // step) * step
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Frames:
     """What is known of each data set on the host, in float64; leading axis p."""
 
     frame: Coordinates
+    widths: Widths
     ridge: Any
     n_rows: Any
     total_weight: Any
@@ -155,11 +158,11 @@ def posed(
     seeds: Any = None
     sample: Any = None
     if n_seed_rows(slots, n_components) < slots:
-        seeds = _samples(seed_keys, frames[5], n_components, slots)
-        sample = _samples(keys, frames[5], n_components, slots)
-    frame = Coordinates(*frames[:5])
+        seeds = _samples(seed_keys, frames.n_rows, n_components, slots)
+        sample = _samples(keys, frames.n_rows, n_components, slots)
+    frame = frames.frame
     data = Posed(rows, penalty, floor, frame.centre.astype(dtype), frame.spread.astype(dtype), seeds, sample, keys)
-    return data, Frames(frame, *frames[7:], *frames[5:7]), complaints
+    return data, frames, complaints
 
 
 def _laid(
@@ -182,8 +185,8 @@ def _laid(
     fine = unremarkable(x, w, summary, family, k, watched, dtype)
     odd = [(int(i), one) for i, one, good in zip(numbers, summary.each(), fine, strict=True) if not good]
     frame = coordinates(family, x, w, summary)
-    ridge = frame.ridge(reg_covar)
-    floor = floor_of(family, frame, summary, ridge)
+    ridge = frame.ridge(reg_covar, dtype)
+    widths = widths_of(family, frame, summary, ridge)
     known = None
     if prior is not None:
         each = [conjugate(prior, family, frame[i], k, dtype) for i in range(len(numbers))]
@@ -193,8 +196,8 @@ def _laid(
     total = w.sum(axis=1)
     whitener = None if frame.whitener is None else frame.whitener.astype(dtype)
     held: Any = laid, w.astype(dtype), total.astype(dtype), lengths.astype(np.int32), whitener
-    frames = (frame.shift, frame.root, frame.spread, frame.centre, frame.own, lengths, total, ridge)
-    return ArrayRows(*held), Penalty(ridge.astype(dtype), known), floor.astype(dtype), frames, odd
+    frames = Frames(frame, widths, ridge, lengths, total)
+    return ArrayRows(*held), Penalty(ridge.astype(dtype), known), widths.floor.astype(dtype), frames, odd
 
 
 def _samples(keys: Any, lengths: Any, k: int, slots: int) -> Any:

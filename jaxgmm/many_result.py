@@ -14,10 +14,12 @@ from jaxgmm.coordinates import Coordinates
 from jaxgmm.diagnostics import Diagnosis
 from jaxgmm.families.base import Conjugate
 from jaxgmm.mixture import Mixture
+from jaxgmm.resolution import Widths
 from jaxgmm.result import FitResult, FitWarning
 from jaxgmm.status import SOUND, Status
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Restarts:
     """Every restart of every data set: arrays over (p, r). See `FitResult` for what they mean.
@@ -35,8 +37,10 @@ class Restarts:
     revivals: Any
     kernel: Any
     passes: Any
+    remaining: Any
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Evidence:
     """What diagnoses are made from; leading axis p. See `diagnostics.Diagnosis`."""
@@ -44,15 +48,13 @@ class Evidence:
     framed: Mixture
     frame: Coordinates
     ridge: Any
-    floor: Any
+    widths: Widths
     prior: Conjugate | None
     n_rows: Any
 
     def diagnosis(self, i: int, total_weight: float) -> Diagnosis:
-        prior = jax.tree.map(lambda leaf: leaf[i], self.prior)
-        return Diagnosis(
-            self.framed[i], self.frame[i], self.ridge[i], self.floor[i], prior, int(self.n_rows[i]), total_weight
-        )
+        widths, prior = jax.tree.map(lambda leaf: leaf[i], (self.widths, self.prior))
+        return Diagnosis(self.framed[i], self.frame[i], self.ridge[i], widths, prior, int(self.n_rows[i]), total_weight)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +137,7 @@ class ManyResult(Sequence[FitResult]):
             revivals=held.revivals[i],
             kernel=held.kernel[i],
             passes=held.passes[i],
+            remaining=held.remaining[i],
             history=np.empty((len(held.status[i]), 0)),
             total_weight=total,
             seconds=self.seconds / len(self),

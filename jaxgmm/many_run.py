@@ -26,6 +26,7 @@ from jaxgmm.mixture import Mixture
 from jaxgmm.packing import Buffers, Layout
 from jaxgmm.revival import REVIVALS
 from jaxgmm.status import Status
+from jaxgmm.stopping import remaining
 
 # Steps between two looks at who has finished.
 _STEPS = 8
@@ -74,6 +75,7 @@ class ManyRun:
     passes: Any
     kernel: Any
     revivals: Any
+    remaining: Any
 
 
 class Runner:
@@ -118,15 +120,17 @@ class Runner:
                     self._each(partial(self._step, name), self._mixed(running & (self.kernels == number)))
                 self._revive()
                 self._choose_kernels()
-        state = self.pool.state
+        state, total = self.pool.state, np.asarray(self.posed.rows.total_weight, np.float64)[:, None]
+        log_likelihood = state.log_likelihood.astype(np.float64) + state.log_likelihood_error
         return ManyRun(
             mixtures=jax.tree.map(np.array, state.mixture),  # of views, which would keep the buffers
-            log_likelihood=state.log_likelihood.astype(np.float64) + state.log_likelihood_error,
+            log_likelihood=log_likelihood,
             status=np.array(self.pool.status),
             n_iter=np.array(self.pool.n_iter),
             passes=state.passes.astype(np.float64),
             kernel=np.array(KERNEL_NAMES)[self.kernels],
             revivals=self.revivals,
+            remaining=remaining(self.pool.progress.trail, log_likelihood / total) * total,
         )
 
     @property

@@ -55,7 +55,8 @@ class BlockInfo:
 class Run:
     """Where the restarts ended; arrays over r, log-likelihoods in float64.
 
-    `cut_short` says why if the run was ended from outside; `moves` and `rounds` are those of a race.
+    `remaining` is what is predicted still to be gained, in nats, NaN where that is unknown; `cut_short` says why if the
+    run was ended from outside; `moves` and `rounds` are those of a race.
     """
 
     mixtures: Mixture
@@ -65,6 +66,7 @@ class Run:
     passes: Any
     kernel: Any
     revivals: Any
+    remaining: Any
     history: Any
     cut_short: Status | None = None
     moves: Any = 0
@@ -72,7 +74,7 @@ class Run:
 
     def first(self, n: int) -> Run:
         """Of the first `n` restarts."""
-        arrays = ("log_likelihood", "status", "n_iter", "passes", "kernel", "revivals", "history")
+        arrays = ("log_likelihood", "status", "n_iter", "passes", "kernel", "revivals", "remaining", "history")
         kept = {name: getattr(self, name)[:n] for name in arrays}
         return replace(self, mixtures=jax.tree.map(lambda leaf: leaf[:n], self.mixtures), **kept)
 
@@ -85,7 +87,7 @@ def joined(runs: Sequence[Run]) -> Run:
     histories = [
         np.pad(run.history, ((0, 0), (0, longest - run.history.shape[1])), constant_values=np.nan) for run in runs
     ]
-    arrays = ("log_likelihood", "status", "n_iter", "passes", "kernel", "revivals")
+    arrays = ("log_likelihood", "status", "n_iter", "passes", "kernel", "revivals", "remaining")
     together: dict[str, Any] = {name: np.concatenate([getattr(run, name) for run in runs]) for name in arrays}
     return Run(
         mixtures=jax.tree.map(lambda *leaves: np.concatenate(leaves), *(run.mixtures for run in runs)),

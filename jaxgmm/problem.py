@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jaxgmm.checks import check_data
-from jaxgmm.coordinates import Coordinates, coordinates, floor_of, summarise
+from jaxgmm.coordinates import Coordinates, coordinates, summarise, widths_of
 from jaxgmm.diagnostics import Diagnosis
 from jaxgmm.drivers import Penalty
 from jaxgmm.em import e_step, log_prior
@@ -22,6 +22,7 @@ from jaxgmm.labels import Labels
 from jaxgmm.mixture import Mixture, at_rest
 from jaxgmm.prior import Prior, conjugate, ridge_beside
 from jaxgmm.programs import compiled
+from jaxgmm.resolution import Widths
 from jaxgmm.revival import Surroundings
 from jaxgmm.rows import ArrayRows
 from jaxgmm.seeding import seed_rows
@@ -36,7 +37,7 @@ class Problem:
         frame: the coordinates.
         rows: the data in them.
         penalty: the ridge and the prior.
-        floor: see `loop.Controls`.
+        widths: what components are held against.
         centre, spread: of the data; see `coordinates.Coordinates`.
     """
 
@@ -46,7 +47,7 @@ class Problem:
     frame: Coordinates
     rows: ArrayRows
     penalty: Penalty
-    floor: Float[Array, " d"]
+    widths: Widths
     centre: Float[Array, " d"]
     spread: Float[Array, " d"]
 
@@ -65,7 +66,7 @@ class Problem:
             at_rest(mixtures),
             self.frame,
             ridge,
-            np.asarray(self.floor),
+            self.widths,
             prior,
             int(rows.n_rows),
             float(rows.total_weight),
@@ -90,7 +91,7 @@ def pose(
     # Warnings should point at the line that called `fit`.
     check_data(x, sample_weight, summary, family, n_components, watched, dtype, stacklevel=4)
     frame = coordinates(family, x, sample_weight, summary)
-    ridge = frame.ridge(reg_covar)
+    ridge = frame.ridge(reg_covar, dtype)
     known = None if prior is None else conjugate(prior, family, frame, n_components, dtype)
     pinned = None if fixed is None else fixed.pinned(frame, dtype)
     label, possible = (None, None) if labels is None else labels
@@ -101,7 +102,7 @@ def pose(
         frame=frame,
         rows=ArrayRows.from_numpy(x, sample_weight, frame.rows, dtype, frame.whitener, labels=label, possible=possible),
         penalty=Penalty(jnp.asarray(ridge, dtype), known, pinned),
-        floor=jnp.asarray(floor_of(family, frame, summary, ridge), dtype),
+        widths=widths_of(family, frame, summary, ridge),
         centre=jnp.asarray(frame.centre, dtype),
         spread=jnp.asarray(frame.spread, dtype),
     )

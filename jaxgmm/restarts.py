@@ -29,6 +29,7 @@ from jaxgmm.programs import compiled
 from jaxgmm.revival import REVIVALS, Surroundings, revive
 from jaxgmm.rows import Rows
 from jaxgmm.status import Status
+from jaxgmm.stopping import remaining
 from jaxgmm.tags import Tags, total_weight
 
 _either = compiled(loop.where)
@@ -238,12 +239,20 @@ class _Loop:
             passes=self.passes(),
             kernel=np.array(KERNEL_NAMES)[self.kernels],
             revivals=self.revivals,
+            remaining=self._remaining(),
             history=self.history.until(int(np.max(self.pool.n_iter)) + 1),
             cut_short=self.cut_short,
         )
         if self.checkpoint is not None and self.cut_short is None:
             self.checkpoint.run_ended(snapshot.of_run(ended))
         return ended
+
+    def _remaining(self) -> Any:
+        """What every restart is predicted still to gain, nats; unknown where steps see samples."""
+        if self.driver.stochastic:
+            return np.full(self.n, np.nan)
+        each = remaining(np.asarray(self.pool.progress.trail), self.current() + self.log_volume)
+        return each * self.total_weight
 
     def passes(self) -> Any:
         """How often each restart has read the rows, in whole data sets."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from jaxgmm import validation
 from jaxgmm.diagnostics import ComponentReport, Diagnosis
 from jaxgmm.mixture import Mixture
 from jaxgmm.status import SOUND, Status
@@ -22,7 +23,12 @@ class FitWarning(RuntimeWarning):
     """The best restart is not one to rely on."""
 
 
-_SPURIOUS_ADVICE = "Lower n_components, use prior='default' or a larger reg_covar, or start more restarts."
+# Told of a mixture that costs itself so much by its ridge, nats per row.
+_DEAR = 0.01
+#: told of a restart that has so much to go, nats in total
+UNFINISHED = 0.01
+#: what the best restart may be chosen by
+CHOICES = ("soundness", "log_likelihood")
 
 
 @dataclass(frozen=True)
@@ -33,16 +39,20 @@ class FitResult:
         mixture: the best restart's mixture.
         mixtures: every restart's, leading axis r.
         best: the best restart's number: the highest log-likelihood (with a prior, log-posterior) among those that
-            ended soundly, spurious ones only if there are no others.
+            ended soundly, spurious ones only if there are no others. `best_of` has other choices.
         log_likelihood: (r,), weighted sums over rows, nats, without ridge or prior; nats of densities per unit of the
             data.
         log_prior: (r,), of the parameters, nats, up to a constant that all restarts share; 0 without a prior.
         n_iter: (r,), steps taken.
         status: (r,), values of `Status`.
-        spurious: (r,), whether some component owes its likelihood to a handful of rows; see `components`.
+        spurious: (r,), whether some component owes its likelihood to the ridge, to fewer rows than span it, or to
+            values that repeat or are rounded; see `components` and `doubt`.
         revivals: (r,), how often collapsed components were put elsewhere.
         kernel: (r,), the kernel each restart ended on.
         passes: (r,), how many times the rows were read, in whole data sets.
+        remaining: (r,), nats in total by which the log-likelihood (with a prior, log-posterior) is predicted still to
+            rise, by Aitken's extrapolation of the last gains; NaN where too few steps were taken to tell, and for
+            mini-batches. EM may be slow: `tol` says how little a step gains, this what is left.
         history: (r, longest + 1), mean log-likelihood per row at the start and after each step; NaN past
             a restart's end. With mini-batches what steps saw: estimates, but for the start. In a race what the rounds
             saw, samples of the rows until the final.
@@ -65,6 +75,7 @@ class FitResult:
     revivals: Any
     kernel: Any
     passes: Any
+    remaining: Any
     history: Any
     total_weight: float
     seconds: float
@@ -76,6 +87,35 @@ class FitResult:
     def score(self) -> float:
         """The best restart's mean log-likelihood, nats per row."""
         return float(self.log_likelihood[self.best] / self.total_weight)
+
+    @property
+    def sound(self) -> bool:
+        """Whether the best restart is one to rely on: it ended soundly and is not spurious."""
+        return bool(self.status[self.best] in SOUND and not self.spurious[self.best])
+
+    @property
+    def doubt(self) -> str:
+        """Why the best restart is spurious, and what to do about it; empty where it is not."""
+        return self.diagnosis.doubt(self.best)
+
+    @property
+    def unfinished(self) -> Any:
+        """(r,), whether a restart stopped with more than 0.01 nats in total still to gain: lower `tol`."""
+        return self.remaining > UNFINISHED
+
+    def best_of(self, choice: str = "soundness") -> FitResult:
+        """This result with the best restart chosen anew.
+
+        Args:
+            choice: "soundness", as `fit` chooses; "log_likelihood", the highest log-likelihood (with a prior,
+                log-posterior) of all that stayed finite, spurious or not.
+        """
+        if validation.choice("choice", choice, CHOICES) == "soundness":
+            best = int(best_of(self.log_posterior, self.status, self.spurious)[0])
+        else:
+            finite = np.isfinite(self.log_posterior) & (self.status != Status.NON_FINITE)
+            best = int(np.argmax(np.where(finite, self.log_posterior, -np.inf)))
+        return replace(self, best=best, mixture=self.mixtures[best])
 
     @property
     def log_posterior(self) -> Any:
@@ -90,21 +130,19 @@ class FitResult:
         """How many restarts ended in each status."""
         return {status.name: int(n) for status in Status if (n := np.sum(self.status == status))}
 
+    def _qualms(self) -> str:
+        """What the line about it should not keep back."""
+        left = float(self.remaining[self.best])
+        to_go = f" with about {left:.2g} nats in total to go" if left > UNFINISHED else ""
+        return f"{to_go}{', spurious' if self.spurious[self.best] else ''}"
+
     def __repr__(self) -> str:
         status = Status(int(self.status[self.best]))
         ended = ", ".join(f"{n} {name}" for name, n in self.counts().items())
         return (
             f"FitResult({self.mixture!r}, score={self.score:.6g} nats per row, {status.name} after "
-            f"{int(self.n_iter[self.best])} iterations; {len(self.status)} restarts: {ended})"
+            f"{int(self.n_iter[self.best])} iterations{self._qualms()}; {len(self.status)} restarts: {ended})"
         )
-
-
-# How far the best restart is to be relied on, by its tier.
-_COMPLAINTS = (
-    None,
-    f"every sound restart is spurious: a component sits on a handful of rows. {_SPURIOUS_ADVICE}",
-    f"every restart is degenerate. {Status.DEGENERATE.advice}",
-)
 
 
 def best_of(value: Any, status: Any, spurious: Any) -> tuple[Any, Any]:
@@ -118,41 +156,41 @@ def best_of(value: Any, status: Any, spurious: Any) -> tuple[Any, Any]:
     return np.argmax(np.where(tier == found, value, -np.inf), axis=-1), found[..., 0]
 
 
-def best_restart(value: Any, status: Any, spurious: Any, stacklevel: int = 3) -> int:
+def best_restart(value: Any, status: Any, spurious: Any) -> int:
     """The restart with the highest `value` among those that ended soundly, not spurious if possible.
 
-    With none sound the best degenerate one is taken. Either makes do with a warning.
-
-    Raises:
-        FitError: every restart is non-finite.
-    """
-    best, complaint = choose_restart(value, status, spurious)
-    if complaint is not None:
-        warnings.warn(complaint, FitWarning, stacklevel=stacklevel)
-    return best
-
-
-def choose_restart(value: Any, status: Any, spurious: Any) -> tuple[int, str | None]:
-    """The same choice, and in place of the warning what it would say.
+    With none sound the best degenerate one is taken.
 
     Raises:
         FitError: every restart is non-finite.
     """
     best, tier = best_of(value, status, spurious)
-    if tier < len(_COMPLAINTS):
-        return int(best), _COMPLAINTS[tier]
+    if tier < 3:
+        return int(best)
     counts = ", ".join(f"{int(np.sum(status == s))} {s.name}" for s in Status if np.any(status == s))
     worst = Status.NON_FINITE if np.any(status == Status.NON_FINITE) else Status.DEGENERATE
     raise FitError(f"no restart stayed finite: {counts}. {worst.advice}")
 
 
-def warn_of_ridge(components: Any, stacklevel: int = 3) -> None:
-    """Warns of `components` of the best restart that are more ridge than rows in some direction."""
-    if len(components):
-        warnings.warn(
-            f"components {', '.join(map(str, components))} of the best restart are more ridge than rows in some "
-            "direction: lower reg_covar if clusters are that narrow beside the data as a whole, drop rows far from all "
-            "others, or lower n_components; see result.components()",
-            FitWarning,
-            stacklevel=stacklevel,
-        )
+def complaint(result: FitResult) -> str:
+    """What speaks against the best restart, in words; empty if nothing does."""
+    best = result.best
+    if result.status[best] not in SOUND:
+        return f"every restart is degenerate. {Status.DEGENERATE.advice}"
+    if result.spurious[best]:
+        return f"every sound restart is spurious: {result.doubt}; see result.components()"
+    cost = result.diagnosis.ridge_cost(best)
+    if not cost.sum() > _DEAR * result.total_weight:
+        return ""
+    narrow = np.flatnonzero(cost > 0.5 * _DEAR * result.total_weight / len(cost))
+    return (
+        f"reg_covar costs about {cost.sum() / result.total_weight:.2g} nats per row: component"
+        f"{'s' if len(narrow) > 1 else ''} {', '.join(map(str, narrow))} of the best restart "
+        f"{'are' if len(narrow) > 1 else 'is'} hardly wider than the ridge; lower reg_covar, or see result.components()"
+    )
+
+
+def warn_of(complaint: str, stacklevel: int = 3) -> None:
+    """One warning of all that speaks against a result, if anything does."""
+    if complaint:
+        warnings.warn(complaint, FitWarning, stacklevel=stacklevel)

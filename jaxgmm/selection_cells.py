@@ -18,7 +18,7 @@ from jaxgmm.mixture import Mixture
 from jaxgmm.outcome import Run
 from jaxgmm.padding import padded_starts, shapes, trimmed
 from jaxgmm.problem import Problem
-from jaxgmm.result import FitError, FitResult, choose_restart
+from jaxgmm.result import FitError, FitResult, best_restart
 from jaxgmm.rows.folds import FoldedRows
 from jaxgmm.selection_result import Cell
 from jaxgmm.settings import Settings
@@ -173,6 +173,7 @@ class Contest:
             revivals=ended.revivals[own],
             kernel=ended.kernel[own],
             passes=ended.passes[own],
+            remaining=ended.remaining[own],
             history=ended.history[own, : int(np.max(ended.n_iter[own])) + 1],
             total_weight=diagnosis.total_weight,
             seconds=seconds,
@@ -185,7 +186,7 @@ class Contest:
         value, status = self.ended.log_likelihood.reshape(shape), self.ended.status.reshape(shape)
         at = view % shape[0], i
         try:
-            found = choose_restart(value[at], status[at], self.spurious[at])[0]
+            found = best_restart(value[at], status[at], self.spurious[at])
         except FitError:
             return -1
         return int(np.ravel_multi_index((*at, found), shape))
@@ -196,12 +197,10 @@ class Contest:
             return "no restart stayed finite"
         if self.ended.status[number] not in SOUND:
             return "every restart is degenerate"
-        if self.spurious.ravel()[number]:
-            return "every sound restart is spurious"
         # Its likelihood then says more of the ridge than of the rows, and would be as large as one likes with less.
-        blurred = self.diagnosis.blurred(number)
-        which = ", ".join(map(str, blurred))
-        return f"more ridge than rows in components {which}; a smaller reg_covar may tell" if len(blurred) else ""
+        return (
+            f"every sound restart is spurious: {self.diagnosis.doubt(number)}" if self.spurious.ravel()[number] else ""
+        )
 
     def _judged(self, bests: Any, criterion: str) -> tuple[Any, Any]:
         """The criterion of each K's best restart, and its standard error; (K,)."""

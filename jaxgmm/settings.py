@@ -81,7 +81,7 @@ class Settings:
             tol=_number(self.tol, problem.dtype),
             max_iter=_number(self.max_iter, np.int32),
             penalty=problem.penalty,
-            floor=problem.floor,
+            floor=_number(problem.widths.floor, problem.dtype),
             key=key,
             keep_degenerate=_number(self.on_degenerate == "keep"),
             criterion=self.stopping,

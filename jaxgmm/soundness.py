@@ -1,25 +1,35 @@
-"""What is wrong with a mixture, component by component."""
+"""What is wrong with a mixture, component by component: while it runs, and as an answer.
+
+A restart that runs has a fault where a component lost its rows, or is a spike on far fewer than the others have. As an
+answer a mixture is unsound where it owes its likelihood to the ridge, to fewer rows than span a component, or to values
+that repeat or are rounded: its likelihood says nothing of the rows then, and the mixture loses to any that is sound.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxgmm import precision
 from jaxgmm.mixture import Mixture
 from jaxgmm.pinned import Pinned
 from jaxgmm.programs import compiled
+from jaxgmm.resolution import Widths
 from jaxgmm.status import Status
 
 # A handful: fewer rows than this many times what its parameters need to be more than a spike.
 _HANDFUL = 2
+# But where all components must do with a handful, one is no spike unless it has this much less than the others.
+_FEWER = 0.25
 # In some direction such a component is nothing but ridge when Σ⁻¹ times the ridge has a trace above this.
 _RIDGE = 0.5
 # A handful of rows is suspect when this much narrower than the mixture's components usually are.
 _NARROW = 0.1
+_TINY = np.finfo(np.float64).tiny
 
 
 class Faults(NamedTuple):
@@ -50,7 +60,8 @@ def faults(
     """
     weights, components = mixture.weights, mixture.components
     weightless = weights <= 10 * jnp.finfo(weights.dtype).eps
-    few = weights * n_rows < _HANDFUL * components.rows_to_span
+    even = n_rows / jnp.sum(jnp.broadcast_to(present, weights.shape), dtype=weights.dtype)
+    few = weights * n_rows < jnp.minimum(_HANDFUL * components.rows_to_span, _FEWER * even)
     narrow = components.collapsed() | (~lenient & few & (components.ridge_trace(floor) > _RIDGE))
     if pinned is not None:
         weightless, narrow = weightless & ~pinned.shapes, narrow & ~pinned.covariances
@@ -63,20 +74,71 @@ def faults(
     return Faults(jnp.where(lost | infinite, Status.NON_FINITE, fault).astype(jnp.int32), collapsed)
 
 
-def spurious(
-    mixture: Mixture, floor: Float[Array, " d"], n_rows: Int[Array, ""], given: Bool[Array, " k"] | bool = False
-) -> Bool[Array, " k"]:
-    """Which components owe their likelihood to a handful of rows: few of them, and narrow without good reason.
+def _suspects(
+    mixture: Mixture, floor: Float[Array, " d"], limit: Float[Array, " d"], n_rows: Int[Array, ""],
+    given: Bool[Array, " k"] | bool,
+) -> tuple[Bool[Array, " k"], Float[Array, " k"]]:  # fmt: skip
+    """Which components owe their likelihood to a handful of rows, and what bounds how much of each is below `limit`.
 
-    That is far narrower than the mixture's components usually are, or in some direction nothing but ridge. A width that
-    was `given` is good reason.
+    A handful of rows is suspect where it is far narrower than the mixture's components usually are, or a spike.
     """
     weights, components = mixture.weights, mixture.components
     width = components.log_width()
     narrow = width < jnp.sum(weights * width) + np.log(_NARROW)
     few = weights * n_rows < _HANDFUL * components.rows_to_span
-    return few & (weights > 0) & ~jnp.asarray(given) & (narrow | (components.ridge_trace(floor) > _RIDGE))
+    there = (weights > 0) & ~jnp.asarray(given)
+    handful = few & there & (narrow | (components.ridge_trace(floor) > _RIDGE))
+    return handful, jnp.where(there, components.ridge_trace(limit), 0.0)
 
 
-#: `spurious` of restarts, (r, k); compiled, as loops over factors would otherwise be at every call
-spurious_of = compiled(jax.vmap(spurious, (0, None, 0, None)))
+# Compiled, as loops over factors would otherwise be at every call.
+_of_restarts = compiled(jax.vmap(_suspects, (0, None, None, 0, None)))
+_of_data_sets = compiled(jax.vmap(jax.vmap(_suspects, (0, None, None, None, None)), (0, 0, 0, 0, None)))
+
+
+def unsound(mixtures: Mixture, widths: Widths, n_rows: Any, given: Any = False) -> Any:
+    """Which components of restarts make them unsound, (r, k), or of restarts of many data sets, (p, r, k).
+
+    Args:
+        mixtures: leading axis r, or axes p, r; NumPy.
+        widths: see there; with leading axis p for many data sets.
+        n_rows: (r,), or one number for all; (p,) for many data sets.
+        given: (k,), the components whose widths were given, and are no fault.
+    """
+    wide, limit = mixtures.astype(np.float64), widths.limit
+    with precision.scope(np.dtype(np.float64)):
+        if len(mixtures.batch_shape) == 1:
+            each = np.broadcast_to(n_rows, mixtures.batch_shape)
+            found = _of_restarts(wide, widths.floor, limit, each, np.asarray(given))
+        else:
+            found = _of_data_sets(wide, widths.floor, limit, np.asarray(n_rows), np.asarray(given))
+        handful, bound = map(np.array, found)
+    # No more of a component than the trace says is below the limit: few are worth their eigenvalues.
+    close = np.nonzero(~(bound < 1))
+    if len(close[0]):
+        each = limit if limit.ndim == 1 else limit[close[0]]
+        handful[close] |= share_below(wide.covariance_matrices()[close], each) >= 1
+    return handful
+
+
+def share_below(matrices: Any, width: Any) -> Any:
+    """How much of a component is no more than `width`, in the direction where that is most, 0 … 1: (m,).
+
+    The largest eigenvalue of Σ⁻¹ diag(width²).
+
+    Args:
+        matrices: (m, d, d), covariances.
+        width: (d,) or (m, d).
+    """
+    return eigen_shares(matrices, width)[..., -1]
+
+
+def eigen_shares(matrices: Any, width: Any) -> Any:
+    """The eigenvalues of Σ⁻¹ diag(width²), (m, d), ascending, at most 1."""
+    # By eigenvalues, as rounding leaves some matrices just short of a Cholesky factor.
+    scale = np.sqrt(np.maximum(np.einsum("...dd->...d", matrices), _TINY))
+    values, vectors = np.linalg.eigh(matrices / (scale[..., :, None] * scale[..., None, :]))
+    # A Bernoulli component may have no variance at all.
+    values = np.maximum(values, np.maximum(np.finfo(np.float64).eps * values[..., -1:], _TINY))
+    whitened = np.swapaxes(vectors, -1, -2) * (width / scale)[..., None, :] / np.sqrt(values)[..., :, None]
+    return np.minimum(np.linalg.svd(whitened, compute_uv=False)[..., ::-1] ** 2, 1.0)

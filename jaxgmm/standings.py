@@ -25,7 +25,7 @@ class Standings:
         self._status = np.full(n, Status.RUNNING)
         self._kernel = np.full(n, "", dtype="<U16")
         self._n_iter = np.zeros(n, np.int64)
-        self._passes = np.zeros(n)
+        self._passes, self._remaining = np.zeros(n), np.full(n, np.nan)
         self._history: list[list[Any]] = [[] for _ in range(n)]
 
     def of(self, runners: Any) -> Mixture:
@@ -58,6 +58,7 @@ class Standings:
         self._log_likelihood[runners] = ended.log_likelihood[places]
         self._status[runners] = ended.status[places]
         self._kernel[runners] = ended.kernel[places]
+        self._remaining[runners] = ended.remaining[places]
         self._n_iter[runners] += ended.n_iter[places]
         self.revivals[runners] += ended.revivals[places]
         self._passes[runners] += ended.passes[: len(runners)] * share
@@ -97,6 +98,7 @@ class Standings:
             passes=self._passes,
             kernel=self._kernel,
             revivals=self.revivals,
+            remaining=self._remaining,
             history=table,
             cut_short=cut_short,
             moves=self.moves,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxgmm.mixture import Mixture
@@ -17,6 +19,8 @@ CRITERIA = ("log_likelihood", "parameters", "aitken", "change")
 _WINDOW = 32
 # A mean log-likelihood ℓ is resolved to some ε(1 + |ℓ|); gains below this many of them may be rounding.
 _ROUNDING = 64
+# What is still to gain is told by two halves of this many gains, as single ones are noise.
+_TRAIL = 8
 # Steady progress adds gains up. Of gains that are noise, sums stay below this part of their sizes.
 _CANCELLED = 0.25
 
@@ -31,29 +35,54 @@ class Progress:
         drift: their sum since the window began.
         wander: the sum of their sizes.
         steps: how many they are.
+        trail: (r, 8), the last ones, in order; NaN where there were fewer.
     """
 
     gain: Float[Array, " r"]
     drift: Float[Array, " r"]
     wander: Float[Array, " r"]
     steps: Int[Array, " r"]
+    trail: Float[Array, "r t"]
 
     @classmethod
     def none(cls, like: Float[Array, " r"]) -> Progress:
-        zero = jnp.zeros_like(like)
-        return cls(jnp.full_like(like, jnp.nan), zero, zero, jnp.zeros(like.shape, jnp.int32))
+        zero, none = jnp.zeros_like(like), jnp.full_like(like, jnp.nan)
+        trail = jnp.full((*like.shape, _TRAIL), jnp.nan, like.dtype)
+        return cls(none, zero, zero, jnp.zeros(like.shape, jnp.int32), trail)
 
     def after(self, gain: Float[Array, " r"]) -> Progress:
         """With one more gain; a full window is forgotten first."""
         full = self.steps >= _WINDOW
         drift, wander, steps = (jnp.where(full, 0, a) for a in (self.drift, self.wander, self.steps))
-        return Progress(gain, drift + gain, wander + jnp.abs(gain), steps + 1)
+        trail = jnp.concatenate([self.trail[:, 1:], gain[:, None]], axis=1)
+        return Progress(gain, drift + gain, wander + jnp.abs(gain), steps + 1, trail)
 
     def rounding(self, log_likelihood: Float[Array, " r"]) -> Bool[Array, " r"]:
         """Whether a whole window of gains was nothing but rounding, at this mean log-likelihood."""
         noise = _ROUNDING * jnp.finfo(self.drift.dtype).eps * (1 + jnp.abs(log_likelihood))
         small = self.wander <= self.steps * noise
         return (self.steps >= _WINDOW) & small & (jnp.abs(self.drift) <= _CANCELLED * self.wander)
+
+
+def remaining(trail: Any, log_likelihood: Any) -> Any:
+    """What restarts are predicted still to gain, nats per row, (...): the rest of a geometric series of gains (Aitken).
+
+    NumPy. NaN where there are fewer than two gains, infinite where they do not shrink.
+
+    Args:
+        trail: (..., 8), the last gains, as `Progress` has them.
+        log_likelihood: (...), nats per row, whose rounding is no gain.
+    """
+    gains = np.asarray(trail, np.float64)
+    half = np.sum(np.isfinite(gains), axis=-1) // 2
+    place = np.arange(_TRAIL)[::-1]
+    recent, before = place < half[..., None], (place >= half[..., None]) & (place < 2 * half[..., None])
+    late, early = (np.sum(gains, axis=-1, where=which) for which in (recent, before))
+    noise = half * np.finfo(np.asarray(trail).dtype).eps * (1 + np.abs(log_likelihood))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rate = late / early
+        left = np.where((early > 0) & (rate < 1), late * rate / (1 - rate), np.inf)
+    return np.where(half == 0, np.nan, np.where(late <= noise, 0.0, left))
 
 
 def settled(

@@ -18,7 +18,7 @@ from jaxgmm.outcome import Run, joined
 from jaxgmm.problem import Problem, log_priors
 from jaxgmm.programs import compiled
 from jaxgmm.rows import ArrayRows
-from jaxgmm.soundness import spurious_of
+from jaxgmm.soundness import unsound
 from jaxgmm.status import SOUND, Status
 from jaxgmm.tournament import Pace, Plan, Round, heading_for, ranked
 
@@ -92,9 +92,7 @@ class Track:
         n = len(value)
         place = np.arange(max(self.n, self.plan.width)) % n  # always as many, so that nothing is compiled anew
         among = jax.tree.map(lambda leaf: leaf[place], ended.mixtures)
-        n_rows = np.full(len(place), rows.n_rows)
-        each = np.asarray(spurious_of(among, self.problem.floor, n_rows, False))
-        dubious = np.any(each[:n], axis=1)
+        dubious = unsound(among, self.problem.widths, int(rows.n_rows))[:n].any(axis=1)
         sound = np.isin(ended.status, SOUND) & ~dubious & np.isfinite(value)
         if left and not self.cut_short:
             sound &= ended.n_iter > 0
