@@ -23,7 +23,8 @@ from jaxgmm.status import Status
 
 # A handful: fewer rows than this many times what its parameters need to be more than a spike.
 _HANDFUL = 2
-# But where all components must do with a handful, one is no spike unless it has this much less than the others.
+# But where all components must do with a handful, one is no spike unless it has this much less than the others; and
+# where the rows cannot span them all it is what any component looks like.
 _FEWER = 0.25
 # In some direction such a component is nothing but ridge when Σ⁻¹ times the ridge has a trace above this.
 _RIDGE = 0.5
@@ -62,6 +63,7 @@ def faults(
     weightless = weights <= 10 * jnp.finfo(weights.dtype).eps
     even = n_rows / jnp.sum(jnp.broadcast_to(present, weights.shape), dtype=weights.dtype)
     few = weights * n_rows < jnp.minimum(_HANDFUL * components.rows_to_span, _FEWER * even)
+    few &= even >= components.rows_to_span
     narrow = components.collapsed() | (~lenient & few & (components.ridge_trace(floor) > _RIDGE))
     if pinned is not None:
         weightless, narrow = weightless & ~pinned.shapes, narrow & ~pinned.covariances
