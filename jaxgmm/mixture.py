@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from jaxgmm import arrays, precision, validation
+from jaxgmm import arrays, forking, precision, validation
 from jaxgmm.density import answer
 from jaxgmm.density import joint_log_prob as joint_log_prob
 from jaxgmm.density import posterior as posterior
@@ -91,7 +91,7 @@ class Mixture:
         """
         if isinstance(self.weights, jax.core.Tracer):
             return self.components.covariances
-        with precision.scope(np.dtype(np.float64)):
+        with jax.enable_x64(True):
             wide = np.asarray(self.astype(np.float64).components.covariances)
         size, limits = np.abs(wide), np.finfo(self.dtype)
         fits = np.all((size <= limits.max) & ((size >= limits.tiny) | (size == 0)))
@@ -147,6 +147,7 @@ class Mixture:
     # ---- rows -------------------------------------------------------------------------------------------------
 
     def _rows(self, x: Any) -> Any:
+        forking.check()
         x = validation.rows("x", x, self.n_features)
         self.components.check_rows("x", x)
         return x

@@ -9,6 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxgmm import forking
+
 
 def compute_dtype(*inputs: Any, dtype: Any = None) -> np.dtype:
     """float64 if any input is float64 (or `dtype` says so), else float32.
@@ -30,7 +32,12 @@ def compute_dtype(*inputs: Any, dtype: Any = None) -> np.dtype:
 
 @contextlib.contextmanager
 def scope(dtype: np.dtype) -> Iterator[None]:
-    """Within it JAX keeps `dtype`: x64 is on for float64, and as it was otherwise."""
+    """Within it JAX keeps `dtype`: x64 is on for float64, and as it was otherwise.
+
+    Raises:
+        ForkError: JAX cannot compute in this process.
+    """
+    forking.check()
     if np.dtype(dtype) == np.float64:
         with jax.enable_x64(True):
             yield
