@@ -12,7 +12,8 @@ from jaxgmm import precision
 from jaxgmm.coordinates import Coordinates
 from jaxgmm.families.base import Conjugate
 from jaxgmm.mixture import Mixture
-from jaxgmm.soundness import spurious_of
+from jaxgmm.ordering import permuted
+from jaxgmm.soundness import spurious
 
 # More than half of a component is then not the rows'.
 _DOMINATES = 0.5
@@ -60,7 +61,7 @@ class Diagnosis:
         floor: the same, but 0 where the data are hardly wider themselves.
         prior: the prior in them, NumPy; or None.
         n_rows, total_weight: of the rows; where restarts do not see the same ones, `n_rows` is (r,).
-        given: (k,), the components whose covariances were given, and not fitted.
+        given: (k,) or (r, k), the components whose covariances were given, and not fitted.
         held: (r, k), what weight of rows each component holds, where weights were given and do not tell.
     """
 
@@ -81,13 +82,22 @@ class Diagnosis:
             wide = replace(wide, weights=self.held / self.total_weight)
         with precision.scope(np.dtype(np.float64)):
             n_rows = np.broadcast_to(self.n_rows, len(wide.weights))
-            return np.asarray(spurious_of(wide, self.floor, n_rows, np.asarray(self.given)))
+            return np.asarray(_spurious(wide, self.floor, n_rows, self._given()))
+
+    def _given(self) -> Any:
+        return np.broadcast_to(np.asarray(self.given), self.mixtures.weights.shape)
+
+    def rearranged(self, order: Any) -> Diagnosis:
+        """The same of components in another order, (r, k)."""
+        given = np.take_along_axis(self._given(), order, axis=1)
+        held = None if self.held is None else np.take_along_axis(np.asarray(self.held), order, axis=1)
+        return replace(self, mixtures=permuted(self.mixtures, order), given=given, held=held)
 
     def blurred(self, restart: int) -> Any:
         """The components of a restart that are more ridge than rows in some direction in which the data are wide."""
         matrices = self.mixtures[restart].covariance_matrices()
         blurred = _ridge_share(matrices, np.asarray(self.floor, np.float64)) > _DOMINATES
-        return np.flatnonzero(blurred & ~np.asarray(self.given))
+        return np.flatnonzero(blurred & ~self._given()[restart])
 
     def report(self, restart: int) -> ComponentReport:
         """What there is to say of the components of one restart."""
@@ -111,6 +121,7 @@ class Diagnosis:
         )
 
 
+_spurious = jax.jit(jax.vmap(spurious, (0, None, 0, 0)))
 _pseudo = jax.jit(lambda mixture, prior: mixture.components.pseudo(prior))
 
 

@@ -17,6 +17,7 @@ from jaxgmm.density import answer
 from jaxgmm.density import joint_log_prob as joint_log_prob
 from jaxgmm.density import posterior as posterior
 from jaxgmm.families import FAMILIES, Family
+from jaxgmm.ordering import Ordered
 
 
 @partial(jax.jit, static_argnames="n")
@@ -28,7 +29,7 @@ def _sample(mixture: Mixture, key: Array, n: int) -> tuple[Array, Array]:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Mixture:
+class Mixture(Ordered):
     """A mixture p(x) = Σ_k π_k p(x | component k): an immutable pytree. Leading axes are restarts.
 
     Make one with `Mixture.create`, or take it from a `FitResult`. Methods take rows of shape (n, d), work through

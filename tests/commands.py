@@ -8,8 +8,8 @@ from typing import Any
 from conftest import DATA
 from typer.testing import CliRunner
 
-from jaxgmm.cli import data
 from jaxgmm.cli.app import app
+from jaxgmm.cli.data import Source
 
 CSV = str(DATA / "faithful.csv")
 
@@ -23,4 +23,4 @@ def jax_gmm(*args: object, code: int = 0) -> Any:
 
 def read(path: Path, array: str | None = None, **options: Any) -> Any:
     """The rows in a file, (n, d)."""
-    return data.read(path, array=array, **options).x
+    return Source(path, array=array, **options).read().x

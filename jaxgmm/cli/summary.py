@@ -83,7 +83,7 @@ def of_model(mixture: Mixture) -> dict[str, Any]:
 
 
 def print_model(mixture: Mixture, title: str) -> None:
-    """A table on stdout: components by weight, their means and standard deviations."""
+    """A table on stdout: components in the model's order, their means and standard deviations."""
     d = mixture.n_features
     bernoulli = mixture.covariance_type == "bernoulli"
     table = Table(
@@ -99,7 +99,7 @@ def print_model(mixture: Mixture, title: str) -> None:
     if d > shown:
         table.add_column(f"… {d - shown} more")
     deviations = None if bernoulli else np.sqrt(np.einsum("kdd->kd", mixture.covariance_matrices()))
-    for k in np.argsort(-np.asarray(mixture.weights), kind="stable"):
+    for k in range(mixture.n_components):
         cells = [
             f"{mixture.means[k, j]:.4g}" + ("" if deviations is None else f" ± {deviations[k, j]:.3g}")
             for j in range(shown)
