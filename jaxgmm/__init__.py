@@ -13,6 +13,7 @@ from jaxgmm.compilation import enable_compilation_cache
 from jaxgmm.drivers import EM
 from jaxgmm.fit import fit
 from jaxgmm.fixed import Fixed
+from jaxgmm.forking import ForkError
 from jaxgmm.many import fit_many
 from jaxgmm.many_result import ManyResult
 from jaxgmm.mixture import Mixture
@@ -27,9 +28,9 @@ from jaxgmm.status import Status
 __version__ = "0.1.0"
 
 __all__ = ["EM", "BlockInfo", "Cell", "CheckpointError", "DataWarning", "FitError", "FitResult", "FitWarning", "Fixed"]
-__all__ += ["GaussianMixture", "GaussianMixtureOutlierDetector", "Gradient", "ManyResult", "Mixture", "ModelFileError"]
-__all__ += ["Prior", "SelectionResult", "Status", "enable_compilation_cache", "fit", "fit_many", "load", "save"]
-__all__ += ["select"]
+__all__ += ["ForkError", "GaussianMixture", "GaussianMixtureOutlierDetector", "Gradient", "ManyResult", "Mixture"]
+__all__ += ["ModelFileError", "Prior", "SelectionResult", "Status", "enable_compilation_cache", "fit", "fit_many"]
+__all__ += ["load", "save", "select"]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgmm import forking
+
 
 def to_numpy(name: str, x: Any) -> Any:
     """`x` as a NumPy array of real numbers in the machine's byte order; a view of it where that can be.
@@ -108,6 +110,7 @@ def _by_dlpack(x: Any) -> Any:
     try:
         return np.from_dlpack(x)
     except Exception:
+        forking.check()
         try:
             with jax.enable_x64(True):
                 return np.asarray(jnp.from_dlpack(x))

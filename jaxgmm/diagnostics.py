@@ -11,6 +11,7 @@ from jaxgmm import precision
 from jaxgmm.coordinates import Coordinates
 from jaxgmm.families.base import Conjugate
 from jaxgmm.mixture import Mixture
+from jaxgmm.ordering import permuted
 from jaxgmm.programs import compiled
 from jaxgmm.resolution import Widths
 from jaxgmm.soundness import eigen_shares, share_below, unsound
@@ -67,7 +68,7 @@ class Diagnosis:
         widths: what components are held against.
         prior: the prior in them, NumPy; or None.
         n_rows, total_weight: of the rows; where restarts do not see the same ones, `n_rows` is (r,).
-        given: (k,), the components whose covariances were given, and not fitted.
+        given: (k,) or (r, k), the components whose covariances were given, and not fitted.
         held: (r, k), what weight of rows each component holds, where weights were given and do not tell.
     """
 
@@ -86,7 +87,7 @@ class Diagnosis:
         mixtures = self.mixtures
         if self.held is not None:
             mixtures = replace(mixtures.astype(np.float64), weights=self.held / self.total_weight)
-        return unsound(mixtures, self.widths, self.n_rows, self.given)
+        return unsound(mixtures, self.widths, self.n_rows, self._given())
 
     def doubt(self, restart: int) -> str:
         """Why a restart is unsound and what to do about it, in words; empty where it is not."""
@@ -140,7 +141,7 @@ class Diagnosis:
         with np.errstate(divide="ignore"):
             each = -0.5 * np.sum(np.log1p(-shares) + shares, axis=-1)
         counts = self._counts(restart)
-        return np.where(np.asarray(self.given) | (counts <= 0), 0.0, counts * each)
+        return np.where(self._given()[restart] | (counts <= 0), 0.0, counts * each)
 
     def _counts(self, restart: int) -> Any:
         """The weight of the rows that each component of a restart holds, (k,)."""
@@ -151,6 +152,15 @@ class Diagnosis:
             return weights * self.total_weight
         extra = float(self.prior.concentration) - 1
         return np.maximum(weights * (self.total_weight + len(weights) * extra) - extra, 0.0)
+
+    def _given(self) -> Any:
+        return np.broadcast_to(np.asarray(self.given), self.mixtures.weights.shape)
+
+    def rearranged(self, order: Any) -> Diagnosis:
+        """The same of components in another order, (r, k)."""
+        given = np.take_along_axis(self._given(), order, axis=1)
+        held = None if self.held is None else np.take_along_axis(np.asarray(self.held), order, axis=1)
+        return replace(self, mixtures=permuted(self.mixtures, order), given=given, held=held)
 
     def report(self, restart: int) -> ComponentReport:
         """What there is to say of the components of one restart."""

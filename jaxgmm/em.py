@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxgmm import forking
 from jaxgmm.families import Family
 from jaxgmm.families.base import Conjugate, Root
 from jaxgmm.mixture import Mixture, joint_log_prob, posterior
@@ -152,6 +153,7 @@ def e_step(mixture: Mixture, rows: Rows, *, kernel: str = "centred", chunk: int 
     Returns:
         Statistics with the mixture's leading axes, about `mixture` itself.
     """
+    forking.check()
     chunk = pass_chunk(mixture, rows, kernel) if chunk is None else chunk
     road = KERNELS[kernel]
 
@@ -193,6 +195,7 @@ def m_step(
         prior: what the parameters are known to be near, as pseudo-statistics added to those of the rows.
         pinned: parameters that stay as they are, and are so in `mixture`: then Q is maximal over the others.
     """
+    forking.check()
     components, counts, moments = mixture.components, statistics.counts, statistics.moments
     shares = counts
     if prior is not None:
@@ -220,6 +223,7 @@ def expected_log_likelihood(
     mixture: Mixture, statistics: SufficientStatistics, other: Mixture, ridge: Root
 ) -> Float[Array, ""]:
     """Q(other; S(mixture)) = Σ_n Σ_k r_kn log π'_k p(x_n | other_k), less the ridge's price, in nats."""
+    forking.check()
     counts = statistics.counts
     weights = jnp.sum(jax.scipy.special.xlogy(counts, other.weights))
     return weights + mixture.components.expected_log_prob(counts, statistics.moments, other.components, ridge)

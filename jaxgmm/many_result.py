@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, overload
 
 import jax
@@ -14,6 +14,7 @@ from jaxgmm.coordinates import Coordinates
 from jaxgmm.diagnostics import Diagnosis
 from jaxgmm.families.base import Conjugate
 from jaxgmm.mixture import Mixture
+from jaxgmm.ordering import order_of, permuted
 from jaxgmm.resolution import Widths
 from jaxgmm.result import FitResult, FitWarning
 from jaxgmm.status import SOUND, Status
@@ -104,6 +105,17 @@ class ManyResult(Sequence[FitResult]):
     def spurious(self) -> Any:
         """(p,), whether the best restart owes its likelihood to a handful of rows; then all others do, or are worse."""
         return self._best(self.restarts.spurious)
+
+    def sorted(self, by: str | Callable[[Mixture], Any] = "weight", feature: int = 0) -> ManyResult:
+        """The same result, the components of every restart of every data set in another order: see `Mixture.sorted`."""
+        order = order_of(self.restarts.mixtures, by, feature)
+        restarts = replace(self.restarts, mixtures=permuted(self.restarts.mixtures, order))
+        return replace(
+            self,
+            mixtures=restarts.mixtures[np.arange(len(self)), self.best],
+            restarts=restarts,
+            evidence=replace(self.evidence, framed=permuted(self.evidence.framed, order)),
+        )
 
     def counts(self) -> dict[str, int]:
         """How many data sets' best restarts ended in each status."""

@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from jaxgmm import arrays, precision, validation
+from jaxgmm import arrays, forking, precision, validation
 from jaxgmm.density import answer
 from jaxgmm.density import joint_log_prob as joint_log_prob
 from jaxgmm.density import posterior as posterior
 from jaxgmm.families import FAMILIES, Family
+from jaxgmm.ordering import Ordered
 from jaxgmm.programs import compiled
 
 # Rows drawn with one key.
@@ -40,7 +41,7 @@ def _sample(mixture: Mixture, key: Array, first: Array, n: int) -> tuple[Array, 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Mixture:
+class Mixture(Ordered):
     """A mixture p(x) = Σ_k π_k p(x | component k): an immutable pytree. Leading axes are restarts.
 
     Make one with `Mixture.create`, or take it from a `FitResult`. Methods take rows of shape (n, d), work through
@@ -103,7 +104,7 @@ class Mixture:
         """
         if isinstance(self.weights, jax.core.Tracer):
             return self.components.covariances
-        with precision.scope(np.dtype(np.float64)):
+        with jax.enable_x64(True):
             wide = np.asarray(self.astype(np.float64).components.covariances)
         size, limits = np.abs(wide), np.finfo(self.dtype)
         fits = np.all((size <= limits.max) & ((size >= limits.tiny) | (size == 0)))
@@ -159,6 +160,7 @@ class Mixture:
     # ---- rows -------------------------------------------------------------------------------------------------
 
     def _rows(self, x: Any) -> Any:
+        forking.check()
         x = validation.rows("x", x, self.n_features)
         self.components.check_rows("x", x)
         return x

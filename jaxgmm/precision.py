@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxgmm import forking
 from jaxgmm.programs import watch
 
 
@@ -35,7 +36,11 @@ def scope(dtype: np.dtype) -> Iterator[None]:
     """Within it JAX keeps `dtype`: x64 is on for float64, and as it was otherwise.
 
     Whatever computes does so within one: here the process's memory maps are looked after (`programs`).
+
+    Raises:
+        ForkError: JAX cannot compute in this process.
     """
+    forking.check()
     watch()
     if np.dtype(dtype) == np.float64:
         with jax.enable_x64(True):

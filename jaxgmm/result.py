@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from jaxgmm import validation
 from jaxgmm.diagnostics import ComponentReport, Diagnosis
 from jaxgmm.mixture import Mixture
+from jaxgmm.ordering import order_of, permuted
 from jaxgmm.status import SOUND, Status
 from jaxgmm.tournament import Round
 
@@ -125,6 +127,12 @@ class FitResult:
     def components(self, restart: int | None = None) -> ComponentReport:
         """What each component of a restart, the best one by default, stands on."""
         return self.diagnosis.report(self.best if restart is None else restart)
+
+    def sorted(self, by: str | Callable[[Mixture], Any] = "weight", feature: int = 0) -> FitResult:
+        """The same result, the components of every restart in another order: see `Mixture.sorted`."""
+        order = order_of(self.mixtures, by, feature)
+        mixtures = permuted(self.mixtures, order)
+        return replace(self, mixture=mixtures[self.best], mixtures=mixtures, diagnosis=self.diagnosis.rearranged(order))
 
     def counts(self) -> dict[str, int]:
         """How many restarts ended in each status."""

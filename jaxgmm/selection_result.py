@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from jaxgmm.mixture import Mixture
 from jaxgmm.result import FitResult
 from jaxgmm.status import SOUND, Status
 
@@ -94,6 +96,10 @@ class SelectionResult:
     def covariance_types(self) -> tuple[str, ...]:
         """The columns of the table."""
         return tuple(dict.fromkeys(cell.covariance_type for cell in self.table))
+
+    def sorted(self, by: str | Callable[[Mixture], Any] = "weight", feature: int = 0) -> SelectionResult:
+        """The same result, the winner's components in another order: see `Mixture.sorted`."""
+        return replace(self, best=self.best.sorted(by, feature))
 
     def plot(self, ax: Any = None) -> Any:
         """The criterion against K, a line for each covariance type; see `jaxgmm.plotting.plot_selection`."""

@@ -94,7 +94,7 @@ def _suspects(
 
 
 # Compiled, as loops over factors would otherwise be at every call.
-_of_restarts = compiled(jax.vmap(_suspects, (0, None, None, 0, None)))
+_of_restarts = compiled(jax.vmap(_suspects, (0, None, None, 0, 0)))
 _of_data_sets = compiled(jax.vmap(jax.vmap(_suspects, (0, None, None, None, None)), (0, 0, 0, 0, None)))
 
 
@@ -105,13 +105,14 @@ def unsound(mixtures: Mixture, widths: Widths, n_rows: Any, given: Any = False) 
         mixtures: leading axis r, or axes p, r; NumPy.
         widths: see there; with leading axis p for many data sets.
         n_rows: (r,), or one number for all; (p,) for many data sets.
-        given: (k,), the components whose widths were given, and are no fault.
+        given: (k,) or (r, k), the components whose widths were given, and are no fault.
     """
     wide, limit = mixtures.astype(np.float64), widths.limit
     with precision.scope(np.dtype(np.float64)):
         if len(mixtures.batch_shape) == 1:
             each = np.broadcast_to(n_rows, mixtures.batch_shape)
-            found = _of_restarts(wide, widths.floor, limit, each, np.asarray(given))
+            held = np.broadcast_to(given, wide.weights.shape)
+            found = _of_restarts(wide, widths.floor, limit, each, held)
         else:
             found = _of_data_sets(wide, widths.floor, limit, np.asarray(n_rows), np.asarray(given))
         handful, bound = map(np.array, found)

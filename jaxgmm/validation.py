@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgmm import arrays
+from jaxgmm import arrays, forking
 
 _BLOCK = 1 << 18
 #: counters on the device are 32 bits wide
@@ -105,6 +105,7 @@ def random_key(key: Any) -> jax.Array:
         TypeError: `key` is neither an integer nor a JAX key.
         ValueError: a negative seed, or an array of keys.
     """
+    forking.check()
     if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         if key.shape:
             raise ValueError(f"key must be one key, got an array of keys of shape {key.shape}")

@@ -8,8 +8,8 @@ from typing import Any
 from conftest import DATA
 from typer.testing import CliRunner
 
-from jaxgmm.cli import data
 from jaxgmm.cli.app import app
+from jaxgmm.cli.data import Source
 
 CSV = str(DATA / "faithful.csv")
 
@@ -21,6 +21,11 @@ def jax_gmm(*args: object, code: int = 0) -> Any:
     return result
 
 
+def block(path: Path, **options: Any) -> Any:
+    """All rows of a file, with weights and labels."""
+    return Source(path, **options).read()
+
+
 def read(path: Path, array: str | None = None, **options: Any) -> Any:
     """The rows in a file, (n, d)."""
-    return data.read(path, array=array, **options).x
+    return block(path, array=array, **options).x

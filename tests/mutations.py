@@ -64,6 +64,13 @@ MUTATIONS = {
     "absent components move": Mutation("em.py", "moved.with_replaced(mixture.weights == 0, components)", "moved", "tests/test_selection.py::test_absent_components_change_nothing[diag-centred-float64]"),
     "absent components choose the kernel": Mutation("em.py", "jnp.where(mixture.weights == 0, 0.0, each)", "each", "tests/test_selection.py::test_absent_components_change_nothing[diag-auto-float64]"),
     "the fold is seen": Mutation("rows/folds.py", "jnp.where(self.fold[index] == self.left_out, 0, w)", "w", "tests/test_selection.py::test_without_a_fold_is_a_fit_to_the_other_rows[diag]"),
+    "absent components are sorted with the others": Mutation("ordering.py", "np.lexsort((values, weights == 0), axis=-1)", "np.argsort(values, axis=-1, kind='stable')", "tests/test_ordering.py::test_equal_ones_keep_their_order_and_absent_ones_come_last"),
+    "weights taken are not divided by their sum": Mutation("ordering.py", "weights / weights.sum(-1, keepdims=True)", "weights / 1", "tests/test_ordering.py::test_take"),
+    "components without weight are matched": Mutation("ordering.py", "mine, theirs = np.asarray(mixture.weights) > 0, np.asarray(other.weights) > 0", "mine, theirs = np.asarray(mixture.weights) > -1, np.asarray(other.weights) > -1", "tests/test_ordering.py::test_components_without_weight_lie_nowhere"),
+    "Bhattacharyya minds no covariances": Mutation("families/distances.py", "np.maximum(volume - (volumes + other_volume) / 2, 0.0) / 2", "0.0 * volume", "tests/test_ordering.py::test_distances_are_the_textbooks"),
+    "whose covariance was given is not sorted": Mutation("diagnostics.py", "given = np.take_along_axis(self._given(), order, axis=1)", "given = self._given()", "tests/test_ordering.py::test_a_sorted_result_knows_which_components_were_given"),
+    "whose weight was given is not sorted": Mutation("diagnostics.py", "np.take_along_axis(np.asarray(self.held), order, axis=1)", "self.held", "tests/test_ordering.py::test_a_sorted_result_knows_which_components_were_given"),
+    "forked processes hang": Mutation("forking.py", "_stranded = _has_begun()", "_stranded = False", "tests/test_forking.py::test_it_does_not_matter_who_computed"),
     "what is more ridge than rows wins": Mutation("selection_cells.py", "if len(blurred) else", "if False else", "tests/test_selection.py::test_a_spike_of_equal_rows_cannot_win"),
     # the loop
     "the gain's sign": Mutation("loop.py", "value = (new.log_likelihood - old.log_likelihood)", "value = (old.log_likelihood - new.log_likelihood)", "tests/test_laws.py::test_gains_are_of_the_posterior_and_signed"),

@@ -136,7 +136,7 @@ def test_interrupted_before_the_fit_is_130_and_nothing_written(tmp_path):
     code = (
         "import signal, time\nfrom jaxgmm.cli import app, data, main\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # in the background it is ignored at first
-        "data.read = lambda *_, **__: print('reading', flush=True) or time.sleep(60)\nmain()"
+        "data.Source = lambda *_, **__: print('reading', flush=True) or time.sleep(60)\nmain()"
     )
     command = [sys.executable, "-c", code, "fit", "x.npy", "-k", "8", "-o", "m.safetensors"]
     pipe = subprocess.PIPE

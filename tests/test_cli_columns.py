@@ -8,11 +8,11 @@ import re
 import numpy as np
 import pyarrow
 import pytest
-from commands import jax_gmm
+from commands import block, jax_gmm
 from pyarrow import parquet
 
 import jaxgmm
-from jaxgmm.cli.data import DataError, Source, read
+from jaxgmm.cli.data import DataError, Source
 
 NAMES = ["name", "height", "weight", "w", "group"]
 ROWS = [["a", 1.5, 60, 1, 0], ["b,c", 1.75, 70, 0, None], ["d", 2.0, 80, 2.5, 1]]
@@ -63,7 +63,7 @@ def test_columns_by_name_number_and_range(table, columns, wanted, names):
 
 
 def test_weights_and_labels_are_no_features(table):
-    found = read(table, columns="height,weight", weights="w", labels="group")
+    found = block(table, columns="height,weight", weights="w", labels="group")
     np.testing.assert_array_equal(found.x, X)
     np.testing.assert_array_equal(found.weights, [1, 0, 2.5])
     np.testing.assert_array_equal(found.labels, [0, -1, 1])
@@ -72,9 +72,9 @@ def test_weights_and_labels_are_no_features(table):
 @pytest.mark.parametrize("suffix", ["npy", "npz"])
 def test_numpys_files_by_number(suffix, tmp_path):
     path = numpys_file(tmp_path, suffix)
-    np.testing.assert_array_equal(read(path, columns="2,1").x, X[:, ::-1])
-    np.testing.assert_array_equal(read(path, columns="1:2").x, X)
-    found = read(path, weights="3", labels="4")
+    np.testing.assert_array_equal(block(path, columns="2,1").x, X[:, ::-1])
+    np.testing.assert_array_equal(block(path, columns="1:2").x, X)
+    found = block(path, weights="3", labels="4")
     np.testing.assert_array_equal(found.x, np.column_stack([np.arange(3), X]))
     np.testing.assert_array_equal(found.weights, [1, 0, 2.5])
     np.testing.assert_array_equal(found.labels, [0, -1, 1])
@@ -89,7 +89,7 @@ def test_weights_and_labels_from_files_of_their_own(suffix, tmp_path):
         beside.write_text("w\n1\n0\n2\n")
     else:
         parquet.write_table(pyarrow.table({"w": [1, 0, 2]}), beside)
-    found = read(path, weights=str(beside), labels=str(beside))
+    found = block(path, weights=str(beside), labels=str(beside))
     np.testing.assert_array_equal(found.weights, [1, 0, 2])
     np.testing.assert_array_equal(found.labels, [1, 0, 2])
     assert found.x.shape == (3, 5)
@@ -115,25 +115,25 @@ def test_weights_and_labels_from_files_of_their_own(suffix, tmp_path):
 )  # fmt: skip
 def test_columns_that_are_not_there(table, options, complaint):
     with pytest.raises(ValueError, match="column") as caught:
-        read(table, **options)
+        block(table, **options)
     assert complaint in str(caught.value)
 
 
 def test_columns_without_names_go_by_number(tmp_path):
     (tmp_path / "x.csv").write_text("a,1,2\nb,3,4\n")
-    np.testing.assert_array_equal(read(tmp_path / "x.csv", columns="1:2").x, [[1, 2], [3, 4]])
+    np.testing.assert_array_equal(block(tmp_path / "x.csv", columns="1:2").x, [[1, 2], [3, 4]])
     for path in (tmp_path / "x.csv", numpys_file(tmp_path, "npy")):
         with pytest.raises(
             DataError, match=r"has no column 'height'; it has .* columns, 0 to .*, and no names for them"
         ):
-            read(path, columns="height")
+            block(path, columns="height")
 
 
 def test_a_header_may_hold_numbers_if_a_name_in_it_is_asked_for(tmp_path):
     (tmp_path / "x.csv").write_text("height,2020\n1,2\n3,4\n")
-    np.testing.assert_array_equal(read(tmp_path / "x.csv", columns="height").x, [[1], [3]])
+    np.testing.assert_array_equal(block(tmp_path / "x.csv", columns="height").x, [[1], [3]])
     with pytest.raises(DataError, match=r":1:1: 'height' is not a number; if the line is a header"):
-        read(tmp_path / "x.csv")
+        block(tmp_path / "x.csv")
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_a_header_may_hold_numbers_if_a_name_in_it_is_asked_for(tmp_path):
 def test_faults_of_text_in_the_columns_that_are_read(text, options, where, tmp_path):
     (tmp_path / "x.csv").write_text(text)
     with pytest.raises(DataError, match=where):
-        read(tmp_path / "x.csv", **options)
+        block(tmp_path / "x.csv", **options)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_faults_of_text_in_the_columns_that_are_read(text, options, where, tmp_p
 def test_faults_of_numpys_files(column, options, where, tmp_path):
     np.save(tmp_path / "x.npy", np.column_stack([np.arange(3), column]))
     with pytest.raises(DataError) as caught:
-        read(tmp_path / "x.npy", **options)
+        block(tmp_path / "x.npy", **options)
     assert str(caught.value).startswith(f"{tmp_path / 'x.npy'}: {where}")
 
 
@@ -187,12 +187,12 @@ def test_files_of_weights_that_do_not_fit(tmp_path):
     path = numpys_file(tmp_path, "npy")
     np.save(tmp_path / "w.npy", np.ones(4))
     with pytest.raises(DataError, match=rf"w.npy: holds 4 rows, where {path} holds 3"):
-        read(path, weights=str(tmp_path / "w.npy"))
+        block(path, weights=str(tmp_path / "w.npy"))
     np.save(tmp_path / "w.npy", np.ones((3, 2)))
     with pytest.raises(DataError, match=r"w.npy: must hold one column, the weights; got 2"):
-        read(path, weights=str(tmp_path / "w.npy"))
+        block(path, weights=str(tmp_path / "w.npy"))
     with pytest.raises(FileNotFoundError):
-        read(path, weights=str(tmp_path / "absent.csv"))
+        block(path, weights=str(tmp_path / "absent.csv"))
 
 
 # ---- commands -----------------------------------------------------------------------------------------------
@@ -321,4 +321,4 @@ def test_nothing_is_lost_or_taken_for_something_else_silently(text, columns, com
     path = tmp_path / "rows.csv"
     path.write_text(text)
     with pytest.raises(DataError, match=re.escape(f"{path}{complaint}")):
-        read(path, columns=columns)
+        block(path, columns=columns)

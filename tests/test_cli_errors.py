@@ -249,7 +249,7 @@ def test_warnings_speak_of_options_too(tmp_path, monkeypatch):
 @pytest.mark.parametrize("option", ["-o", "--report"])
 def test_unwritable_output_is_found_before_the_rows_are_read(option, tmp_path, monkeypatch):
     monkeypatch.setattr(jaxgmm, "fit", lambda *_, **__: pytest.fail("fitted first"))
-    monkeypatch.setattr("jaxgmm.cli.data.read", lambda *_, **__: pytest.fail("read first"))
+    monkeypatch.setattr("jaxgmm.cli.data.Source", lambda *_, **__: pytest.fail("read first"))
 
     def refuse(*args, **options):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
@@ -305,7 +305,7 @@ def test_notes_speak_of_options_too(tmp_path, monkeypatch):
 
 
 def test_a_checkpoint_is_looked_at_before_the_rows_are_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("jaxgmm.cli.data.read", lambda *_, **__: pytest.fail("read first"))
+    monkeypatch.setattr("jaxgmm.cli.data.Source", lambda *_, **__: pytest.fail("read first"))
     args = ["fit", CSV, "-k", 2, "-o", tmp_path / "m.safetensors", "--checkpoint"]
     assert "it is a folder" in jax_gmm(*args, tmp_path, code=2).stderr
     assert "must be different files" in jax_gmm(*args, tmp_path / "m.safetensors", code=2).stderr

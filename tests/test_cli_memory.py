@@ -32,9 +32,9 @@ finally:
 _READ = f"""
 import sys
 from pathlib import Path
-from jaxgmm.cli.data import read, spool
+from jaxgmm.cli.data import Source, spool
 spool._IN_MEMORY = 1 << 24
-x = read(Path(sys.argv[1])).x
+x = Source(Path(sys.argv[1])).read().x
 {_PEAK}
 """
 

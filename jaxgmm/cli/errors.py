@@ -68,7 +68,7 @@ def diagnose(error: BaseException) -> tuple[object, int]:
     """What to say of a failure, and the exit code for it."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; nothing was written", INTERRUPTED
-    if isinstance(error, jaxgmm.FitError):
+    if isinstance(error, jaxgmm.FitError | jaxgmm.ForkError):
         return in_options(error), FIT_FAILED
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         # The library's own says what to change; Python's, NumPy's and XLA's say how much was wanted, if anything.

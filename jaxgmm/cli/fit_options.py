@@ -189,6 +189,16 @@ LearningRate = Annotated[
         rich_help_panel="Iterations",
     ),
 ]
+Sort = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ORDER",
+        show_default="as found",
+        help="The order of components: weight (the heaviest first), mean (ascending in the first feature) or "
+        "mean:FEATURE, a column by name or number as in --columns.",
+        rich_help_panel="Output",
+    ),
+]
 Report = Annotated[
     Path | None,
     typer.Option(

@@ -60,6 +60,9 @@ def fit_lines(result: FitResult, n_rows: int) -> list[str]:
     ]
     if status is not Status.CONVERGED:
         lines.append(f"note     {in_options(status.advice)}")
+    elif result.unfinished[result.best]:
+        left = float(result.remaining[result.best])
+        lines.append(f"note     about {left:.2g} nats in total are still to gain: lower --tol")
     return lines
 
 
@@ -83,7 +86,7 @@ def of_model(mixture: Mixture) -> dict[str, Any]:
 
 
 def print_model(mixture: Mixture, title: str) -> None:
-    """A table on stdout: components by weight, their means and standard deviations."""
+    """A table on stdout: components in the model's order, their means and standard deviations."""
     d = mixture.n_features
     bernoulli = mixture.covariance_type == "bernoulli"
     table = Table(
@@ -99,7 +102,7 @@ def print_model(mixture: Mixture, title: str) -> None:
     if d > shown:
         table.add_column(f"… {d - shown} more")
     deviations = None if bernoulli else np.sqrt(np.einsum("kdd->kd", mixture.covariance_matrices()))
-    for k in np.argsort(-np.asarray(mixture.weights), kind="stable"):
+    for k in range(mixture.n_components):
         cells = [
             f"{mixture.means[k, j]:.4g}" + ("" if deviations is None else f" ± {deviations[k, j]:.3g}")
             for j in range(shown)

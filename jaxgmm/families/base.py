@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from jaxgmm.families import distances
+
 Rescaling = Literal["linear", "feature", "scalar", "none"]
 
 Root = Float[Array, "d d"] | Float[Array, " d"]
@@ -189,9 +191,25 @@ class Family(ABC):
         """The components at `index`, as components of their own."""
         return jax.tree.map(lambda leaf: leaf[index], self)
 
+    def rearranged(self, index: Int[np.ndarray, "*r s"]) -> Self:
+        """The components at `index`, of components at rest, whose leading axes `index` has; in NumPy, to the bit."""
+        return jax.tree.map(lambda leaf: along_components(leaf, index), self)
+
     def placed(self, slots: Int[Array, " s"], others: Self) -> Self:
         """These components with `others` in the places `slots`."""
         return jax.tree.map(lambda leaf, other: leaf.at[slots].set(other), self, others)
+
+    def distances(self, other: Family, metric: str) -> np.ndarray:
+        """How far each of these k components lies from each of `other`'s m, (k, m), float64; at rest, one mixture each.
+
+        By means and covariances, as of Gaussians: see `distances.gaussian`.
+
+        Raises:
+            ValueError: they are densities of different kinds, or have no such `metric`.
+        """
+        if type(self) is not type(other) and "none" in (self.rescaling, other.rescaling):
+            raise ValueError(f"other must be {self.name!r} as this mixture is, got {other.name!r}")
+        return distances.gaussian(metric, self.means, self.matrices(), other.means, other.matrices())
 
     # ---- the rest -------------------------------------------------------------------------------------------
 
@@ -223,3 +241,9 @@ class Family(ABC):
     @abstractmethod
     def n_parameters(self) -> int:
         """Free parameters of all K components, weights apart."""
+
+
+def along_components(leaf: Any, index: Int[np.ndarray, "*r s"]) -> Any:
+    """Entries of `leaf`, (*r, k, ...), at `index` along its axis of components; NumPy."""
+    inner = (1,) * (np.ndim(leaf) - index.ndim)
+    return np.take_along_axis(np.asarray(leaf), index.reshape(*index.shape, *inner), axis=index.ndim - 1)

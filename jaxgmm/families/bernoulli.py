@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from jaxgmm.families import distances
 from jaxgmm.families import triangular as tri
 from jaxgmm.families.base import Conjugate, Family, Rescaling, Root
 from jaxgmm.families.gaussian import HIGHEST, means_2d, positive
@@ -115,6 +116,13 @@ class Bernoulli(Family):
     @property
     def rows_to_span(self) -> int:
         return 0
+
+    def distances(self, other: Family, metric: str) -> np.ndarray:
+        if not isinstance(other, Bernoulli):
+            raise ValueError(f"other must be 'bernoulli' as this mixture is, got {other.name!r}")
+        if metric != "bhattacharyya":
+            raise ValueError(f"metric must be 'bhattacharyya' for Bernoulli mixtures, got {metric!r}")
+        return distances.bernoulli(self.means, other.means)
 
     def log_width(self) -> Float[Array, " k"]:
         return jnp.zeros_like(self.means[:, 0])  # a density over zeros and ones has no width to lose

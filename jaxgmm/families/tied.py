@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxgmm.families import triangular as tri
-from jaxgmm.families.base import Conjugate, Rescaling, Root
+from jaxgmm.families.base import Conjugate, Rescaling, Root, along_components
 from jaxgmm.families.gaussian import (
     HIGHEST,
     LOG_2PI,
@@ -104,6 +104,9 @@ class TiedGaussian(Gaussian):
 
     def picked(self, index: Int[Array, " s"]) -> Self:
         return type(self)(self.means[index], self.scale_tril)
+
+    def rearranged(self, index: Int[np.ndarray, "*r s"]) -> Self:
+        return type(self)(along_components(self.means, index), self.scale_tril)
 
     def placed(self, slots: Int[Array, " s"], others: Self) -> Self:
         return type(self)(self.means.at[slots].set(others.means), self.scale_tril)

@@ -131,7 +131,12 @@ def gram(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
 
 
 def covariance(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
-    """L Lᵀ in one operation: outside of compiled programs every term that `gram` writes out is a call of its own."""
+    """L Lᵀ in one operation: outside of compiled programs every term that `gram` writes out is a call of its own.
+
+    NumPy stays NumPy.
+    """
+    if isinstance(factor, np.ndarray):
+        return factor @ np.swapaxes(factor, -1, -2)
     return jnp.einsum("...de,...fe->...df", factor, factor, precision=HIGHEST)
 
 

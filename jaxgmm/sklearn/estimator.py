@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, column_or_1d, validate_data
 
-from jaxgmm import precision, validation
+from jaxgmm import forking, precision, validation
 from jaxgmm.drivers.ahead import EMAhead
 from jaxgmm.drivers.em import EM
 from jaxgmm.fit import fit
@@ -124,6 +124,7 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
         return self.mixture_.predict(x).astype(np.int64)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> Any:
+        forking.check()  # starts are found with scikit-learn, whose own threads a fork may leave behind, too
         x = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         if len(x) < self.n_components:
             raise ValueError(

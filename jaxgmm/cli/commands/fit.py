@@ -12,6 +12,7 @@ from jaxgmm import progress, validation
 from jaxgmm.cli import INTERRUPTED, data, fit_options, options, output, summary
 from jaxgmm.cli.commands.common import load_one
 from jaxgmm.cli.interrupt import interruptible
+from jaxgmm.cli.order import Order
 from jaxgmm.families import FAMILIES
 from jaxgmm.initialization import METHODS
 from jaxgmm.kernel_choice import KERNEL_NAMES
@@ -47,6 +48,7 @@ def fit_command(
     weights: options.Weights = None,
     labels: options.Labels = None,
     array: options.ArrayName = None,
+    sort: fit_options.Sort = None,
     report: fit_options.Report = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -63,6 +65,7 @@ def fit_command(
     ridge = fit_options.ridge(reg_covar)
     if dtype is not None:
         validation.choice("--dtype", dtype, fit_options.DTYPES)
+    order = Order.asked(sort, labels)
     moves = _driver(driver, learning_rate)
     inputs = data.inputs(path, weights, labels)
     output.check_writable(out, output.MODEL_SUFFIXES, inputs=inputs)
@@ -74,17 +77,21 @@ def fit_command(
         # Now, so that a missing matplotlib is heard of before the fit.
         from jaxgmm.cli.report import write_report
     start = _start(init)
-    rows = data.read(path, array=array, columns=columns, weights=weights, labels=labels)
+    source = data.Source(
+        path, array=array, columns=columns, weights=weights, labels=labels, sort_by=order.feature
+    )  # fmt: skip
+    rows = source.read()
     known = {} if rows.labels is None else {"labels": rows.labels}
     if restarts is None and isinstance(start, str):
         restarts = 16
-    with progress.bar() as on_block, interruptible() as interruption:
+    with progress.bar() as on_block, interruptible() as interruption, order.pending():
         result = jaxgmm.fit(
             seed, rows.x, n_components, covariance_type=covariance, n_init=restarts, init=start, driver=moves, tol=tol,
             stopping=stopping, max_iter=max_iter, max_seconds=max_seconds, reg_covar=ridge, prior=prior,
             on_degenerate=on_degenerate, kernel=kernel, dtype=dtype, on_block=interruption.watching(on_block),
             search=search, checkpoint=checkpoint, every=every, sample_weight=rows.weights, **known,
         )  # fmt: skip
+    result = order.of(result, source)
     jaxgmm.save(out, result.mixture)
     if report is not None:
         write_report(report, result, rows.x, title=path.name)

@@ -11,6 +11,7 @@ from jaxgmm import SelectionResult, progress, validation
 from jaxgmm.cli import INTERRUPTED, data, fit_options, options, output, select_options, summary
 from jaxgmm.cli.errors import in_options
 from jaxgmm.cli.interrupt import interruptible
+from jaxgmm.cli.order import Order
 from jaxgmm.families import FAMILIES
 from jaxgmm.initialization import METHODS
 from jaxgmm.selection_result import CRITERIA
@@ -33,6 +34,7 @@ def select_command(
     columns: options.Columns = None,
     weights: options.Weights = None,
     array: options.ArrayName = None,
+    sort: fit_options.Sort = None,
     report: select_options.Report = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -44,6 +46,7 @@ def select_command(
     kinds = [validation.choice("--types", kind.strip(), FAMILIES) for kind in types.split(",")]
     validation.choice("--criterion", criterion, CRITERIA)
     validation.choice("--init", init, METHODS)
+    order = Order.asked(sort)
     ridge = fit_options.ridge(reg_covar)
     if dtype is not None:
         validation.choice("--dtype", dtype, fit_options.DTYPES)
@@ -53,13 +56,15 @@ def select_command(
     if report is not None:
         # Now, so that a missing matplotlib is heard of before the fits.
         from jaxgmm.cli.report import write_selection
-    rows = data.read(path, array=array, columns=columns, weights=weights)
+    source = data.Source(path, array=array, columns=columns, weights=weights, sort_by=order.feature)
+    rows = source.read()
     with progress.bar("select") as on_block, interruptible() as interruption:
         result = jaxgmm.select(
             seed, rows.x, sizes, covariance_types=kinds, criterion=criterion, n_init=restarts, init=init, tol=tol,
             max_iter=max_iter, max_seconds=max_seconds, reg_covar=ridge, dtype=dtype,
             on_block=interruption.watching(on_block), sample_weight=rows.weights,
         )  # fmt: skip
+    result = order.of(result, source)
     if out is not None:
         jaxgmm.save(out, result.best.mixture)
     if report is not None:

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from jaxgmm.cli.data.base import Block, DataError
 from jaxgmm.cli.data.files import SUFFIXES, is_file
 from jaxgmm.cli.data.source import Source
 from jaxgmm.cli.data.spool import Spool
 
-__all__ = ["SUFFIXES", "Block", "DataError", "Source", "Spool", "inputs", "read"]
-
-
-def read(path: Path, **options: Any) -> Block:
-    """All rows of a file; `Source` has the options, and what goes wrong."""
-    return Source(path, **options).read()
+__all__ = ["SUFFIXES", "Block", "DataError", "Source", "Spool", "inputs"]
 
 
 def inputs(path: Path, *beside: str | None) -> list[Path]:

@@ -25,9 +25,11 @@ class Source:
         weights: the column that is the weight, by name or number; or a file of one column.
         labels: the same for labels.
         n_features: how many features there must be, if that is known.
+        sort_by: the column of a feature, by name or number.
 
     Attributes:
         n_features: how many there are.
+        sort_by: which of them that is, from 0; the first by default.
         feature_names: what they are called; x0, x1, … without a header.
 
     Raises:
@@ -39,7 +41,7 @@ class Source:
 
     def __init__(
         self, path: Path, array: str | None = None, columns: str | None = None, weights: str | None = None,
-        labels: str | None = None, n_features: int | None = None,
+        labels: str | None = None, n_features: int | None = None, sort_by: str | None = None,
     ) -> None:  # fmt: skip
         self.path = path
         asked = {role: at for role, at in (("weights", weights), ("labels", labels)) if at is not None}
@@ -47,7 +49,7 @@ class Source:
             if not at.strip():
                 raise ValueError(f"--{role} must name a column of DATA or a file, got {at!r}")
         inside = {role: at for role, at in asked.items() if not is_file(at)}
-        table = open_table(path, array, names.asked(columns, *inside.values()))
+        table = open_table(path, array, names.asked(columns, *inside.values(), *([] if sort_by is None else [sort_by])))
         taken = {role: names.column(table, at) for role, at in inside.items()}
         features = _features(table, columns, taken)
         self.n_features = len(features)
@@ -56,6 +58,7 @@ class Source:
                 f"{path}: must have {n_features} columns, as the mixture has features; got {len(features)}; "
                 "--columns chooses some"
             )
+        self.sort_by = 0 if sort_by is None else _place(table, features, sort_by)
         self.feature_names = [f"x{j}" if table.names is None else table.names[i] for j, i in enumerate(features)]
         self._parts = [(table, Chosen(features, taken.get("weights"), taken.get("labels")))]
         for role, at in asked.items():
@@ -112,3 +115,11 @@ def _features(table: Table, columns: str | None, taken: dict[str, int]) -> list[
     if not features:
         raise DataError(f"{table.path}: has no column that is left as a feature")
     return features
+
+
+def _place(table: Table, features: list[int], text: str) -> int:
+    """The place among the features of one that is given by name or number of its column."""
+    column = names.column(table, text)
+    if column not in features:
+        raise ValueError(f"--sort must name a feature; column {text.strip()!r} is none")
+    return features.index(column)
