@@ -21,6 +21,7 @@ from jaxgmm.families.gaussian import (
     checked_factor,
     means_2d,
     positive,
+    rounded_off,
 )  # fmt: skip
 
 
@@ -81,6 +82,7 @@ class FullGaussian(Gaussian):
         dof = positive(counts + moments.dof)
         share = (counts / dof)[:, None, None]
         m = moments.second / dof[:, None, None] - share * offset[:, :, None] * offset[:, None, :]
+        m = m + rounded_off(offset)[:, None, None] * jnp.eye(self.n_features, dtype=m.dtype)
         return type(self)(means, tri.update(self.scale_tril, m, ridge))
 
     def smallest_scale(self) -> Float[Array, "k d"]:

@@ -19,6 +19,8 @@ from jaxgmm.families.base import Conjugate, Family, Rescaling, Root
 
 HIGHEST = lax.Precision.HIGHEST
 LOG_2PI = float(np.log(2 * np.pi))
+# Steps of rounding that |offset|² may be off by.
+_ROUNDED_OFF = 8
 
 
 class Moments(NamedTuple):
@@ -124,6 +126,15 @@ class Gaussian(Family):
 
     def log_width(self) -> Float[Array, " k"]:
         return self.log_det() / self.n_features
+
+
+def rounded_off(offset: Float[Array, "k d"]) -> Float[Array, " k"]:
+    """What rounding may have taken from whitened second moments about means that move by `offset`.
+
+    A component that moves far and turns narrow in one step would else be left without any width, and not with what the
+    ridge gives it. Where means stay it is nothing.
+    """
+    return _ROUNDED_OFF * jnp.finfo(offset.dtype).eps * jnp.sum(offset**2, axis=-1)
 
 
 def positive(counts: Float[Array, "..."]) -> Float[Array, "..."]:

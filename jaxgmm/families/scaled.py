@@ -23,6 +23,7 @@ from jaxgmm.families.gaussian import (
     factor_scale,
     means_2d,
     positive,
+    rounded_off,
 )  # fmt: skip
 
 
@@ -75,6 +76,7 @@ class ScaledGaussian(Gaussian):
         # The second moment is a mean over the features that a scale serves; so are the rows its prior is worth.
         dof = positive(counts + moments.dof)[:, None]
         m = moments.second / dof - counts[:, None] / dof * self.contract(offset**2)
+        m = m + rounded_off(offset)[:, None]
         return type(self)(means, self.scale * factor_scale(m + self.contract((ridge / self.scale) ** 2)))
 
     def scatter(self, root: Root) -> Float[Array, "k s"]:

@@ -20,6 +20,7 @@ from jaxgmm.families.gaussian import (
     checked_covariances,
     checked_factor,
     means_2d,
+    rounded_off,
 )  # fmt: skip
 
 
@@ -81,7 +82,9 @@ class TiedGaussian(Gaussian):
     ) -> Self:  # fmt: skip
         between = jnp.einsum("k,kd,ke->de", counts, offset, offset, precision=HIGHEST)
         dof = jnp.sum(counts + moments.dof)
-        return type(self)(means, tri.update(self.scale_tril, (moments.second - between) / dof, ridge))
+        slack = jnp.sum(counts * rounded_off(offset)) / dof
+        m = (moments.second - between) / dof + slack * jnp.eye(self.n_features, dtype=offset.dtype)
+        return type(self)(means, tri.update(self.scale_tril, m, ridge))
 
     def scatter(self, root: Root) -> Float[Array, "d d"]:
         return tri.gram(tri.whitened(self.scale_tril, root))
