@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture as Theirs
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, column_or_1d, validate_data
 
@@ -21,6 +22,7 @@ from jaxgmm.fit import fit
 from jaxgmm.result import FitError, FitResult
 from jaxgmm.sklearn.answers import MixtureAnswers
 from jaxgmm.sklearn.constraints import CONSTRAINTS
+from jaxgmm.sklearn.hooks import DENSITY, STEPS
 from jaxgmm.sklearn.messages import ILL_DEFINED, NOT_CONVERGED, Narrator
 from jaxgmm.sklearn.parameters import checked_starts, start_of, started_from
 from jaxgmm.sklearn.starts import first_start
@@ -31,6 +33,7 @@ _PASSED_ON: tuple[str, ...] = ("covariance_type", "reg_covar", "prior", "stoppin
 _PASSED_ON += ("kernel", "search", "progress", "dtype", "fixed")
 
 
+@Theirs.register  # all that it can be asked for is here, so who asks for one may have this
 class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
     """A Gaussian mixture with the parameters, attributes and methods of `sklearn.mixture.GaussianMixture`.
 
@@ -124,6 +127,7 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
         return self.mixture_.predict(x).astype(np.int64)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> Any:
+        self._refuse_overrides(DENSITY + STEPS)
         x = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         if len(x) < self.n_components:
             raise ValueError(
