@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxgmm import persistence
 from jaxgmm.mixture import Mixture
+from jaxgmm.sklearn import onnx
 from jaxgmm.sklearn.hooks import DENSITY, PrivateMethods
 from jaxgmm.sklearn.parameters import COVARIANCE_TYPES, mixture_of, precisions_cholesky_of, precisions_of
 
@@ -180,6 +181,12 @@ class MixtureAnswers(PrivateMethods):
     def load(cls, path: str | os.PathLike[str], **parameters: Any) -> Self:
         """An estimator around the mixture in the file at `path`; see `jaxgmm.load`."""
         return cls.from_mixture(persistence.load(path), **parameters)
+
+    def onnx_parser(self) -> Any:
+        """For `skl2onnx.to_onnx`, which asks for it."""
+        check_is_fitted(self)
+        self._refuse_overrides(DENSITY)
+        return onnx.parser_of(self)
 
     # ---- scikit-learn's own ---------------------------------------------------------------------------------
 
