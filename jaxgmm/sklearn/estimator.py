@@ -15,7 +15,7 @@ from sklearn.mixture import GaussianMixture as Theirs
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, column_or_1d, validate_data
 
-from jaxgmm import precision, validation
+from jaxgmm import precision, telling, validation
 from jaxgmm.drivers.ahead import EMAhead
 from jaxgmm.drivers.em import EM
 from jaxgmm.fit import fit
@@ -176,7 +176,8 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
             result = fit(**options)
         if warm and ahead and abs(_bounds(result, ahead)[0] - self.lower_bound_) < self.tol:
             # The first gain is over the last fit's bound, which the loop has not seen.
-            result = fit(**options | {"max_iter": 0})
+            with _quiet():  # the same start has been talked of
+                result = fit(**options | {"max_iter": 0})
             result.status[:] = Status.CONVERGED
         narrator.conclude(result)
         return result
@@ -209,7 +210,7 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
         self.lower_bounds_ = bounds
         self.lower_bound_ = bounds[-1] if bounds else -np.inf
         if not self.converged_ and self.max_iter > 0:
-            warnings.warn(NOT_CONVERGED, ConvergenceWarning, stacklevel=5)
+            telling.warn(NOT_CONVERGED, ConvergenceWarning)
 
 
 @contextlib.contextmanager
