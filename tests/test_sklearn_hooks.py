@@ -186,6 +186,16 @@ def test_other_subclasses_go_on_as_before(iris):
     assert named.aic(iris) == pytest.approx(plain.aic(iris) - 2, rel=1e-12)
 
 
+def test_weights_of_each_row_are_for_loops_of_ones_own_alone(iris):
+    """As simpeg sets them."""
+    model = GaussianMixture(3, random_state=0).fit(iris)
+    log_prob = model._estimate_weighted_log_prob(iris)
+    model.weights_ = np.tile(model.weights_, (150, 1))
+    np.testing.assert_allclose(model._estimate_weighted_log_prob(iris), log_prob)
+    with pytest.raises(ValueError, match=r"weights_ must have shape \(k,\), got \(150, 3\)"):
+        model.predict(iris)
+
+
 # ---- whose class it is --------------------------------------------------------------------------------------
 
 
