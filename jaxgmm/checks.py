@@ -5,13 +5,13 @@ Reads the summary of the rows that the fit needs anyway, and of the rows what it
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgmm import telling
 from jaxgmm.families import Family
 
 # Above this the spread of a column is made of a few steps of rounding, and nothing can be said of it.
@@ -34,7 +34,7 @@ class DataWarning(UserWarning):
 
 def check_data(
     x: Any, sample_weight: Any, summary: Any, family: type[Family], n_components: int,
-    reg_covar: float | Literal["auto"], dtype: np.dtype, stacklevel: int = 3,
+    reg_covar: float | Literal["auto"], dtype: np.dtype,
 ) -> None:  # fmt: skip
     """Looks at validated rows before a fit.
 
@@ -46,7 +46,6 @@ def check_data(
         n_components: K.
         reg_covar: the ridge in squared units of the data, or "auto".
         dtype: float32 or float64, in which the fit computes.
-        stacklevel: 3 lets warnings point at the line that called the caller of this function.
 
     Raises:
         ValueError: naming the columns at fault and what to change.
@@ -68,8 +67,8 @@ def check_data(
             f"n_components={n_components}: at most {_count(distinct, 'component')} can differ; "
             f"use n_components={distinct}{' or fewer' if distinct > 1 else ''}"
         ))  # fmt: skip
-    for message in messages:
-        warnings.warn(message, DataWarning, stacklevel=stacklevel)
+    if messages:
+        telling.warn("; ".join(messages), DataWarning)
 
 
 def distinct_rows(x: Any, sample_weight: Any, enough: int) -> int:

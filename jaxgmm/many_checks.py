@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from jaxgmm import telling
 from jaxgmm.checks import HEAVY_RIDGE, RANGE, WEIGHTS, WORN, DataWarning, check_data, varies, wear
 from jaxgmm.families import Family
 
@@ -50,10 +51,10 @@ def looked_at(i: int, x: Any, *rest: Any) -> list[tuple[int, str]]:
     return [(i, str(warning.message)) for warning in heard]
 
 
-def warn(complaints: list[tuple[int, str]], stacklevel: int = 3) -> None:
+def warn(complaints: list[tuple[int, str]]) -> None:
     """One warning for all data sets with something to warn of."""
     if complaints:
         i, message = complaints[0]
         more = len({number for number, _ in complaints}) - 1
         others = f"; {more} more data sets have warnings of their own" if more else ""
-        warnings.warn(f"x[{i}]: {message}{others}", DataWarning, stacklevel=stacklevel)
+        telling.warn(f"x[{i}]: {message}{others}", DataWarning)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, overload
@@ -10,6 +9,7 @@ from typing import Any, overload
 import jax
 import numpy as np
 
+from jaxgmm import telling
 from jaxgmm.coordinates import Coordinates
 from jaxgmm.diagnostics import Diagnosis
 from jaxgmm.families.base import Conjugate
@@ -164,15 +164,14 @@ class ManyResult(Sequence[FitResult]):
         )
 
 
-def warn_of_doubt(result: ManyResult, stacklevel: int = 3) -> None:
+def warn_of_doubt(result: ManyResult) -> None:
     """One warning for all data sets whose best restart is not one to rely on."""
     doubt = result.spurious | ~np.isin(result.status, SOUND)
     if doubt.any():
         some = ", ".join(map(str, np.flatnonzero(doubt)[:6]))
-        warnings.warn(
+        telling.warn(
             f"{int(doubt.sum())} of {len(result)} data sets have no restart that ended soundly without resting on a "
             f"handful of rows: {some}{', …' if doubt.sum() > 6 else ''}; see status and spurious. Lower n_components, "
             "use prior='default' or a larger reg_covar, or start more restarts.",
             FitWarning,
-            stacklevel=stacklevel,
         )

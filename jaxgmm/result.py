@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from jaxgmm import validation
+from jaxgmm import telling, validation
 from jaxgmm.diagnostics import ComponentReport, Diagnosis
 from jaxgmm.mixture import Mixture
 from jaxgmm.ordering import order_of, permuted
@@ -198,7 +197,7 @@ def complaint(result: FitResult) -> str:
     )
 
 
-def warn_of(complaint: str, stacklevel: int = 3) -> None:
+def warn_of(complaint: str) -> None:
     """One warning of all that speaks against a result, if anything does."""
     if complaint:
-        warnings.warn(complaint, FitWarning, stacklevel=stacklevel)
+        telling.warn(complaint, FitWarning)

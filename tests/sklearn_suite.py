@@ -22,7 +22,6 @@ SUITES = ("sklearn.mixture.tests.test_gaussian_mixture", "sklearn.mixture.tests.
 
 #: names of tests (all their parameters) that need not pass, and why
 PRIVATE = {
-    "test_gaussian_mixture_precisions_init": "calls the private _initialize and _set_parameters",
     "test_gaussian_mixture_all_init_does_not_estimate_gaussian_parameters": (
         "counts calls of a private function of scikit-learn's module"
     ),

@@ -7,14 +7,11 @@ import warnings
 import numpy as np
 import pytest
 from conftest import load_rows
-from scipy.stats import multivariate_normal
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.decomposition import PCA
-from sklearn.metrics import adjusted_rand_score
 
 import jaxgmm
-from jaxgmm import FitWarning, GaussianMixture
-from jaxgmm.resolution import narrowest_scale, ordered_values, rounding_step
+from jaxgmm import FitWarning
 from jaxgmm.status import SOUND
 
 AUTO = 1e-6

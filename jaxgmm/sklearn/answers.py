@@ -6,16 +6,20 @@ import os
 from typing import Any, Self
 
 import numpy as np
-import sklearn.mixture
+
+# By its class, as programs put ours in the place of `sklearn.mixture.GaussianMixture`.
+from sklearn.mixture import GaussianMixture as Theirs
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxgmm import persistence
 from jaxgmm.mixture import Mixture
+from jaxgmm.sklearn import onnx
+from jaxgmm.sklearn.hooks import DENSITY, PrivateMethods
 from jaxgmm.sklearn.parameters import COVARIANCE_TYPES, mixture_of, precisions_cholesky_of, precisions_of
 
 
-class MixtureAnswers:
+class MixtureAnswers(PrivateMethods):
     """Methods of an estimator that holds `weights_`, `means_`, `covariances_` and `precisions_cholesky_`.
 
     The arrays are what counts: who assigns others gets answers from those, as with scikit-learn.
@@ -55,6 +59,7 @@ class MixtureAnswers:
 
     def _rows(self, X: Any) -> tuple[Mixture, Any]:
         check_is_fitted(self)
+        self._refuse_overrides(DENSITY)
         return self.mixture_, validate_data(self, X, reset=False)
 
     # ---- rows -----------------------------------------------------------------------------------------------
@@ -83,16 +88,22 @@ class MixtureAnswers:
 
     def bic(self, X: Any, sample_weight: Any = None) -> float:
         """Bayesian information criterion, −2 log L + p log n (Schwarz 1978): lower is better."""
-        mixture, x = self._rows(X)
-        return float(mixture.bic(x, sample_weight))
+        deviance, n = self._deviance(X, sample_weight)
+        return deviance + self._n_parameters() * float(np.log(n))
 
     def aic(self, X: Any, sample_weight: Any = None) -> float:
         """Akaike's information criterion, −2 log L + 2 p (Akaike 1974): lower is better."""
-        mixture, x = self._rows(X)
-        return float(mixture.aic(x, sample_weight))
+        return self._deviance(X, sample_weight)[0] + 2 * self._n_parameters()
 
     def _n_parameters(self) -> int:
+        """Free parameters, as `bic` and `aic` count them."""
         return self.mixture_.n_parameters
+
+    def _deviance(self, X: Any, sample_weight: Any) -> tuple[float, float]:
+        """−2 log L, and how many rows that is of."""
+        mixture, x = self._rows(X)
+        n = len(x) if sample_weight is None else np.sum(np.asarray(sample_weight), dtype=np.float64)
+        return -2 * mixture.log_likelihood(x, sample_weight), float(n)
 
     def sample(self, n_samples: int = 1) -> tuple[Any, Any]:
         """`n_samples` rows in float64, (n, d), and their components, (n,), sorted by component.
@@ -171,23 +182,29 @@ class MixtureAnswers:
         """An estimator around the mixture in the file at `path`; see `jaxgmm.load`."""
         return cls.from_mixture(persistence.load(path), **parameters)
 
+    def onnx_parser(self) -> Any:
+        """For `skl2onnx.to_onnx`, which asks for it."""
+        check_is_fitted(self)
+        self._refuse_overrides(DENSITY)
+        return onnx.parser_of(self)
+
     # ---- scikit-learn's own ---------------------------------------------------------------------------------
 
-    def to_sklearn(self) -> sklearn.mixture.GaussianMixture:
+    def to_sklearn(self) -> Theirs:
         """scikit-learn's estimator with these parameters and, once fitted, these attributes."""
         mine = self.get_params(deep=False)  # type: ignore[attr-defined]
-        shared = sklearn.mixture.GaussianMixture().get_params()
+        shared = Theirs().get_params()
         given = {name: mine[name] for name in shared if not (name == "reg_covar" and mine[name] == "auto")}
-        return _with_attributes(sklearn.mixture.GaussianMixture(**given), self)
+        return _with_attributes(Theirs(**given), self)
 
     @classmethod
-    def from_sklearn(cls, estimator: sklearn.mixture.GaussianMixture, **parameters: Any) -> Self:
+    def from_sklearn(cls, estimator: Theirs, **parameters: Any) -> Self:
         """This estimator with the parameters and, if it is fitted, the attributes of scikit-learn's.
 
         Raises:
             TypeError: `estimator` is another kind of thing.
         """
-        if not isinstance(estimator, sklearn.mixture.GaussianMixture):
+        if not isinstance(estimator, Theirs):
             raise TypeError(f"estimator must be scikit-learn's GaussianMixture, got {type(estimator).__name__}")
         return _with_attributes(cls(**estimator.get_params(deep=False) | parameters), estimator)
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import warnings
-from collections.abc import Iterator
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture as Theirs
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, column_or_1d, validate_data
 
-from jaxgmm import forking, precision, validation
+from jaxgmm import forking, precision, telling, validation
 from jaxgmm.drivers.ahead import EMAhead
 from jaxgmm.drivers.em import EM
 from jaxgmm.fit import fit
 from jaxgmm.result import FitError, FitResult
 from jaxgmm.sklearn.answers import MixtureAnswers
 from jaxgmm.sklearn.constraints import CONSTRAINTS
+from jaxgmm.sklearn.hooks import DENSITY, STEPS
 from jaxgmm.sklearn.messages import ILL_DEFINED, NOT_CONVERGED, Narrator
 from jaxgmm.sklearn.parameters import checked_starts, start_of, started_from
 from jaxgmm.sklearn.starts import first_start
@@ -31,6 +31,7 @@ _PASSED_ON: tuple[str, ...] = ("covariance_type", "reg_covar", "prior", "stoppin
 _PASSED_ON += ("kernel", "search", "progress", "dtype", "fixed")
 
 
+@Theirs.register  # all that it can be asked for is here, so who asks for one may have this
 class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
     """A Gaussian mixture with the parameters, attributes and methods of `sklearn.mixture.GaussianMixture`.
 
@@ -125,6 +126,7 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> Any:
         forking.check()  # starts are found with scikit-learn, whose own threads a fork may leave behind, too
+        self._refuse_overrides(DENSITY + STEPS)
         x = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         if len(x) < self.n_components:
             raise ValueError(
@@ -169,11 +171,12 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
         options |= {"init": self.mixture_, "key": _seed(rng)} if warm else self._start(rng, x, options)
         narrator = Narrator(self.verbose, self.verbose_interval, options.get("n_init") or 1, ahead)
         options |= {"on_block": narrator.on_block, "x": x}
-        with _quiet() if self.max_iter == 0 else contextlib.nullcontext():  # starts are no answers yet
+        with telling.silence() if self.max_iter == 0 else contextlib.nullcontext():  # starts are no answers yet
             result = fit(**options)
         if warm and ahead and abs(_bounds(result, ahead)[0] - self.lower_bound_) < self.tol:
             # The first gain is over the last fit's bound, which the loop has not seen.
-            result = fit(**options | {"max_iter": 0})
+            with telling.silence():  # the same start has been talked of
+                result = fit(**options | {"max_iter": 0})
             result.status[:] = Status.CONVERGED
         narrator.conclude(result)
         return result
@@ -192,7 +195,7 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
         drawn = {"init": first if one else (first, self.init_params), "n_init": self.n_init, "key": _seed(rng)}
         if all(part is None for part in parts):
             return drawn
-        with _quiet():  # the fit itself has the same to say
+        with telling.silence():  # the fit itself has the same to say
             starts = fit(x=x, **options | drawn | {"max_iter": 0, "driver": EM()}).mixtures
         return drawn | {"init": started_from(starts, *parts), "n_init": len(starts.weights)}
 
@@ -206,14 +209,7 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
         self.lower_bounds_ = bounds
         self.lower_bound_ = bounds[-1] if bounds else -np.inf
         if not self.converged_ and self.max_iter > 0:
-            warnings.warn(NOT_CONVERGED, ConvergenceWarning, stacklevel=5)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+            telling.warn(NOT_CONVERGED, ConvergenceWarning)
 
 
 def _seed(rng: np.random.RandomState) -> int:

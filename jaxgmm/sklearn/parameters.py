@@ -18,7 +18,13 @@ COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
 
 
 def mixture_of(weights: Any, means: Any, precisions_cholesky: Any, covariance_type: str) -> Mixture:
-    """A mixture from scikit-learn's parameters: Σ⁻¹ = U Uᵀ, U = `precisions_cholesky`, upper triangular."""
+    """A mixture from scikit-learn's parameters: Σ⁻¹ = U Uᵀ, U = `precisions_cholesky`, upper triangular.
+
+    Raises:
+        ValueError: weights of each row by itself, which code made for scikit-learn may have set.
+    """
+    if np.ndim(weights) != 1:
+        raise ValueError(f"weights_ must have shape (k,), got {np.shape(weights)}")
     dtype = precision.compute_dtype(*map(np.asarray, (weights, means, precisions_cholesky)))
     family: Any = FAMILIES[covariance_type]
     components = family(np.asarray(means, dtype), _factor(precisions_cholesky, covariance_type).astype(dtype))

@@ -5,11 +5,16 @@ The other restarts start by jaxgmm's methods, on the device and all at once.
 
 from __future__ import annotations
 
+import contextlib
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from sklearn.cluster import KMeans, kmeans_plusplus
+from sklearn.exceptions import ConvergenceWarning
 
+from jaxgmm.checks import distinct_rows
 from jaxgmm.mixture import Mixture
 
 
@@ -30,7 +35,9 @@ def first_start(
     if weights is not None and np.ptp(weights) == 0:
         weights = None
     if method == "kmeans":
-        return KMeans(k, n_init=1, random_state=rng).fit(x, sample_weight=weights).labels_
+        # Of rows too few of which differ the fit warns itself.
+        with _without_warning() if distinct_rows(x, None, k) < k else contextlib.nullcontext():
+            return KMeans(k, n_init=1, random_state=rng).fit(x, sample_weight=weights).labels_
     if method == "random":
         shares = rng.uniform(size=(len(x), k)).astype(x.dtype)
         return shares / shares.sum(axis=1, keepdims=True)
@@ -41,6 +48,13 @@ def first_start(
     else:
         index = kmeans_plusplus(x, k, random_state=rng, sample_weight=weights)[1]
     return _about_rows(x, index, covariance_type, reg_covar)
+
+
+@contextlib.contextmanager
+def _without_warning() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
 
 
 def _about_rows(x: Any, index: Any, covariance_type: str, reg_covar: float) -> Mixture:
