@@ -81,9 +81,9 @@ class Coordinates:
         return root / self.root if root.ndim == 1 else root / self.root[:, None]
 
     def floor(self, ridge: Any) -> Any:
-        """The width per feature, (d,), of a spike; 0 where the data are hardly wider than `ridge`."""
+        """The width per feature, (d,), that a component owes to `ridge`; 0 where the data are hardly wider."""
         data = self.own if self.own.ndim == self.root.ndim else np.diagonal(self.own, axis1=-2, axis2=-1)
-        return np.where(ridge < _MUCH_NARROWER * data, np.maximum(ridge, _SPIKE * NARROW * self.narrowest), 0.0)
+        return np.where(ridge < _MUCH_NARROWER * data, ridge, 0.0)
 
     def log_volume(self) -> Any:
         """What log-densities differ by."""
@@ -263,4 +263,6 @@ def _sweep(x: Any, sample_weight: Any) -> Any:
 def widths_of(family: type[Family], frame: Coordinates, summary: DataSummary, ridge: Any) -> Widths:
     """What components are held against; 0 for features that do not vary, and for families without widths."""
     varied = np.reshape(summary.scale > 0, np.shape(ridge)) & (family.rescaling != "none")
-    return Widths(*(np.where(varied, width, 0.0) for width in (ridge, frame.floor(ridge), frame.resolution)))
+    floor = frame.floor(ridge)
+    spike = np.where(floor > 0, np.maximum(floor, _SPIKE * NARROW * frame.narrowest), 0.0)
+    return Widths(*(np.where(varied, width, 0.0) for width in (ridge, floor, spike, frame.resolution)))

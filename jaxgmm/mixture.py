@@ -20,10 +20,14 @@ from jaxgmm.families import FAMILIES, Family
 from jaxgmm.ordering import Ordered
 from jaxgmm.programs import compiled
 
-# Rows drawn with one key.
-_DRAWN = 64
+# Rows drawn with one key: so many, and no more numbers in their factors, which are the widest thing that is held.
+_DRAWN, _DRAWN_ELEMENTS = 64, 1 << 22
 # As many of those at once as is needed, in powers of this: few programs serve samples of any size.
 _TOGETHER = 8
+
+
+def _lot_size(n_features: int) -> int:
+    return int(np.clip(_DRAWN_ELEMENTS // n_features**2, 1, _DRAWN))
 
 
 @partial(compiled, static_argnames="n")
@@ -32,7 +36,8 @@ def _sample(mixture: Mixture, key: Array, first: Array, n: int) -> tuple[Array, 
 
     def lot(number: Array) -> tuple[Array, Array]:
         label_key, row_key = jax.random.split(jax.random.fold_in(key, number))
-        labels = jax.random.categorical(label_key, jnp.log(mixture.weights), shape=(_DRAWN,))
+        size = _lot_size(mixture.n_features)
+        labels = jax.random.categorical(label_key, jnp.log(mixture.weights), shape=(size,))
         return mixture.components.sample(row_key, labels), labels
 
     rows, labels = jax.vmap(lot)(first + jnp.arange(n, dtype=jnp.uint32))
@@ -242,16 +247,16 @@ class Mixture(Ordered):
             raise ValueError(f"sample needs a single mixture, got leading axes {self.batch_shape}; index it first")
         n = validation.integer("n", n, 1)
         key = validation.random_key(key)
-        # A factor a row is the widest thing that is held.
-        most = max(1, (1 << 22) // self.n_features**2 // _DRAWN)
-        first, lots = 0, -(-n // _DRAWN)
+        size = _lot_size(self.n_features)
+        most = max(1, _DRAWN_ELEMENTS // (size * self.n_features**2))
+        first, lots = 0, -(-n // size)
         while first < lots:
             together = 1
             while together * _TOGETHER <= min(most, lots - first):
                 together *= _TOGETHER
             with precision.scope(self.dtype):
                 rows, labels = map(np.asarray, _sample(self, key, np.uint32(first), together))
-            left = n - first * _DRAWN
+            left = n - first * size
             yield rows[:left], labels[:left]
             first += together
 

@@ -88,8 +88,7 @@ def pose(
     """
     summary = summarise(x, sample_weight)
     reg_covar, watched = ridge_beside(prior, reg_covar)
-    # Warnings should point at the line that called `fit`.
-    check_data(x, sample_weight, summary, family, n_components, watched, dtype, stacklevel=4)
+    check_data(x, sample_weight, summary, family, n_components, watched, dtype)
     frame = coordinates(family, x, sample_weight, summary)
     ridge = frame.ridge(reg_covar, dtype)
     known = None if prior is None else conjugate(prior, family, frame, n_components, dtype)

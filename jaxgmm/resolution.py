@@ -13,9 +13,10 @@ import numpy as np
 
 # Rows that are looked at.
 _LOOKED_AT = 256
-# The narrowest interval with this share of the rows, and this many, tells the scale; wider ones where its rows are
-# equal.
-_SHARES, _FEWEST = (0.05, 0.1, 0.25, 0.5, 0.75, 0.95, 1.0), 8
+# The narrowest interval with this share of the rows tells the scale, a wider one where all its rows are equal.
+_SHARES = (0.1, 0.25, 0.5, 0.75, 0.95, 1.0)
+# Fewer values lie on a grid by chance.
+_FEWEST = 8
 #: a component may be as narrow as this part of the narrowest scale: the root of the ridge that is added by default
 NARROW = 1e-3
 # Values are multiples of a step where their distances are whole to this share of it. Steps are found as a greatest
@@ -28,12 +29,14 @@ class Widths(NamedTuple):
 
     Attributes:
         ridge: what every component owes to the ridge.
-        floor: the width of a spike on a handful of rows.
+        floor: the same where it is far narrower than the data: all that is left of a component that collapses.
+        spike: what a component on a handful of rows must be wider than.
         resolution: the width below which a component says nothing of the rows but how they were written down.
     """
 
     ridge: Any
     floor: Any
+    spike: Any
     resolution: Any
 
     @property
@@ -42,39 +45,52 @@ class Widths(NamedTuple):
         return np.sqrt(self.ridge**2 + self.resolution**2)
 
 
-def narrowest_scale(ordered: Any, scale: Any) -> Any:
+def narrowest_scale(ordered: Ordered, scale: Any) -> Any:
     """The standard deviation of a normal about as dense as the densest rows are; at most `scale`, 0 for equal rows.
 
     Args:
-        ordered: values of equal weight, ascending, (..., d, m); see `ordered_values`.
+        ordered: see there.
         scale: (..., d), standard deviations.
     """
-    m = ordered.shape[-1]
     found = np.zeros(scale.shape)
     for share in _SHARES:
-        steps = min(max(_FEWEST, round(share * m)), m - 1)
-        if steps < 1:
-            break
-        width = np.min(ordered[..., steps:] - ordered[..., :-steps], axis=-1)
         # What a standard normal needs for as many rows about its mode.
-        usual = 2 * NormalDist().inv_cdf(0.5 + 0.5 * steps / (m + 1))
-        found = np.where(found > 0, found, width / usual)
+        usual = 2 * NormalDist().inv_cdf(0.5 + 0.5 * min(share, 0.99))
+        found = np.where(found > 0, found, _narrowest_interval(ordered, share) / usual)
     return np.minimum(np.where(found > 0, found, scale), scale)
 
 
-def rounding_step(ordered: Any, narrowest: Any, dtype: np.dtype) -> Any:
+def _narrowest_interval(ordered: Ordered, share: float) -> Any:
+    """The length of the shortest interval with this share of the weight, its ends included: (..., d)."""
+    values, weights = ordered
+    m = values.shape[-1]
+    if weights is None:
+        steps = max(0, int(np.ceil(share * m - 1e-9)) - 1)
+        return np.min(values[..., steps:] - values[..., : m - steps], axis=-1)
+    shortest = []
+    for column, own in zip(values.reshape(-1, m), weights.reshape(-1, m), strict=True):
+        reached = np.cumsum(own)
+        before = reached - own
+        last = np.searchsorted(reached, before + (share - 1e-9) * reached[-1])
+        there = last < m
+        shortest.append(np.min(column[last[there]] - column[there]) if there.any() else np.inf)
+    return np.reshape(shortest, values.shape[:-1])
+
+
+def rounding_step(ordered: Ordered, narrowest: Any, dtype: np.dtype) -> Any:
     """The step h of a grid that all values lie on, k · h + c, (..., d); 0 for none, or one too fine to matter.
 
     Args:
-        ordered, narrowest: as `narrowest_scale` has them.
+        ordered, narrowest: see there.
         dtype: what the rows came in, whose own rounding is no step.
     """
     none = np.zeros_like(narrowest)
-    if ordered.shape[-1] < _FEWEST:
+    values = ordered.values
+    if values.shape[-1] < _FEWEST:
         return none
-    gaps = np.diff(ordered, axis=-1)
+    gaps = np.diff(values, axis=-1)
     eps = np.finfo(dtype).eps if dtype.kind == "f" else np.finfo(np.float64).eps
-    noise = 16 * eps * np.maximum(np.abs(ordered[..., 0]), np.abs(ordered[..., -1]))
+    noise = 16 * eps * np.maximum(np.abs(values[..., 0]), np.abs(values[..., -1]))
     least = np.maximum(noise, NARROW * narrowest)
     step = _smallest(gaps, noise)
     for _ in range(_ROUNDS):
@@ -95,34 +111,36 @@ def _smallest(values: Any, above: Any) -> Any:
     return np.min(np.where(values > above[..., None], values, np.inf), axis=-1)
 
 
-def ordered_values(x: Any, sample_weight: Any) -> Any:
-    """Some values of each column of `x`, (n, d) or (p, n, d), ascending and of equal weight: float64, (..., d, m).
+class Ordered(NamedTuple):
+    """Values of some rows, ascending in each column, (..., d, m), and their weights; None where those are equal."""
+
+    values: Any
+    weights: Any
+
+
+def ordered_values(x: Any, sample_weight: Any) -> Ordered:
+    """Those of `x`, (n, d) or (p, n, d), in float64.
 
     Args:
         sample_weight: (n,), (p, n) or None; rows without weight are not looked at.
     """
     if x.ndim == 2:
-        return _ordered(*_some(x, sample_weight))
-    if _odd(sample_weight):
-        parts = [_ordered(*_some(rows, w)) for rows, w in zip(x, sample_weight, strict=True)]
-        m = min(part.shape[1] for part in parts)
-        return np.stack([part[:, _levels(m, part.shape[1])] for part in parts])
+        return _ordered(x, sample_weight)
     index = _chosen(x.shape[1])
     present = sample_weight[:, index] > 0
+    counts = np.maximum(np.count_nonzero(present, axis=1), 1)
+    largest = np.max(sample_weight, axis=1, keepdims=True)
+    if not np.all((sample_weight == 0) | (sample_weight == largest)):
+        parts = [_ordered(rows, w) for rows, w in zip(x, sample_weight, strict=True)]
+        m = max(part.values.shape[1] for part in parts)
+        return Ordered(*map(np.stack, zip(*(_filled(part, m) for part in parts), strict=True)))
     values = np.swapaxes(x[:, index], 1, 2).astype(np.float64, order="C")  # sorting is fast along what is contiguous
     ordered = np.sort(np.where(present[:, None], values, np.inf), axis=-1)
-    counts = np.maximum(np.count_nonzero(present, axis=1), 1)
     m = int(counts.min())
     if m == ordered.shape[-1]:
-        return ordered
-    places = np.stack([_levels(m, int(n)) for n in counts])
-    return np.take_along_axis(ordered, places[:, None], axis=-1)
-
-
-def _odd(weights: Any) -> bool:
-    """Whether rows with weight do not all count alike in every data set."""
-    largest = np.max(weights, axis=1, keepdims=True)
-    return not np.all((weights == 0) | (weights == largest))
+        return Ordered(ordered, None)
+    places = np.stack([((np.arange(m) + 0.5) * n / m).astype(np.int64) for n in counts])
+    return Ordered(np.take_along_axis(ordered, places[:, None], axis=-1), None)
 
 
 def _chosen(n: int) -> Any:
@@ -132,26 +150,20 @@ def _chosen(n: int) -> Any:
     return np.sort(np.random.default_rng(0).choice(n, _LOOKED_AT, replace=False, shuffle=False))
 
 
-def _some(x: Any, w: Any) -> tuple[Any, Any]:
+def _ordered(x: Any, w: Any) -> Ordered:
+    """Those of one data set."""
     present = np.arange(len(x)) if w is None else np.flatnonzero(w)
     index = present[_chosen(len(present))]
-    return np.asarray(x[index], np.float64), None if w is None else np.asarray(w, np.float64)[index]
-
-
-def _ordered(x: Any, w: Any) -> Any:
-    columns = np.ascontiguousarray(x.T)
-    if w is None or np.ptp(w) == 0:
-        return np.sort(columns, axis=-1)
+    columns = np.ascontiguousarray(np.asarray(x[index], np.float64).T)
+    if w is None or np.ptp(w[present]) == 0:
+        return Ordered(np.sort(columns, axis=-1), None)
     order = np.argsort(columns, axis=-1, kind="stable")
-    levels = (np.arange(len(x)) + 0.5) / len(x)
-    taken = []
-    for column, own in zip(columns, order, strict=True):
-        reached = np.cumsum(w[own])
-        place = np.minimum(np.searchsorted(reached, levels * reached[-1]), len(x) - 1)
-        taken.append(column[own[place]])
-    return np.stack(taken)
+    return Ordered(np.take_along_axis(columns, order, axis=-1), np.asarray(w, np.float64)[index][order])
 
 
-def _levels(m: int, n: int) -> Any:
-    """`m` of `n` places, evenly."""
-    return ((np.arange(m) + 0.5) * n / m).astype(np.int64)
+def _filled(part: Ordered, m: int) -> Ordered:
+    """The same with its last value repeated up to `m`, without weight."""
+    values, weights = part
+    spare = [(0, 0), (0, m - values.shape[1])]
+    weights = np.ones_like(values) if weights is None else weights
+    return Ordered(np.pad(values, spare, mode="edge"), np.pad(weights, spare))

@@ -77,7 +77,7 @@ def faults(
 
 
 def _suspects(
-    mixture: Mixture, floor: Float[Array, " d"], limit: Float[Array, " d"], n_rows: Int[Array, ""],
+    mixture: Mixture, spike: Float[Array, " d"], limit: Float[Array, " d"], n_rows: Int[Array, ""],
     given: Bool[Array, " k"] | bool,
 ) -> tuple[Bool[Array, " k"], Float[Array, " k"]]:  # fmt: skip
     """Which components owe their likelihood to a handful of rows, and what bounds how much of each is below `limit`.
@@ -89,7 +89,7 @@ def _suspects(
     narrow = width < jnp.sum(weights * width) + np.log(_NARROW)
     few = weights * n_rows < _HANDFUL * components.rows_to_span
     there = (weights > 0) & ~jnp.asarray(given)
-    handful = few & there & (narrow | (components.ridge_trace(floor) > _RIDGE))
+    handful = few & there & (narrow | (components.ridge_trace(spike) > _RIDGE))
     return handful, jnp.where(there, components.ridge_trace(limit), 0.0)
 
 
@@ -112,9 +112,9 @@ def unsound(mixtures: Mixture, widths: Widths, n_rows: Any, given: Any = False) 
         if len(mixtures.batch_shape) == 1:
             each = np.broadcast_to(n_rows, mixtures.batch_shape)
             held = np.broadcast_to(given, wide.weights.shape)
-            found = _of_restarts(wide, widths.floor, limit, each, held)
+            found = _of_restarts(wide, widths.spike, limit, each, held)
         else:
-            found = _of_data_sets(wide, widths.floor, limit, np.asarray(n_rows), np.asarray(given))
+            found = _of_data_sets(wide, widths.spike, limit, np.asarray(n_rows), np.asarray(given))
         handful, bound = map(np.array, found)
     # No more of a component than the trace says is below the limit: few are worth their eigenvalues.
     close = np.nonzero(~(bound < 1))
@@ -137,11 +137,14 @@ def share_below(matrices: Any, width: Any) -> Any:
 
 
 def eigen_shares(matrices: Any, width: Any) -> Any:
-    """The eigenvalues of Σ⁻¹ diag(width²), (m, d), ascending, at most 1."""
+    """The eigenvalues of Σ⁻¹ diag(width²), (m, d), ascending, at most 1; 1 where Σ is not finite."""
+    finite = np.all(np.isfinite(matrices), axis=(-2, -1))
+    matrices = np.where(finite[..., None, None], matrices, np.eye(matrices.shape[-1]))
     # By eigenvalues, as rounding leaves some matrices just short of a Cholesky factor.
     scale = np.sqrt(np.maximum(np.einsum("...dd->...d", matrices), _TINY))
     values, vectors = np.linalg.eigh(matrices / (scale[..., :, None] * scale[..., None, :]))
     # A Bernoulli component may have no variance at all.
     values = np.maximum(values, np.maximum(np.finfo(np.float64).eps * values[..., -1:], _TINY))
     whitened = np.swapaxes(vectors, -1, -2) * (width / scale)[..., None, :] / np.sqrt(values)[..., :, None]
-    return np.minimum(np.linalg.svd(whitened, compute_uv=False)[..., ::-1] ** 2, 1.0)
+    shares = np.minimum(np.linalg.svd(whitened, compute_uv=False)[..., ::-1] ** 2, 1.0)
+    return np.where(finite[..., None], shares, 1.0)

@@ -71,20 +71,20 @@ MUTATIONS = {
     "whose covariance was given is not sorted": Mutation("diagnostics.py", "given = np.take_along_axis(self._given(), order, axis=1)", "given = self._given()", "tests/test_ordering.py::test_a_sorted_result_knows_which_components_were_given"),
     "whose weight was given is not sorted": Mutation("diagnostics.py", "np.take_along_axis(np.asarray(self.held), order, axis=1)", "self.held", "tests/test_ordering.py::test_a_sorted_result_knows_which_components_were_given"),
     "forked processes hang": Mutation("forking.py", "_stranded = _has_begun()", "_stranded = False", "tests/test_forking.py::test_it_does_not_matter_who_computed"),
-    "what is more ridge than rows wins": Mutation("selection_cells.py", "if len(blurred) else", "if False else", "tests/test_selection.py::test_a_spike_of_equal_rows_cannot_win"),
+    "what is more ridge than rows wins": Mutation("selection_cells.py", "if self.spurious.ravel()[number]:", "if False:", "tests/test_selection.py::test_a_spike_of_equal_rows_cannot_win"),
     # the loop
     "the gain's sign": Mutation("loop.py", "value = (new.log_likelihood - old.log_likelihood)", "value = (old.log_likelihood - new.log_likelihood)", "tests/test_laws.py::test_gains_are_of_the_posterior_and_signed"),
     "gains not per row": Mutation("loop.py", "gain = _gain(old, new) / weight", "gain = _gain(old, new)", "tests/test_stopping.py::test_each_rule_keeps_its_word"),
     "the limit of conditioning ignored": Mutation("loop.py", "refused = running & jnp.isfinite(limit) & ~(kappa <= limit)", "refused = running & False", "tests/test_laws.py::test_a_kernel_takes_no_step_to_where_it_is_wrong"),
     "hysteresis inverted": Mutation("kernel_choice.py", "_RETURN_BELOW = 0.25", "_RETURN_BELOW = 4.0", "tests/test_restarts.py::test_kernels_are_chosen_by_conditioning_with_hysteresis"),
     # soundness
-    "spurious never flagged": Mutation("soundness.py", "return few & (weights > 0) & ~jnp.asarray(given) & (narrow | (components.ridge_trace(floor) > _RIDGE))", "return jnp.zeros_like(few)", "tests/test_restarts.py::test_a_collapsed_component_may_be_kept"),
+    "spurious never flagged": Mutation("soundness.py", "handful = few & there & (narrow | (components.ridge_trace(spike) > _RIDGE))", "handful = few & False", "tests/test_restarts.py::test_a_spurious_optimum_loses_to_a_sound_one"),
     "spurious restarts may win": Mutation("result.py", "np.where(spurious, 1, 0)", "np.where(spurious, 0, 0)", "tests/test_restarts.py::test_the_best_is_the_best_of_the_sound"),
     "the floor never seen": Mutation("soundness.py", "(~lenient & few & (components.ridge_trace(floor) > _RIDGE))", "(lenient & few & (components.ridge_trace(floor) > _RIDGE))", "tests/test_restarts.py::test_collapse_has_a_status_and_keeps_the_mixture_before_it"),
     # coordinates
     "volume of the coordinates, wrong way": Mutation("restarts.py", "/ self.total_weight[members] - self.log_volume", "/ self.total_weight[members] + self.log_volume", REPORTED),
     "starts not shifted": Mutation("coordinates.py", "-self.shift / self.root, 1 / self.root", "0 * self.shift, 1 / self.root", "tests/test_initialization.py::test_a_given_mixture_is_the_start"),
-    "a ridge in wrong units": Mutation("coordinates.py", "return np.sqrt(AUTO_RIDGE) * self.spread", "return AUTO_RIDGE * self.spread", "tests/test_laws.py::test_the_automatic_ridge_is_a_millionth_of_each_variance"),
+    "a ridge in wrong units": Mutation("coordinates.py", "np.maximum(NARROW * self.narrowest,", "np.maximum(NARROW**2 * self.narrowest,", "tests/test_laws.py::test_the_automatic_ridge_is_a_thousandth_of_the_narrowest_scale"),
 }
 # fmt: on
 

@@ -9,6 +9,7 @@ import chex
 import jax
 import numpy as np
 import pytest
+import scipy.stats
 from create import DTYPES, rows, scope
 from create import mixture as sound_mixture
 from hypothesis import assume, given
@@ -254,12 +255,13 @@ def test_a_row_too_far_for_one_component_is_right_for_another():
 
 
 @of_gaussians
-def test_the_automatic_ridge_is_a_millionth_of_each_variance(case):
-    """Of components on rows that coincide nothing else is left."""
+def test_the_automatic_ridge_is_a_thousandth_of_the_narrowest_scale(case):
+    """Of components on rows that coincide nothing else is left; no interval is narrower that holds half of the rows."""
     x = np.repeat([[0.0, 0.0], [3e-4, 5e6], [1e-4, 1e6]], [6, 5, 5], axis=0)
     init = np.repeat([[0, 1, 2]] * 2, [6, 5, 5], axis=1)
     found = fit(case, x, init=init, on_degenerate="keep", n_init=None).mixture.covariance_matrices()
-    unit = np.full(2, np.sqrt(x.var(0).mean())) if case.family == "spherical" else x.std(0)
+    narrowest = np.array([1e-4, 1e6]) / (2 * scipy.stats.norm.ppf(0.75))
+    unit = np.full(2, np.sqrt(np.mean(narrowest**2))) if case.family == "spherical" else narrowest
     np.testing.assert_allclose(1e6 * found / np.outer(unit, unit), np.tile(np.eye(2), (3, 1, 1)), atol=1e-6)
 
 

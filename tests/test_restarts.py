@@ -209,10 +209,9 @@ def test_the_best_is_the_best_of_the_sound():
     sound = np.zeros(4, bool)
     assert best_restart(values, status, sound) == 2
     assert best_restart(values, status, status == Status.MAX_ITER) == 0
-    with pytest.warns(RuntimeWarning, match="degenerate"):
-        assert best_restart(values[1:2], status[1:2], sound[1:2]) == 0
-    with pytest.warns(RuntimeWarning, match="spurious"):
-        assert best_restart(values[:1], status[:1], ~sound[:1]) == 0
+    assert best_restart(values[1:], status[1:], np.array([False, True, False])) == 1
+    assert best_restart(values[1:2], status[1:2], sound[1:2]) == 0
+    assert best_restart(values[:1], status[:1], ~sound[:1]) == 0
 
 
 def test_kernels_are_chosen_by_conditioning_with_hysteresis():

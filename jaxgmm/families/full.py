@@ -81,8 +81,9 @@ class FullGaussian(Gaussian):
     ) -> Self:  # fmt: skip
         dof = positive(counts + moments.dof)
         share = (counts / dof)[:, None, None]
-        m = moments.second / dof[:, None, None] - share * offset[:, :, None] * offset[:, None, :]
-        m = m + rounded_off(offset)[:, None, None] * jnp.eye(self.n_features, dtype=m.dtype)
+        second = moments.second / dof[:, None, None]
+        m = second - share * offset[:, :, None] * offset[:, None, :]
+        m = m + rounded_off(tri.trace(second))[:, None, None] * jnp.eye(self.n_features, dtype=m.dtype)
         return type(self)(means, tri.update(self.scale_tril, m, ridge))
 
     def smallest_scale(self) -> Float[Array, "k d"]:

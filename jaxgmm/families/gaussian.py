@@ -19,8 +19,8 @@ from jaxgmm.families.base import Conjugate, Family, Rescaling, Root
 
 HIGHEST = lax.Precision.HIGHEST
 LOG_2PI = float(np.log(2 * np.pi))
-# Steps of rounding that |offset|² may be off by.
-_ROUNDED_OFF = 8
+# Steps of rounding that second moments may be off by.
+_ROUNDED_OFF = 2
 
 
 class Moments(NamedTuple):
@@ -128,13 +128,13 @@ class Gaussian(Family):
         return self.log_det() / self.n_features
 
 
-def rounded_off(offset: Float[Array, "k d"]) -> Float[Array, " k"]:
-    """What rounding may have taken from whitened second moments about means that move by `offset`.
+def rounded_off(second: Float[Array, "..."]) -> Float[Array, "..."]:
+    """What rounding may have taken from whitened second moments of this size.
 
-    A component that moves far and turns narrow in one step would else be left without any width, and not with what the
-    ridge gives it. Where means stay it is nothing.
+    A component that turns far narrower in one step, or moves far, would else be left without any width, and not with
+    what the ridge gives it. Where it stands still it is the dtype's own rounding.
     """
-    return _ROUNDED_OFF * jnp.finfo(offset.dtype).eps * jnp.sum(offset**2, axis=-1)
+    return _ROUNDED_OFF * jnp.finfo(second.dtype).eps * second
 
 
 def positive(counts: Float[Array, "..."]) -> Float[Array, "..."]:

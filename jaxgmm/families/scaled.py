@@ -75,8 +75,8 @@ class ScaledGaussian(Gaussian):
     ) -> Self:  # fmt: skip
         # The second moment is a mean over the features that a scale serves; so are the rows its prior is worth.
         dof = positive(counts + moments.dof)[:, None]
-        m = moments.second / dof - counts[:, None] / dof * self.contract(offset**2)
-        m = m + rounded_off(offset)[:, None]
+        second = moments.second / dof
+        m = second - counts[:, None] / dof * self.contract(offset**2) + rounded_off(second)
         return type(self)(means, self.scale * factor_scale(m + self.contract((ridge / self.scale) ** 2)))
 
     def scatter(self, root: Root) -> Float[Array, "k s"]:

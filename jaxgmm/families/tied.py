@@ -82,7 +82,7 @@ class TiedGaussian(Gaussian):
     ) -> Self:  # fmt: skip
         between = jnp.einsum("k,kd,ke->de", counts, offset, offset, precision=HIGHEST)
         dof = jnp.sum(counts + moments.dof)
-        slack = jnp.sum(counts * rounded_off(offset)) / dof
+        slack = rounded_off(tri.trace(moments.second / dof))
         m = (moments.second - between) / dof + slack * jnp.eye(self.n_features, dtype=offset.dtype)
         return type(self)(means, tri.update(self.scale_tril, m, ridge))
 

@@ -150,6 +150,11 @@ def log_det(factor: Float[Array, "*k d d"]) -> Float[Array, "*k"]:
     return jnp.sum(jnp.log(jnp.diagonal(factor, axis1=-2, axis2=-1)), axis=-1)
 
 
+def trace(a: Float[Array, "*k d d"]) -> Float[Array, "*k"]:
+    """tr A."""
+    return jnp.sum(jnp.diagonal(a, axis1=-2, axis2=-1), axis=-1)
+
+
 def squared_norm(a: Float[Array, "*k d d"]) -> Float[Array, "*k"]:
     """‖A‖²_F = tr(A Aᵀ)."""
     return jnp.sum(a * a, axis=(-2, -1))
