@@ -103,8 +103,13 @@ class ManyResult(Sequence[FitResult]):
 
     @property
     def spurious(self) -> Any:
-        """(p,), whether the best restart owes its likelihood to a handful of rows; then all others do, or are worse."""
+        """(p,), whether the best restart is spurious, see `FitResult`; then all others are, or did not end soundly."""
         return self._best(self.restarts.spurious)
+
+    @property
+    def remaining(self) -> Any:
+        """(p,), nats in total that the best restarts are predicted still to gain; see `FitResult`."""
+        return self._best(self.restarts.remaining)
 
     def sorted(self, by: str | Callable[[Mixture], Any] = "weight", feature: int = 0) -> ManyResult:
         """The same result, the components of every restart of every data set in another order: see `Mixture.sorted`."""
@@ -170,8 +175,8 @@ def warn_of_doubt(result: ManyResult) -> None:
     if doubt.any():
         some = ", ".join(map(str, np.flatnonzero(doubt)[:6]))
         telling.warn(
-            f"{int(doubt.sum())} of {len(result)} data sets have no restart that ended soundly without resting on a "
-            f"handful of rows: {some}{', …' if doubt.sum() > 6 else ''}; see status and spurious. Lower n_components, "
-            "use prior='default' or a larger reg_covar, or start more restarts.",
+            f"{int(doubt.sum())} of {len(result)} data sets have no sound restart: {some}"
+            f"{', …' if doubt.sum() > 6 else ''}; result[i].doubt says why one is spurious, and status how it ended. Use "
+            "prior='default', fewer components, a larger reg_covar, or more restarts",
             FitWarning,
         )

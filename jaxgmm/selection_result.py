@@ -28,7 +28,7 @@ class Cell:
             the mean log-likelihood of rows that the mixture had not seen, nats per row. NaN where it is missing.
         standard_error: of that, for "cv" over folds, for "heldout" over rows; NaN for the others.
         status: how its best restart ended; None where none ran.
-        spurious: whether all its sound restarts owe their likelihood to a handful of rows.
+        spurious: whether all its restarts that ended soundly are spurious; see `FitResult.spurious`.
         note: why it cannot win; empty if it can.
     """
 

@@ -40,8 +40,7 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
 
     Args:
         n_components, covariance_type, tol, max_iter, n_init, random_state, warm_start: as in scikit-learn.
-        reg_covar: added to each covariance's diagonal, in squared units of the data; or "auto", 1e-6 of each
-            feature's variance.
+        reg_covar: added to each covariance's diagonal, in squared units of the data; or "auto", as in `jaxgmm.fit`.
         init_params: "kmeans", "k-means++", "random" or "random_from_data".
         weights_init, means_init, precisions_init: starting parameters in scikit-learn's shapes; what is None comes
             from `init_params`.
