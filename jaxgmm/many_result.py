@@ -176,7 +176,7 @@ def warn_of_doubt(result: ManyResult) -> None:
         some = ", ".join(map(str, np.flatnonzero(doubt)[:6]))
         telling.warn(
             f"{int(doubt.sum())} of {len(result)} data sets have no sound restart: {some}"
-            f"{', …' if doubt.sum() > 6 else ''}; result[i].doubt says why one is spurious, and status how it ended. Use "
-            "prior='default', fewer components, a larger reg_covar, or more restarts",
+            f"{', …' if doubt.sum() > 6 else ''}; result[i].doubt says why one is spurious, and status how it ended. "
+            "Use prior='default', fewer components, a larger reg_covar, or more restarts",
             FitWarning,
         )

@@ -27,8 +27,8 @@ def ridge_option(beside: str = "") -> Any:
     return typer.Option(
         metavar="X",
         help="Added to the diagonal of every covariance, in squared units of the data; auto adds 1e-6 of the "
-        f"variance of each feature's densest rows{beside}. Raise it when components collapse onto single points. For bernoulli: "
-        "observations of each value that are added, per row of a component.",
+        f"variance of each feature's densest rows{beside}. Raise it when components collapse onto single points. "
+        "For bernoulli: observations of each value that are added, per row of a component.",
         rich_help_panel="Mixture",
     )
 
