@@ -19,8 +19,11 @@ CRITERIA = ("log_likelihood", "parameters", "aitken", "change")
 _WINDOW = 32
 # A mean log-likelihood ℓ is resolved to some ε(1 + |ℓ|); gains below this many of them may be rounding.
 _ROUNDING = 64
-# What is still to gain is told by two halves of this many gains, as single ones are noise.
-_TRAIL = 8
+# What is still to gain is told by gains and those before them, so many at a time.
+_HALVES = (1, 2, 4)
+_TRAIL = 2 * _HALVES[-1]
+# Ratios of single gains say something where these are so many steps of rounding.
+_CLEAR = 4096
 # Steady progress adds gains up. Of gains that are noise, sums stay below this part of their sizes.
 _CANCELLED = 0.25
 
@@ -67,22 +70,27 @@ class Progress:
 def remaining(trail: Any, log_likelihood: Any) -> Any:
     """What restarts are predicted still to gain, nats per row, (...): the rest of a geometric series of gains (Aitken).
 
-    NumPy. NaN where there are fewer than two gains, infinite where they do not shrink.
+    NumPy. NaN where there are fewer than two gains, infinite where they do not shrink. The series is taken from two
+    halves of the last gains, and from the very last ones where those are more than rounding: the largest counts, as a
+    slow decay hides behind a fast one.
 
     Args:
         trail: (..., 8), the last gains, as `Progress` has them.
         log_likelihood: (...), nats per row, whose rounding is no gain.
     """
-    gains = np.asarray(trail, np.float64)
-    half = np.sum(np.isfinite(gains), axis=-1) // 2
-    place = np.arange(_TRAIL)[::-1]
-    recent, before = place < half[..., None], (place >= half[..., None]) & (place < 2 * half[..., None])
-    late, early = (np.sum(gains, axis=-1, where=which) for which in (recent, before))
-    noise = half * np.finfo(np.asarray(trail).dtype).eps * (1 + np.abs(log_likelihood))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rate = late / early
-        left = np.where((early > 0) & (rate < 1), late * rate / (1 - rate), np.inf)
-    return np.where(half == 0, np.nan, np.where(late <= noise, 0.0, left))
+    gains = np.asarray(trail, np.float64)[..., ::-1]
+    known = np.sum(np.isfinite(gains), axis=-1)
+    noise = np.finfo(np.asarray(trail).dtype).eps * (1 + np.abs(log_likelihood))
+    left = np.full(known.shape, -np.inf)
+    for half in _HALVES[::-1]:
+        late, early = np.sum(gains[..., :half], axis=-1), np.sum(gains[..., half : 2 * half], axis=-1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rate = late / early
+            rest = np.where((early > 0) & (rate < 1), late * rate / (1 - rate), np.inf)
+        rest = np.where(late <= half * noise, 0.0, rest)
+        told = (known >= 2 * half) & ((left < 0) | (late > _CLEAR * noise))
+        left = np.where(told, np.maximum(left, rest), left)
+    return np.where(left < 0, np.nan, left)
 
 
 def settled(
