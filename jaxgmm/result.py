@@ -141,6 +141,7 @@ class FitResult:
         """What the line about it should not keep back."""
         left = float(self.remaining[self.best])
         to_go = f" with about {left:.2g} nats in total to go" if left > UNFINISHED else ""
+        to_go = " with gains that did not shrink" if left == np.inf else to_go
         return f"{to_go}{', spurious' if self.spurious[self.best] else ''}"
 
     def __repr__(self) -> str:

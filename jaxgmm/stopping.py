@@ -70,7 +70,7 @@ class Progress:
 def remaining(trail: Any, log_likelihood: Any) -> Any:
     """What restarts are predicted still to gain, nats per row, (...): the rest of a geometric series of gains (Aitken).
 
-    NumPy. NaN where there are fewer than two gains, infinite where they do not shrink. The series is taken from two
+    NumPy. NaN where there are fewer than two gains, infinite where none of these shrink. The series is taken from two
     halves of the last gains, and from the very last ones where those are more than rounding: the largest counts, as a
     slow decay hides behind a fast one.
 
@@ -89,7 +89,8 @@ def remaining(trail: Any, log_likelihood: Any) -> Any:
             rest = np.where((early > 0) & (rate < 1), late * rate / (1 - rate), np.inf)
         rest = np.where(late <= half * noise, 0.0, rest)
         told = (known >= 2 * half) & ((left < 0) | (late > _CLEAR * noise))
-        left = np.where(told, np.maximum(left, rest), left)
+        larger = np.where(np.isinf(rest) & (left >= 0), left, np.where(np.isposinf(left), rest, np.maximum(left, rest)))
+        left = np.where(told, larger, left)
     return np.where(left < 0, np.nan, left)
 
 

@@ -62,7 +62,8 @@ def fit_lines(result: FitResult, n_rows: int) -> list[str]:
         lines.append(f"note     {in_options(status.advice)}")
     elif result.unfinished[result.best]:
         left = float(result.remaining[result.best])
-        lines.append(f"note     about {left:.2g} nats in total are still to gain: lower --tol")
+        much = f"about {left:.2g}" if np.isfinite(left) else "many"
+        lines.append(f"note     {much} nats in total are still to gain: lower --tol")
     return lines
 
 
