@@ -152,13 +152,14 @@ def _chosen(n: int) -> Any:
 
 def _ordered(x: Any, w: Any) -> Ordered:
     """Those of one data set."""
+    w = None if w is None else np.asarray(w, np.float64)
     present = np.arange(len(x)) if w is None else np.flatnonzero(w)
     index = present[_chosen(len(present))]
     columns = np.ascontiguousarray(np.asarray(x[index], np.float64).T)
     if w is None or np.ptp(w[present]) == 0:
         return Ordered(np.sort(columns, axis=-1), None)
     order = np.argsort(columns, axis=-1, kind="stable")
-    return Ordered(np.take_along_axis(columns, order, axis=-1), np.asarray(w, np.float64)[index][order])
+    return Ordered(np.take_along_axis(columns, order, axis=-1), w[index][order])
 
 
 def _filled(part: Ordered, m: int) -> Ordered:

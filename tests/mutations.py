@@ -84,7 +84,7 @@ MUTATIONS = {
     # coordinates
     "volume of the coordinates, wrong way": Mutation("restarts.py", "/ self.total_weight[members] - self.log_volume", "/ self.total_weight[members] + self.log_volume", REPORTED),
     "starts not shifted": Mutation("coordinates.py", "-self.shift / self.root, 1 / self.root", "0 * self.shift, 1 / self.root", "tests/test_initialization.py::test_a_given_mixture_is_the_start"),
-    "a ridge in wrong units": Mutation("coordinates.py", "np.maximum(NARROW * self.narrowest,", "np.maximum(NARROW**2 * self.narrowest,", "tests/test_laws.py::test_the_automatic_ridge_is_a_thousandth_of_the_narrowest_scale"),
+    "a ridge in wrong units": Mutation("coordinates.py", "return np.maximum(NARROW * self.narrowest, _STEPS", "return np.maximum(NARROW**2 * self.narrowest, _STEPS", "tests/test_laws.py::test_the_automatic_ridge_is_a_thousandth_of_the_narrowest_scale"),
 }
 # fmt: on
 

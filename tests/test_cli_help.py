@@ -56,7 +56,7 @@ def test_the_page_of_a_fit_tells_of_every_rule_and_of_the_ridge_beside_a_prior()
     page = " ".join(jax_gmm("fit", "--help").stdout.split())
     for rule in CRITERIA:
         assert re.search(rf"What --tol is compared with: .*\b{rule} \(.*Default: log_likelihood", page), rule
-    assert "auto adds 1e-6 of each feature's variance, and nothing beside --prior" in page
+    assert "auto adds 1e-6 of the variance of each feature's densest rows, and nothing beside --prior" in page
 
 
 def test_long_examples_go_on_before_an_option(monkeypatch):

@@ -101,10 +101,10 @@ def test_warnings_name_components_as_they_are_written(tmp_path):
     for sort in ("weight", "mean"):
         out = tmp_path / "m.safetensors"
         said = jax_gmm("fit", tmp_path / "x.npy", "-k", 3, "-r", 2, "-o", out, "--sort", sort).stderr
-        assert said.count("more ridge than rows") == 1, said
+        assert said.count("values that repeat, or than the ridge") == 1, said
         spike = int(np.argmin(np.linalg.norm(jaxgmm.load(out).means - 9, axis=1)))
-        assert f"components {spike} of the best restart" in said
+        assert f"component {spike} is no wider" in said
         heard.add(spike)
     assert heard == {2}
     said = jax_gmm("fit", tmp_path / "x.npy", "-k", 3, "-r", 2, "-o", out).stderr
-    assert said.count("more ridge than rows") == 1
+    assert said.count("values that repeat, or than the ridge") == 1
