@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxgmm.families import Family
 from jaxgmm.mixture import Mixture
-from jaxgmm.resolution import NARROW, Widths, narrowest_scale, ordered_values, rounding_step
+from jaxgmm.resolution import NARROW, Widths, fineness
 
 _BLOCK = 1 << 16
 # Features that say the same thing leave a correlation matrix singular; this much is added to its diagonal.
@@ -151,10 +151,7 @@ def summarise(x: Any, sample_weight: Any) -> DataSummary:
     unit = np.where(reach > 0, reach, 1.0)
     scale = np.sqrt(sweep(lambda rows: _scaled(rows, mean, unit) ** 2)) * unit
     scale = np.where(lowest < highest, scale, 0.0)
-    own = scale if x.ndim == 2 else scale[:, 0]
-    ordered = ordered_values(x, sample_weight)
-    narrowest = narrowest_scale(ordered, own)
-    step = rounding_step(ordered, narrowest, x.dtype)
+    narrowest, step = fineness(x, sample_weight, scale if x.ndim == 2 else scale[:, 0])
     narrowest, step = (values if x.ndim == 2 else values[:, None] for values in (narrowest, step))
     return DataSummary(mean, scale, lowest, highest, narrowest, step)
 
@@ -265,4 +262,5 @@ def widths_of(family: type[Family], frame: Coordinates, summary: DataSummary, ri
     varied = np.reshape(summary.scale > 0, np.shape(ridge)) & (family.rescaling != "none")
     floor = frame.floor(ridge)
     spike = np.where(floor > 0, np.maximum(floor, _SPIKE * NARROW * frame.narrowest), 0.0)
-    return Widths(*(np.where(varied, width, 0.0) for width in (ridge, floor, spike, frame.resolution)))
+    usual = np.maximum(frame.narrowest, frame.resolution)
+    return Widths(*(np.where(varied, width, 0.0) for width in (ridge, floor, spike, frame.resolution, usual)))

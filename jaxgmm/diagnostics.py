@@ -14,7 +14,7 @@ from jaxgmm.mixture import Mixture
 from jaxgmm.ordering import permuted
 from jaxgmm.programs import compiled
 from jaxgmm.resolution import Widths
-from jaxgmm.soundness import eigen_shares, share_below, unsound
+from jaxgmm.soundness import eigen_shares, owed, share_below, unsound
 
 # More than half of a component is then not the rows'.
 _DOMINATES = 0.5
@@ -89,6 +89,11 @@ class Diagnosis:
             mixtures = replace(mixtures.astype(np.float64), weights=self.held / self.total_weight)
         return unsound(mixtures, self.widths, self.n_rows, self._given())
 
+    def owed(self, spurious: Any) -> Any:
+        """What restarts owe to their `spurious` components, (r,), nats; see `soundness.owed`."""
+        counts = np.stack([self._counts(restart) for restart in range(len(self.mixtures.weights))])
+        return owed(self.mixtures, self.widths, counts, spurious)
+
     def doubt(self, restart: int) -> str:
         """Why a restart is unsound and what to do about it, in words; empty where it is not."""
         flagged = self.spurious()[restart]
@@ -97,14 +102,16 @@ class Diagnosis:
         family, few = type(self.mixtures.components), flagged & self._underdetermined(restart)
         narrow = flagged & ~few
         narrow[narrow] = self._below_resolution(restart)[narrow]
-        parts, advice = [], []
+        parts, advice, prior = [], [], 'prior="default", '
         if few.any():
             span = self.mixtures[restart].components.rows_to_span
             parts.append(
                 f"{_named(few)} {'hold' if few.sum() > 1 else 'holds'} fewer than the {span} rows that span a "
                 f"{family.name} covariance, and {'are' if few.sum() > 1 else 'is'} ridge in the missing directions"
             )
-            advice.append('use prior="default", covariance_type="diag" or "tied", or fewer components')
+            others = [f'"{name}"' for name in ("diag", "tied") if name != family.name and family.name != "spherical"]
+            kinds = f"covariance_type={' or '.join(others)}, or " if others else ""
+            advice.append(f"use {'' if self.prior else prior}{kinds}fewer components")
         if narrow.any():
             stepped = np.flatnonzero(self.frame.step > 0)
             rounded = f" (column{'s' if len(stepped) > 1 else ''} {', '.join(map(str, stepped[:6]))})"
@@ -115,12 +122,12 @@ class Diagnosis:
             )
             advice.append(
                 "add noise as wide as the steps that values are rounded to, leave such columns out, use "
-                'prior="default", a smaller reg_covar if clusters are that narrow, or fewer components'
+                f"{'' if self.prior else prior}a smaller reg_covar if clusters are that narrow, or fewer components"
             )
         handful = flagged & ~few & ~narrow
         if handful.any():
             parts.append(f"{_named(handful)} {'sit' if handful.sum() > 1 else 'sits'} on a handful of rows")
-            advice.append("use fewer components, prior='default' or a larger reg_covar, or start more restarts")
+            advice.append(f"use {'' if self.prior else prior}fewer components, or start more restarts")
         return f"{'; '.join(parts)}: {'; '.join(advice)}"
 
     def _underdetermined(self, restart: int) -> Any:

@@ -175,8 +175,9 @@ def fit(
 
     if saved is not None and ended.cut_short is None:
         saved.fit_ended()
-    dubious = diagnosis.spurious().any(axis=1)
-    best = best_restart(ended.log_likelihood + held, ended.status, dubious)
+    flagged = diagnosis.spurious()
+    owed = diagnosis.owed(flagged)
+    best = best_restart(ended.log_likelihood + held - owed, ended.status)
     result = FitResult(
         mixture=mixtures[best],
         mixtures=mixtures,
@@ -185,7 +186,8 @@ def fit(
         log_prior=held,
         n_iter=ended.n_iter,
         status=ended.status,
-        spurious=dubious,
+        spurious=flagged.any(axis=1),
+        owed=owed,
         revivals=ended.revivals,
         kernel=ended.kernel,
         passes=ended.passes,

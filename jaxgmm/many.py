@@ -26,7 +26,7 @@ from jaxgmm.prior import Prior
 from jaxgmm.prior import checked as checked_prior
 from jaxgmm.result import best_of
 from jaxgmm.revival import REVIVALS
-from jaxgmm.soundness import unsound
+from jaxgmm.soundness import owed, unsound
 from jaxgmm.stopping import CRITERIA
 
 # Data sets whose results are looked at together.
@@ -121,7 +121,7 @@ def fit_many(
     restarts, evidence, total = jax.tree.map(
         lambda *leaves: np.concatenate(leaves)[order], *(part[1:] for part in parts)
     )
-    best = best_of(restarts.log_likelihood + restarts.log_prior, restarts.status, restarts.spurious)[0]
+    best = best_of(restarts.log_likelihood + restarts.log_prior - restarts.owed, restarts.status)[0]
     result = ManyResult(
         mixtures=restarts.mixtures[np.arange(len(best)), best],
         best=best,
@@ -142,14 +142,15 @@ def _found(data: Posed, frames: Frames, run: ManyRun) -> tuple[Restarts, Evidenc
 
     def looked_at(chosen: Any, real: Any) -> Any:
         some, widths = taken((wide, frames.widths), chosen)
-        spurious = unsound(some, widths, frames.n_rows[chosen]).any(axis=-1)
+        flagged = unsound(some, widths, frames.n_rows[chosen])
+        debt = owed(some, widths, some.weights * frames.total_weight[chosen, None, None], flagged)
         held = many_loop.log_priors(taken(data, chosen), some)
         there = many_loop.moved(some, frame.shift[chosen], frame.root[chosen])
-        return taken(jax.tree.map(np.asarray, (spurious, held, there)), real)
+        return taken(jax.tree.map(np.asarray, (flagged.any(axis=-1), debt, held, there)), real)
 
     with precision.scope(np.dtype(np.float64)):
         parts = [looked_at(*part) for part in sized(np.arange(len(frames.n_rows)), _TOGETHER)]
-    spurious, log_prior, mixtures = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    spurious, debts, log_prior, mixtures = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
     restarts = Restarts(
         mixtures=mixtures.astype(dtype),
         log_likelihood=run.log_likelihood - (frame.log_volume() * frames.total_weight)[:, None],
@@ -157,6 +158,7 @@ def _found(data: Posed, frames: Frames, run: ManyRun) -> tuple[Restarts, Evidenc
         n_iter=run.n_iter,
         status=run.status,
         spurious=spurious,
+        owed=debts,
         revivals=run.revivals,
         kernel=run.kernel,
         passes=run.passes,

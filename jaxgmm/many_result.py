@@ -35,6 +35,7 @@ class Restarts:
     n_iter: Any
     status: Any
     spurious: Any
+    owed: Any
     revivals: Any
     kernel: Any
     passes: Any
@@ -151,6 +152,7 @@ class ManyResult(Sequence[FitResult]):
             n_iter=held.n_iter[i],
             status=held.status[i],
             spurious=held.spurious[i],
+            owed=held.owed[i],
             revivals=held.revivals[i],
             kernel=held.kernel[i],
             passes=held.passes[i],

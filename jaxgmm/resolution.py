@@ -32,12 +32,14 @@ class Widths(NamedTuple):
         floor: the same where it is far narrower than the data: all that is left of a component that collapses.
         spike: what a component on a handful of rows must be wider than.
         resolution: the width below which a component says nothing of the rows but how they were written down.
+        usual: the narrowest scale that the rows show.
     """
 
     ridge: Any
     floor: Any
     spike: Any
     resolution: Any
+    usual: Any
 
     @property
     def limit(self) -> Any:
@@ -68,13 +70,13 @@ def _narrowest_interval(ordered: Ordered, share: float) -> Any:
         steps = max(0, int(np.ceil(share * m - 1e-9)) - 1)
         return np.min(values[..., steps:] - values[..., : m - steps], axis=-1)
     shortest = []
-    for column, own in zip(values.reshape(-1, m), weights.reshape(-1, m), strict=True):
+    for column, own in zip(values, weights, strict=True):  # of one data set
         reached = np.cumsum(own)
         before = reached - own
         last = np.searchsorted(reached, before + (share - 1e-9) * reached[-1])
         there = last < m
         shortest.append(np.min(column[last[there]] - column[there]) if there.any() else np.inf)
-    return np.reshape(shortest, values.shape[:-1])
+    return np.array(shortest)
 
 
 def rounding_step(ordered: Ordered, narrowest: Any, dtype: np.dtype) -> Any:
@@ -118,29 +120,36 @@ class Ordered(NamedTuple):
     weights: Any
 
 
-def ordered_values(x: Any, sample_weight: Any) -> Ordered:
-    """Those of `x`, (n, d) or (p, n, d), in float64.
+def fineness(x: Any, sample_weight: Any, scale: Any) -> tuple[Any, Any]:
+    """`narrowest_scale` and `rounding_step` of each column of `x`, (n, d), or of many data sets, (p, n, d).
+
+    What is found for a data set depends on it alone.
 
     Args:
         sample_weight: (n,), (p, n) or None; rows without weight are not looked at.
+        scale: (d,) or (p, d), standard deviations.
     """
     if x.ndim == 2:
-        return _ordered(x, sample_weight)
-    index = _chosen(x.shape[1])
-    present = sample_weight[:, index] > 0
-    counts = np.maximum(np.count_nonzero(present, axis=1), 1)
+        return _fineness(_ordered(x, sample_weight), scale, x.dtype)
+    narrowest, step = np.empty(scale.shape), np.empty(scale.shape)
+    present = sample_weight > 0
+    counts = np.count_nonzero(present, axis=1)
+    first = np.arange(x.shape[1]) < counts[:, None]
     largest = np.max(sample_weight, axis=1, keepdims=True)
-    if not np.all((sample_weight == 0) | (sample_weight == largest)):
-        parts = [_ordered(rows, w) for rows, w in zip(x, sample_weight, strict=True)]
-        m = max(part.values.shape[1] for part in parts)
-        return Ordered(*map(np.stack, zip(*(_filled(part, m) for part in parts), strict=True)))
-    values = np.swapaxes(x[:, index], 1, 2).astype(np.float64, order="C")  # sorting is fast along what is contiguous
-    ordered = np.sort(np.where(present[:, None], values, np.inf), axis=-1)
-    m = int(counts.min())
-    if m == ordered.shape[-1]:
-        return Ordered(ordered, None)
-    places = np.stack([((np.arange(m) + 0.5) * n / m).astype(np.int64) for n in counts])
-    return Ordered(np.take_along_axis(ordered, places[:, None], axis=-1), None)
+    alike = np.all((present == first) & (~present | (sample_weight == largest)), axis=1)
+    for n in np.unique(counts[alike]):
+        these = np.flatnonzero(alike & (counts == n))
+        values = np.swapaxes(x[these][:, _chosen(int(n))], 1, 2).astype(np.float64, order="C")
+        ordered = Ordered(np.sort(values, axis=-1), None)  # fast along what is contiguous
+        narrowest[these], step[these] = _fineness(ordered, scale[these], x.dtype)
+    for i in np.flatnonzero(~alike):
+        narrowest[i], step[i] = _fineness(_ordered(x[i], sample_weight[i]), scale[i], x.dtype)
+    return narrowest, step
+
+
+def _fineness(ordered: Ordered, scale: Any, dtype: np.dtype) -> tuple[Any, Any]:
+    narrowest = narrowest_scale(ordered, scale)
+    return narrowest, rounding_step(ordered, narrowest, dtype)
 
 
 def _chosen(n: int) -> Any:
@@ -151,7 +160,7 @@ def _chosen(n: int) -> Any:
 
 
 def _ordered(x: Any, w: Any) -> Ordered:
-    """Those of one data set."""
+    """The values of one data set."""
     w = None if w is None else np.asarray(w, np.float64)
     present = np.arange(len(x)) if w is None else np.flatnonzero(w)
     index = present[_chosen(len(present))]
@@ -160,11 +169,3 @@ def _ordered(x: Any, w: Any) -> Ordered:
         return Ordered(np.sort(columns, axis=-1), None)
     order = np.argsort(columns, axis=-1, kind="stable")
     return Ordered(np.take_along_axis(columns, order, axis=-1), w[index][order])
-
-
-def _filled(part: Ordered, m: int) -> Ordered:
-    """The same with its last value repeated up to `m`, without weight."""
-    values, weights = part
-    spare = [(0, 0), (0, m - values.shape[1])]
-    weights = np.ones_like(values) if weights is None else weights
-    return Ordered(np.pad(values, spare, mode="edge"), np.pad(weights, spare))

@@ -29,7 +29,7 @@ _DEAR = 0.01
 #: told of a restart that has so much to go, nats in total
 UNFINISHED = 0.01
 #: what the best restart may be chosen by
-CHOICES = ("soundness", "log_likelihood")
+CHOICES = ("worth", "soundness", "log_likelihood")
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,7 @@ class FitResult:
     Attributes:
         mixture: the best restart's mixture.
         mixtures: every restart's, leading axis r.
-        best: the best restart's number: the highest log-likelihood (with a prior, log-posterior) among those that
-            ended soundly, spurious ones only if there are no others. `best_of` has other choices.
+        best: the best restart's number: the highest `worth` of those that ended soundly. `best_of` has other choices.
         log_likelihood: (r,), weighted sums over rows, nats, without ridge or prior; nats of densities per unit of the
             data.
         log_prior: (r,), of the parameters, nats, up to a constant that all restarts share; 0 without a prior.
@@ -48,6 +47,8 @@ class FitResult:
         status: (r,), values of `Status`.
         spurious: (r,), whether some component owes its likelihood to the ridge, to fewer rows than span it, or to
             values that repeat or are rounded; see `components` and `doubt`.
+        owed: (r,), nats that spurious restarts owe to components narrower than the densest rows: about how much lower
+            their log-likelihood would be if those were as wide; 0 for sound ones.
         revivals: (r,), how often collapsed components were put elsewhere.
         kernel: (r,), the kernel each restart ended on.
         passes: (r,), how many times the rows were read, in whole data sets.
@@ -73,6 +74,7 @@ class FitResult:
     n_iter: Any
     status: Any
     spurious: Any
+    owed: Any
     revivals: Any
     kernel: Any
     passes: Any
@@ -104,15 +106,18 @@ class FitResult:
         """(r,), whether a restart stopped with more than 0.01 nats in total still to gain: lower `tol`."""
         return self.remaining > UNFINISHED
 
-    def best_of(self, choice: str = "soundness") -> FitResult:
+    def best_of(self, choice: str = "worth") -> FitResult:
         """This result with the best restart chosen anew.
 
         Args:
-            choice: "soundness", as `fit` chooses; "log_likelihood", the highest log-likelihood (with a prior,
-                log-posterior) of all that stayed finite, spurious or not.
+            choice: "worth", as `fit` chooses; "soundness", the highest log-likelihood (with a prior, log-posterior)
+                of those that are not spurious, if there are any; "log_likelihood", the highest of all that stayed
+                finite, spurious or not.
         """
-        if validation.choice("choice", choice, CHOICES) == "soundness":
-            best = int(best_of(self.log_posterior, self.status, self.spurious)[0])
+        if validation.choice("choice", choice, CHOICES) == "worth":
+            best = int(best_of(self.worth, self.status)[0])
+        elif choice == "soundness":
+            best = int(best_of(self.worth, self.status, self.spurious)[0])
         else:
             finite = np.isfinite(self.log_posterior) & (self.status != Status.NON_FINITE)
             best = int(np.argmax(np.where(finite, self.log_posterior, -np.inf)))
@@ -122,6 +127,11 @@ class FitResult:
     def log_posterior(self) -> Any:
         """(r,), log-likelihood and log-prior together: what EM raises."""
         return self.log_likelihood + self.log_prior
+
+    @property
+    def worth(self) -> Any:
+        """(r,), what restarts are compared by: `log_posterior` less what they owe to spurious components."""
+        return self.log_posterior - self.owed
 
     def components(self, restart: int | None = None) -> ComponentReport:
         """What each component of a restart, the best one by default, stands on."""
@@ -153,7 +163,7 @@ class FitResult:
         )
 
 
-def best_of(value: Any, status: Any, spurious: Any) -> tuple[Any, Any]:
+def best_of(value: Any, status: Any, spurious: Any = False) -> tuple[Any, Any]:
     """The restart with the highest `value` in the best tier there is, and that tier; restarts are the last axis.
 
     Tiers: 0 ended soundly, 1 soundly but spurious, 2 degenerate, 3 not finite.
@@ -164,8 +174,8 @@ def best_of(value: Any, status: Any, spurious: Any) -> tuple[Any, Any]:
     return np.argmax(np.where(tier == found, value, -np.inf), axis=-1), found[..., 0]
 
 
-def best_restart(value: Any, status: Any, spurious: Any) -> int:
-    """The restart with the highest `value` among those that ended soundly, not spurious if possible.
+def best_restart(value: Any, status: Any, spurious: Any = False) -> int:
+    """The restart with the highest `value` among those that ended soundly, not `spurious` if possible.
 
     With none sound the best degenerate one is taken.
 
@@ -186,7 +196,9 @@ def complaint(result: FitResult) -> str:
     if result.status[best] not in SOUND:
         return f"every restart is degenerate. {Status.DEGENERATE.advice}"
     if result.spurious[best]:
-        return f"every sound restart is spurious: {result.doubt}; see result.components()"
+        others = np.isin(result.status, SOUND) & ~result.spurious
+        ahead = "the best restart is spurious, and ahead of the sound ones less what it owes to that"
+        return f"{ahead if others.any() else 'every restart is spurious'}: {result.doubt}; see result.components()"
     cost = result.diagnosis.ridge_cost(best)
     if not cost.sum() > _DEAR * result.total_weight:
         return ""

@@ -170,6 +170,7 @@ class Contest:
             n_iter=ended.n_iter[own],
             status=ended.status[own],
             spurious=self.spurious[-1, i],
+            owed=diagnosis.owed(diagnosis.spurious()),
             revivals=ended.revivals[own],
             kernel=ended.kernel[own],
             passes=ended.passes[own],
@@ -199,7 +200,7 @@ class Contest:
             return "every restart is degenerate"
         # Its likelihood then says more of the ridge than of the rows, and would be as large as one likes with less.
         doubt = self.diagnosis.doubt(number)
-        return f"every sound restart is spurious: {doubt}" if doubt else ""
+        return f"every restart is spurious: {doubt}" if doubt else ""
 
     def _judged(self, bests: Any, criterion: str) -> tuple[Any, Any]:
         """The criterion of each K's best restart, and its standard error; (K,)."""

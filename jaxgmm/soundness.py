@@ -124,6 +124,33 @@ def unsound(mixtures: Mixture, widths: Widths, n_rows: Any, given: Any = False) 
     return handful
 
 
+def owed(mixtures: Mixture, widths: Widths, counts: Any, flagged: Any) -> Any:
+    """What unsound restarts owe to components that are narrower than the densest rows, nats: (r,) or (p, r).
+
+    About how much lower the log-likelihood would be if the `flagged` components were as wide as those rows are, in
+    every direction: Q at their covariance less Q at the widened one, responsibilities as they are. A restart that is
+    ahead of the sound ones by more than that does not owe it to them.
+
+    Args:
+        mixtures, widths: as `unsound` has them.
+        counts: (..., k), the weight of the rows that each component holds.
+        flagged: (..., k), what `unsound` found.
+    """
+    where = np.nonzero(flagged)
+    total = np.zeros(flagged.shape)
+    if len(where[0]):
+        usual = widths.usual if widths.usual.ndim == 1 else widths.usual[where[0]]
+        unit = np.where(usual > 0, usual, 1.0)
+        matrices = mixtures.astype(np.float64).covariance_matrices()[where] / (unit[..., :, None] * unit[..., None, :])
+        finite = np.all(np.isfinite(matrices), axis=(-2, -1))
+        varied = np.broadcast_to(usual > 0, matrices.shape[:-1])
+        both = varied[..., :, None] & varied[..., None, :]
+        matrices = np.where(both & finite[:, None, None], matrices, np.eye(matrices.shape[-1]))
+        size = np.clip(np.linalg.eigvalsh(matrices), _TINY, 1.0)
+        total[where] = counts[where] * 0.5 * np.sum(size - 1 - np.log(size), axis=-1)
+    return total.sum(axis=-1)
+
+
 def share_below(matrices: Any, width: Any) -> Any:
     """How much of a component is no more than `width`, in the direction where that is most, 0 … 1: (m,).
 

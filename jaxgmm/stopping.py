@@ -22,8 +22,6 @@ _ROUNDING = 64
 # What is still to gain is told by gains and those before them, so many at a time.
 _HALVES = (1, 2, 4)
 _TRAIL = 2 * _HALVES[-1]
-# Ratios of single gains say something where these are so many steps of rounding.
-_CLEAR = 4096
 # Steady progress adds gains up. Of gains that are noise, sums stay below this part of their sizes.
 _CANCELLED = 0.25
 
@@ -70,28 +68,28 @@ class Progress:
 def remaining(trail: Any, log_likelihood: Any) -> Any:
     """What restarts are predicted still to gain, nats per row, (...): the rest of a geometric series of gains (Aitken).
 
-    NumPy. NaN where there are fewer than two gains, infinite where none of these shrink. The series is taken from two
-    halves of the last gains, and from the very last ones where those are more than rounding: the largest counts, as a
-    slow decay hides behind a fast one.
+    NumPy. NaN where there are fewer than two gains, infinite where they do not shrink. The series is taken from the
+    last two gains, and from longer halves of the last ones if all of these rose: the largest counts, as a slow decay
+    hides behind a fast one.
 
     Args:
         trail: (..., 8), the last gains, as `Progress` has them.
         log_likelihood: (...), nats per row, whose rounding is no gain.
     """
     gains = np.asarray(trail, np.float64)[..., ::-1]
-    known = np.sum(np.isfinite(gains), axis=-1)
     noise = np.finfo(np.asarray(trail).dtype).eps * (1 + np.abs(log_likelihood))
-    left = np.full(known.shape, -np.inf)
-    for half in _HALVES[::-1]:
-        late, early = np.sum(gains[..., :half], axis=-1), np.sum(gains[..., half : 2 * half], axis=-1)
+    left = np.full(gains.shape[:-1], np.nan)
+    for half in _HALVES:
+        window = gains[..., : 2 * half]
+        late, early = np.sum(window[..., :half], axis=-1), np.sum(window[..., half:], axis=-1)
         with np.errstate(divide="ignore", invalid="ignore"):
             rate = late / early
             rest = np.where((early > 0) & (rate < 1), late * rate / (1 - rate), np.inf)
         rest = np.where(late <= half * noise, 0.0, rest)
-        told = (known >= 2 * half) & ((left < 0) | (late > _CLEAR * noise))
-        larger = np.where(np.isinf(rest) & (left >= 0), left, np.where(np.isposinf(left), rest, np.maximum(left, rest)))
-        left = np.where(told, larger, left)
-    return np.where(left < 0, np.nan, left)
+        told = np.all(window >= -noise[..., None], axis=-1) | ((half == _HALVES[0]) & ~np.isnan(early + late))
+        larger = np.where(np.isinf(rest), left, np.where(np.isinf(left), rest, np.maximum(left, rest)))
+        left = np.where(told, np.where(np.isnan(left), rest, larger), left)
+    return left
 
 
 def settled(

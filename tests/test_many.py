@@ -246,3 +246,18 @@ def test_one_warning_for_all_data_sets():
     with pytest.warns(jaxgmm.DataWarning, match=r"x\[2\]: x is constant in column 1.*; 1 more data sets") as heard:
         jaxgmm.fit_many(KEY, x, 2)
     assert sum(issubclass(one.category, jaxgmm.DataWarning) for one in heard) == 1
+
+
+def test_a_data_set_does_not_depend_on_its_neighbours():
+    """Neither on their lengths nor their weights: what is known of its rows is found from them alone."""
+    rng = np.random.default_rng(0)
+    one = np.round(np.concatenate([rng.normal(size=(8, 2)), 0.01 * rng.normal(size=(8, 2))]), 2)
+    alone = jaxgmm.fit_many(0, [one], 2)
+    for others in ([rng.normal(size=(2, 2))], [rng.normal(size=(15, 2)), rng.normal(size=(16, 2))]):
+        among = jaxgmm.fit_many(0, [one, *others], 2)
+        for name in ("narrowest", "step", "spread"):
+            np.testing.assert_array_equal(
+                getattr(among.evidence.frame, name)[0], getattr(alone.evidence.frame, name)[0]
+            )
+        np.testing.assert_array_equal(among.evidence.ridge[0], alone.evidence.ridge[0])
+    assert (alone.evidence.frame.step > 0).all()

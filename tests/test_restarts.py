@@ -143,7 +143,7 @@ def test_collapse_has_a_status_and_keeps_the_mixture_before_it(faithful, ridge):
 
 def test_a_collapsed_component_may_be_kept(faithful):
     x, start = far_row(faithful)
-    with pytest.warns(RuntimeWarning, match="every sound restart is spurious"):
+    with pytest.warns(RuntimeWarning, match="every restart is spurious"):
         kept = jaxgmm.fit(0, x, 2, init=start, on_degenerate="keep")
     assert kept.status[0] == Status.CONVERGED
     assert kept.spurious[0]

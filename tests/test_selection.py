@@ -253,7 +253,7 @@ def test_what_is_spurious_or_degenerate_cannot_win(faithful, monkeypatch):
     assert not cell.eligible
     assert "spurious" in cell.note
     assert "!" in repr(found)
-    with pytest.raises(FitError, match="no cell can win: full, 2: every sound"):
+    with pytest.raises(FitError, match="no cell can win: full, 2: every restart is spurious"):
         jaxgmm.select(0, faithful, 2, covariance_types="full", n_init=2)
 
 
