@@ -104,7 +104,7 @@ class ManyResult(Sequence[FitResult]):
 
     @property
     def spurious(self) -> Any:
-        """(p,), whether the best restart is spurious, see `FitResult`; then all others are, or did not end soundly."""
+        """(p,), whether the best restart is spurious; see `FitResult`."""
         return self._best(self.restarts.spurious)
 
     @property
@@ -177,7 +177,7 @@ def warn_of_doubt(result: ManyResult) -> None:
     if doubt.any():
         some = ", ".join(map(str, np.flatnonzero(doubt)[:6]))
         telling.warn(
-            f"{int(doubt.sum())} of {len(result)} data sets have no sound restart: {some}"
+            f"{int(doubt.sum())} of {len(result)} data sets have a best restart that is not sound: {some}"
             f"{', …' if doubt.sum() > 6 else ''}; result[i].doubt says why one is spurious, and status how it ended. "
             "Use prior='default', fewer components, a larger reg_covar, or more restarts",
             FitWarning,

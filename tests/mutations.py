@@ -78,9 +78,17 @@ MUTATIONS = {
     "the limit of conditioning ignored": Mutation("loop.py", "refused = running & jnp.isfinite(limit) & ~(kappa <= limit)", "refused = running & False", "tests/test_laws.py::test_a_kernel_takes_no_step_to_where_it_is_wrong"),
     "hysteresis inverted": Mutation("kernel_choice.py", "_RETURN_BELOW = 0.25", "_RETURN_BELOW = 4.0", "tests/test_restarts.py::test_kernels_are_chosen_by_conditioning_with_hysteresis"),
     # soundness
-    "spurious never flagged": Mutation("soundness.py", "handful = few & there & (narrow | (components.ridge_trace(spike) > _RIDGE))", "handful = few & False", "tests/test_restarts.py::test_a_spurious_optimum_loses_to_a_sound_one"),
+    "spurious never flagged": Mutation("soundness.py", "handful = few & there & (narrow | (components.ridge_trace(spike) > _RIDGE))", "handful = few & False", "tests/test_soundness.py::test_a_component_on_a_handful_of_rows_is_spurious_where_it_is_far_narrower_than_others"),
     "spurious restarts may win": Mutation("result.py", "np.where(spurious, 1, 0)", "np.where(spurious, 0, 0)", "tests/test_restarts.py::test_the_best_is_the_best_of_the_sound"),
     "the floor never seen": Mutation("soundness.py", "(~lenient & few & (components.ridge_trace(floor) > _RIDGE))", "(lenient & few & (components.ridge_trace(floor) > _RIDGE))", "tests/test_restarts.py::test_collapse_has_a_status_and_keeps_the_mixture_before_it"),
+    "what is owed is not taken off": Mutation("fit.py", "+ held - owed, ended.status", "+ held, ended.status", "tests/test_soundness.py::test_more_starts_never_make_the_answer_worse[iris-3]"),
+    "steps of rounding not seen": Mutation("coordinates.py", "_ROUNDED * self.step", "0 * self.step", "tests/test_soundness.py::test_a_component_narrower_than_rounding_is_spurious"),
+    "far rows stretch the ridge": Mutation("resolution.py", "np.minimum(np.where(found > 0, found, scale), scale)", "scale + 0 * found", "tests/test_soundness.py::test_one_far_row_does_not_widen_the_others[full]"),
+    "honest components are revived": Mutation("soundness.py", "few &= even >= components.rows_to_span", "few &= even >= 0", "tests/test_soundness.py::test_honest_components_with_fewer_rows_than_others_are_left_alone[sizes1]"),
+    "few is what others have, too": Mutation("soundness.py", "_FEWER = 0.25", "_FEWER = 25.0", "tests/test_soundness.py::test_honest_components_with_fewer_rows_than_others_are_left_alone[sizes0]"),
+    "what is left is the last gain": Mutation("stopping.py", "late * rate / (1 - rate)", "late * rate", "tests/test_soundness.py::test_what_is_still_to_gain_is_told"),
+    "every number of rows has slots of its own": Mutation("rows/rungs.py", "RUNGS[bisect_left(RUNGS, n)]", "n + -n % 16", "tests/test_programs.py::test_a_new_number_of_rows_compiles_at_most_once_a_rung[fit]"),
+    "programs are never let go of": Mutation("programs.py", "        program.clear_cache()", "        pass", "tests/test_programs.py::test_programs_are_let_go_of_before_the_system_runs_out_of_maps"),
     # coordinates
     "volume of the coordinates, wrong way": Mutation("restarts.py", "/ self.total_weight[members] - self.log_volume", "/ self.total_weight[members] + self.log_volume", REPORTED),
     "starts not shifted": Mutation("coordinates.py", "-self.shift / self.root, 1 / self.root", "0 * self.shift, 1 / self.root", "tests/test_initialization.py::test_a_given_mixture_is_the_start"),

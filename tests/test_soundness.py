@@ -357,3 +357,42 @@ def test_what_is_still_to_gain_is_known_only_where_steps_tell():
     np.testing.assert_array_equal(many[1].remaining, many.restarts.remaining[1])
     held = jaxgmm.fit(0, x, 2, n_init=2, prior="default", tol=1e-12, max_iter=100_000)
     assert (held.remaining < 1e-6).all()  # of the posterior: the likelihood alone may fall
+
+
+# ---- each reason by itself -----------------------------------------------------------------------------------------
+
+
+def test_a_component_narrower_than_rounding_is_spurious():
+    """Sixty rows, one of them a step off in the first column: wider than the ridge, narrower than what rounding hides."""
+    rng = np.random.default_rng(0)
+    wide = np.round(rng.normal(size=(150, 2)) * 2 + 8, 1)
+    same = np.round(np.c_[np.where(np.arange(60) == 0, 0.3, 0.2), rng.normal(size=60)], 1)
+    x, labels = np.concatenate([wide, same]), np.repeat([0, 1], [150, 60])
+    with pytest.warns(FitWarning, match=r"values that repeat or are rounded \(columns 0, 1\)"):
+        result = jaxgmm.fit(0, x, 2, init=labels, max_iter=0)  # as the labels say
+    report = result.components()
+    np.testing.assert_array_equal(report.spurious, [False, True])
+    assert report.ridge_share.max() < 0.1
+    noisy = x + rng.uniform(-0.05, 0.05, x.shape)  # as the advice has it
+    assert jaxgmm.fit(0, noisy, 2, init=labels, max_iter=0).sound
+
+
+def test_a_component_on_a_handful_of_rows_is_spurious_where_it_is_far_narrower_than_others(faithful):
+    """Though wider than the ridge, and than any step."""
+    near = np.array([[0, 0], [0.01, 0.1], [-0.01, 0.15], [0.005, -0.1], [0.012, 0.02]])
+    x = np.concatenate([faithful, faithful[100] + near + 0.0123])
+    labels = np.r_[(faithful[:, 0] > 3).astype(int), np.full(5, 2)]
+    with pytest.warns(FitWarning, match="component 2 sits on a handful of rows"):
+        result = jaxgmm.fit(0, x, 3, init=labels, max_iter=1, on_degenerate="keep")
+    np.testing.assert_array_equal(result.components().spurious, [False, False, True])
+    assert result.components().ridge_share.max() < 0.01
+
+
+@pytest.mark.parametrize("sizes", [(8, 30, 30, 30), (1, 10, 10, 10)])
+def test_honest_components_with_fewer_rows_than_others_are_left_alone(sizes):
+    """With less than full rank: one of eight rows beside larger ones; and, where none has full rank, one of one row."""
+    d, labels = 10, np.repeat(np.arange(4), sizes)
+    x = 60 * np.eye(d)[:4][labels] + np.random.default_rng(0).normal(size=(len(labels), d))
+    found, result = agreement(x, labels, 4, init=labels)
+    assert found == 1.0
+    assert result.revivals[0] == 0
