@@ -43,11 +43,12 @@ def factors(m: Mixture) -> np.ndarray | None:
 def test_a_sound_restart_is_sound(case, data):
     x, result = hard_fit(case, data)
     sound = np.isin(result.status, SOUND)
-    trusted = sound & ~result.spurious
-    among = trusted if trusted.any() else sound if sound.any() else result.status == Status.DEGENERATE
-    value = np.where(np.isfinite(result.log_posterior), result.log_posterior, -np.inf)
+    among = sound if sound.any() else result.status == Status.DEGENERATE
+    value = np.where(np.isfinite(result.worth), result.worth, -np.inf)
     assert among[result.best]
     assert value[result.best] == value[among].max()
+    assert (result.owed >= 0).all()
+    assert (result.spurious | (result.owed == 0)).all()
     chex.assert_trees_all_equal(result.mixture, result.mixtures[result.best])
     eps = float(np.finfo(case.dtype).eps)
     for i in np.flatnonzero(sound):
