@@ -199,8 +199,9 @@ class Contest:
         if self.ended.status[number] not in SOUND:
             return "every restart is degenerate"
         # Its likelihood then says more of the ridge than of the rows, and would be as large as one likes with less.
-        doubt = self.diagnosis.doubt(number)
-        return f"every restart is spurious: {doubt}" if doubt else ""
+        if not self.spurious.ravel()[number]:
+            return ""
+        return f"every restart is spurious: {self.diagnosis.doubt(number)}"
 
     def _judged(self, bests: Any, criterion: str) -> tuple[Any, Any]:
         """The criterion of each K's best restart, and its standard error; (K,)."""

@@ -2,7 +2,7 @@
 
 A restart that runs has a fault where a component lost its rows, or is a spike on far fewer than the others have. As an
 answer a mixture is unsound where it owes its likelihood to the ridge, to fewer rows than span a component, or to values
-that repeat or are rounded: its likelihood says nothing of the rows then, and the mixture loses to any that is sound.
+that repeat or are rounded: how high that is says nothing of the rows then, and what it owes is taken off.
 """
 
 from __future__ import annotations

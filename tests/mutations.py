@@ -71,7 +71,7 @@ MUTATIONS = {
     "whose covariance was given is not sorted": Mutation("diagnostics.py", "given = np.take_along_axis(self._given(), order, axis=1)", "given = self._given()", "tests/test_ordering.py::test_a_sorted_result_knows_which_components_were_given"),
     "whose weight was given is not sorted": Mutation("diagnostics.py", "np.take_along_axis(np.asarray(self.held), order, axis=1)", "self.held", "tests/test_ordering.py::test_a_sorted_result_knows_which_components_were_given"),
     "forked processes hang": Mutation("forking.py", "_stranded = _has_begun()", "_stranded = False", "tests/test_forking.py::test_it_does_not_matter_who_computed"),
-    "what is more ridge than rows wins": Mutation("selection_cells.py", "if doubt else", "if False else", "tests/test_selection.py::test_a_spike_of_equal_rows_cannot_win"),
+    "what is more ridge than rows wins": Mutation("selection_cells.py", "if not self.spurious.ravel()[number]:", "if True:", "tests/test_selection.py::test_a_spike_of_equal_rows_cannot_win"),
     # the loop
     "the gain's sign": Mutation("loop.py", "value = (new.log_likelihood - old.log_likelihood)", "value = (old.log_likelihood - new.log_likelihood)", "tests/test_laws.py::test_gains_are_of_the_posterior_and_signed"),
     "gains not per row": Mutation("loop.py", "gain = _gain(old, new) / weight", "gain = _gain(old, new)", "tests/test_stopping.py::test_each_rule_keeps_its_word"),
