@@ -13,12 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from ladder_data import Case, D, Errors, Step, dense, errors, reference_step
 
-from jaxgmm import Mixture, loop, precision
+from jaxgmm import Mixture
 from jaxgmm.em import e_step, m_step
+from jaxgmm.em.choice import KERNEL_NAMES, choose_kernels, trusted_conditioning
 from jaxgmm.families import FAMILIES
-from jaxgmm.kernel_choice import KERNEL_NAMES, choose_kernels, trusted_conditioning
-from jaxgmm.problem import Problem, pose
+from jaxgmm.inputs import precision
+from jaxgmm.problem.pose import Problem, pose
 from jaxgmm.rows import ArrayRows
+from jaxgmm.run import loop
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ def _row(one: dict[str, Any]) -> list[str]:
 
 def summary(measured: list[dict[str, Any]]) -> str:
     lines = []
-    from jaxgmm.tournament import WORTHWHILE
+    from jaxgmm.race.plan import WORTHWHILE
 
     usual = [one for one in measured if one.get("work", 0) >= WORTHWHILE]
     for those, which in (

@@ -18,9 +18,10 @@ from common import number, parser, provenance, record, seconds, table, write
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from jaxgmm import Mixture, precision
+from jaxgmm import Mixture
 from jaxgmm.em import KERNELS, e_step
 from jaxgmm.families import FAMILIES
+from jaxgmm.inputs import precision
 from jaxgmm.rows.base import ChunkFunction, Rows, compensated_add
 
 KERNEL = "centred"

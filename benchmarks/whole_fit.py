@@ -20,29 +20,33 @@ import numpy as np
 from common import number, parser, provenance, record, table, write
 
 import jaxgmm
-from jaxgmm import demo, precision, problem, restarts, settings
+from jaxgmm.demo import demo
 from jaxgmm.drivers import EM
 from jaxgmm.families import FAMILIES
-from jaxgmm.problem import pose
-from jaxgmm.starts import make_starts
+from jaxgmm.fit import diagnostics
+from jaxgmm.fit.search import search_from
+from jaxgmm.inputs import precision
+from jaxgmm.problem import pose as posing
+from jaxgmm.run import drive, options
+from jaxgmm.starts.given import make_starts
 
-fit: Any = importlib.import_module("jaxgmm.fit")  # the module, which the function hides
+fit: Any = importlib.import_module("jaxgmm.fit.fit")  # the module, which the package hides
 
 #: (module, function, what it does); a part inside another is taken out of the outer one
 PARTS: tuple[tuple[Any, str, str], ...] = (
-    (fit.validation, "rows", "looking for bad values"),
-    (problem, "summarise", "means and variances of the features"),
-    (problem, "check_data", "checks of the data as a whole"),
-    (problem, "coordinates", "coordinates"),
-    (problem.ArrayRows, "from_numpy", "laying rows out"),
+    (fit.arguments, "rows", "looking for bad values"),
+    (posing, "summarise", "means and variances of the features"),
+    (posing, "check_data", "checks of the data as a whole"),
+    (posing, "coordinates", "coordinates"),
+    (posing.ArrayRows, "from_numpy", "laying rows out"),
     (fit, "make_starts", "starts"),
-    (restarts.loop, "start", "steps: the first pass"),
-    (restarts.loop, "block", "steps"),
-    (restarts.loop, "renew", "steps: again by the other kernel"),
-    (restarts, "revive", "revivals"),
-    (restarts._Loop, "run", "host between blocks"),
-    (problem.Problem, "diagnosis", "diagnosis"),
-    (jaxgmm.diagnostics.Diagnosis, "spurious", "diagnosis"),
+    (drive.loop, "start", "steps: the first pass"),
+    (drive.loop, "block", "steps"),
+    (drive.loop, "renew", "steps: again by the other kernel"),
+    (drive, "revive", "revivals"),
+    (drive._Loop, "run", "host between blocks"),
+    (fit, "diagnose", "diagnosis"),
+    (diagnostics.Diagnosis, "spurious", "diagnosis"),
 )
 
 
@@ -112,19 +116,19 @@ def starts_against_steps(n: int, d: int, k: int, starts: int, steps: int) -> dic
     x = (centres[rng.integers(0, k, n)] + rng.standard_normal((n, d))).astype(np.float32)
     taken = {}
     with precision.scope(np.dtype(np.float32)):
-        posed = pose(x, None, FAMILIES["full"], k, "auto", None, np.dtype(np.float32))
+        posed = posing.pose(x, None, FAMILIES["full"], k, "auto", None, np.dtype(np.float32))
         for method in METHODS:
             for seed in (0, 1):  # the first compiles
                 begun = time.perf_counter()
                 made = jax.block_until_ready(make_starts(jax.random.key(seed), posed, method, starts))
                 taken[method] = time.perf_counter() - begun
-        chosen = settings.Settings.checked(
+        chosen = options.Settings.checked(
             tol=0, stopping="log_likelihood", max_iter=steps, max_seconds=None, reg_covar="auto",
             on_degenerate="keep", kernel="shared_feature", on_block=None,
         )  # fmt: skip
         for _ in range(2):
             begun = time.perf_counter()
-            chosen.run(jax.random.key(0), posed, EM(), made, np.inf)
+            search_from(chosen, jax.random.key(0), posed, EM(), made, np.inf)
             taken["steps"] = time.perf_counter() - begun
     return taken
 

@@ -7,23 +7,23 @@
 
 from typing import Any
 
-from jaxgmm.checkpoint import CheckpointError
-from jaxgmm.checks import DataWarning
 from jaxgmm.compilation import enable_compilation_cache
 from jaxgmm.drivers import EM
-from jaxgmm.fit import fit
-from jaxgmm.fixed import Fixed
-from jaxgmm.forking import ForkError
-from jaxgmm.many import fit_many
-from jaxgmm.many_result import ManyResult
+from jaxgmm.fit.fit import fit
+from jaxgmm.fit.result import FitError, FitResult, FitWarning
+from jaxgmm.inputs.forking import ForkError
+from jaxgmm.many.fit_many import fit_many
+from jaxgmm.many.result import ManyResult
 from jaxgmm.mixture import Mixture
-from jaxgmm.outcome import BlockInfo
-from jaxgmm.persistence import ModelFileError, load, save
-from jaxgmm.prior import Prior
-from jaxgmm.result import FitError, FitResult, FitWarning
-from jaxgmm.selection import select
-from jaxgmm.selection_result import Cell, SelectionResult
-from jaxgmm.status import Status
+from jaxgmm.mixture.files import ModelFileError, load, save
+from jaxgmm.problem.checks import DataWarning
+from jaxgmm.problem.fixed import Fixed
+from jaxgmm.problem.prior import Prior
+from jaxgmm.run.checkpoint import CheckpointError
+from jaxgmm.run.record import BlockInfo
+from jaxgmm.run.status import Status
+from jaxgmm.selection.result import Cell, SelectionResult
+from jaxgmm.selection.select import select
 
 __version__ = "0.1.0"
 

@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgmm import Mixture, precision
+from jaxgmm import Mixture
 from jaxgmm.drivers import Penalty
 from jaxgmm.families import FAMILIES
-from jaxgmm.loop import Controls
+from jaxgmm.inputs import precision
 from jaxgmm.rows import ArrayRows
+from jaxgmm.run.loop import Controls
 
 NAMES = tuple(FAMILIES)
 GAUSSIANS = tuple(name for name in NAMES if name != "bernoulli")

@@ -12,7 +12,7 @@ import pytest
 
 import jaxgmm
 from jaxgmm import CheckpointError, Status
-from jaxgmm.checkpoint import fingerprints
+from jaxgmm.run.checkpoint import fingerprints
 
 ROOT = Path(__file__).parent.parent
 

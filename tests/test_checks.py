@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import jaxgmm
-from jaxgmm.checks import DataWarning, check_data, distinct_rows
 from jaxgmm.families import FAMILIES
+from jaxgmm.problem.checks import DataWarning, check_data, distinct_rows
 
 RNG = np.random.default_rng(0)
 GOOD = RNG.normal(size=(40, 3))

@@ -18,8 +18,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import jaxgmm
-from jaxgmm import BlockInfo, cli, progress
+from jaxgmm import BlockInfo, cli
 from jaxgmm.cli.app import app
+from jaxgmm.fit import progress
 
 
 @pytest.fixture(scope="module")

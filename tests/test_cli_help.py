@@ -9,7 +9,7 @@ from commands import jax_gmm
 from typer.main import get_command
 
 from jaxgmm.cli.app import app
-from jaxgmm.stopping import CRITERIA
+from jaxgmm.run.stopping import CRITERIA
 
 COMMANDS = get_command(app).commands
 

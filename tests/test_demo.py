@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 import jaxgmm
-from jaxgmm import Mixture, demo
-from jaxgmm.demo_page import segmentation
+from jaxgmm import Mixture
+from jaxgmm.demo import demo
+from jaxgmm.demo.page import segmentation
 
 
 def test_the_demo_made_small(tmp_path):

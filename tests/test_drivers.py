@@ -13,8 +13,8 @@ from create import NAMES, controls, data, scope
 import jaxgmm
 from jaxgmm import EM, Gradient, Status
 from jaxgmm.drivers import Penalty
-from jaxgmm.restarts import run
 from jaxgmm.rows import ArrayRows
+from jaxgmm.run.drive import run
 
 DRIVERS = {
     "em": EM(),

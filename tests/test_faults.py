@@ -25,8 +25,8 @@ from jax.experimental.sparse import BCOO
 
 import jaxgmm
 from jaxgmm import Mixture
-from jaxgmm.checks import DataWarning
 from jaxgmm.families import FullGaussian
+from jaxgmm.problem.checks import DataWarning
 from jaxgmm.rows import ArrayRows
 
 RNG = np.random.default_rng(0)

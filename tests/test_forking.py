@@ -161,7 +161,7 @@ def test_spawn_and_loky_work_and_a_forked_pool_hands_the_error_on(tmp_path):
 def test_the_command_line_says_it_in_one_line(tmp_path, monkeypatch):
     from commands import CSV, jax_gmm
 
-    from jaxgmm import forking
+    from jaxgmm.inputs import forking
 
     monkeypatch.setattr(forking, "_stranded", True)
     said = jax_gmm("fit", CSV, "-k", 2, "-o", tmp_path / "m.safetensors", code=3).stderr

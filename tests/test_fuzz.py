@@ -24,8 +24,9 @@ from pyarrow import parquet
 from safetensors.numpy import save as encode
 
 import jaxgmm
-from jaxgmm import Mixture, ModelFileError, validation
+from jaxgmm import Mixture, ModelFileError
 from jaxgmm.cli.data import DataError
+from jaxgmm.mixture import integrity
 
 _LONG = int(os.environ.get("JAXGMM_FUZZ_EXAMPLES", "0"))
 fuzzed = settings(
@@ -180,7 +181,7 @@ def load(path: Path, content: bytes) -> None:
     found, complaint = attempt(jaxgmm.load, path, ModelFileError)
     if complaint is None:
         assert isinstance(found, Mixture)
-        validation.sound_mixture("found", found)
+        integrity.sound_mixture("found", found)
     else:
         assert complaint.startswith(str(path))
 

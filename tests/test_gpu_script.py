@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import jaxgmm
-from jaxgmm.kernel_choice import KERNEL_NAMES
+from jaxgmm.em.choice import KERNEL_NAMES
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))

@@ -9,7 +9,7 @@ from create import NAMES, data
 from reference import em_iteration
 
 import jaxgmm
-from jaxgmm.initialization import METHODS
+from jaxgmm.starts.methods import METHODS
 
 
 def start(x, k, init, **options):
@@ -113,17 +113,17 @@ def test_a_given_mixture_is_the_start(iris):
 
 
 def test_random_responsibilities_do_not_depend_on_chunks(iris, monkeypatch):
-    from jaxgmm import initialization
+    from jaxgmm.starts import methods
 
     whole = start(iris, 3, "random", n_init=2).mixtures
-    monkeypatch.setattr(initialization, "chunk_size", lambda *_: 37)
-    initialization._from_random_responsibilities.clear_cache()
+    monkeypatch.setattr(methods, "chunk_size", lambda *_: 37)
+    methods._from_random_responsibilities.clear_cache()
     chex.assert_trees_all_close(start(iris, 3, "random", n_init=2).mixtures, whole, rtol=1e-9, atol=1e-12)
-    initialization._from_random_responsibilities.clear_cache()
+    methods._from_random_responsibilities.clear_cache()
 
 
 def test_large_data_is_seeded_on_a_sample(monkeypatch):
-    from jaxgmm import seeding
+    from jaxgmm.starts import seeding
 
     seen = []
     original = seeding._centres

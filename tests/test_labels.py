@@ -15,7 +15,7 @@ from sklearn.naive_bayes import GaussianNB
 import jaxgmm
 from jaxgmm import Status
 from jaxgmm.em import e_step
-from jaxgmm.rows.known import Known
+from jaxgmm.rows.labels import Known
 
 CENTRES = np.array([[0.0, 0.0], [3.0, 0.5], [0.5, 3.0]])
 

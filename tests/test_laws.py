@@ -20,8 +20,8 @@ import jaxgmm
 from jaxgmm import FitResult, Mixture, Status
 from jaxgmm.drivers import State
 from jaxgmm.em import KERNELS, e_step
-from jaxgmm.loop import _gain
-from jaxgmm.status import SOUND
+from jaxgmm.run.loop import _gain
+from jaxgmm.run.status import SOUND
 
 GAUSSIANS = [case for case in EASY if case.family != "bernoulli"]
 of_gaussians = over(GAUSSIANS)

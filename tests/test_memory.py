@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jaxgmm
-from jaxgmm import loop
+from jaxgmm.run import loop
 
 
 def full_until(monkeypatch, halvings: int) -> list[int]:

@@ -21,8 +21,9 @@ from create import NAMES, batch, data, mixture
 from safetensors.numpy import save as encode
 
 import jaxgmm
-from jaxgmm import Mixture, ModelFileError, validation
+from jaxgmm import Mixture, ModelFileError
 from jaxgmm.families import FAMILIES, DiagGaussian, FullGaussian
+from jaxgmm.mixture import integrity
 
 RNG = np.random.default_rng(5)
 
@@ -194,7 +195,7 @@ def test_every_parameter_of_every_family_is_looked_at():
     for kind in NAMES:
         assert {*vars(mixture(kind, RNG).components)} <= {"means", "scale", "scale_tril"}, kind
         for leaves in (mixture(kind, RNG), batch(kind, RNG, 3), mixture(kind, RNG, dtype="float32")):
-            validation.sound_mixture("init", leaves)
+            integrity.sound_mixture("init", leaves)
     assert set(NAMES) == set(FAMILIES)
 
 
@@ -212,7 +213,7 @@ def test_a_fault_in_any_parameter_names_restart_and_component(kind):
         if leaf == "means" and kind != "bernoulli":
             continue
         with pytest.raises(ValueError, match=r"^init .*-5.* restart 1$") as caught:
-            validation.sound_mixture("init", jax.tree_util.tree_map_with_path(spoiled, sound))
+            integrity.sound_mixture("init", jax.tree_util.tree_map_with_path(spoiled, sound))
         assert ("component 2 of" in str(caught.value)) == (not (kind == "tied" and leaf == "scale_tril"))
 
 
@@ -227,13 +228,13 @@ HAND_BUILT = {
 @pytest.mark.parametrize(("weights", "components", "message"), HAND_BUILT.values(), ids=HAND_BUILT.keys())
 def test_mixtures_built_by_hand(weights, components, message):
     with pytest.raises(ValueError, match=f"^init .*{message}"):
-        validation.sound_mixture("init", Mixture(weights, components))
+        integrity.sound_mixture("init", Mixture(weights, components))
 
 
 def test_looking_at_a_mixture_compiles_nothing(caplog):
     looked_at = batch("full", RNG, 7, k=5, d=11)
     with jax.log_compiles(), caplog.at_level("DEBUG", logger="jax"):
-        validation.sound_mixture("init", looked_at)
+        integrity.sound_mixture("init", looked_at)
         assert not [record for record in caplog.records if "XLA compilation" in record.getMessage()]
         jax.jit(lambda x: x + 7.25)(1.0)
         assert [record for record in caplog.records if "XLA compilation" in record.getMessage()]

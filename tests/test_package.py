@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import ast
-import re
 import subprocess
 import sys
-from pathlib import Path
 
+from house import ROOT, House, order_of_rooms
 from mutations import MUTATIONS
-
-ROOT = Path(__file__).parent.parent
 
 
 def test_import_loads_only_what_a_fit_needs():
@@ -36,28 +32,25 @@ def test_files_stay_readable():
     } == {}
 
 
+def test_every_folder_is_a_room_with_its_line_in_the_table():
+    assert set(House.at(ROOT).rooms()) - {"."} == set(order_of_rooms())
+
+
+def test_the_root_holds_two_files_and_no_folder_too_many():
+    rooms = House.at(ROOT).rooms()
+    assert rooms.pop(".") == ["__init__", "compilation"]
+    assert {name: len(files) for name, files in rooms.items() if name != "cli" and len(files) > 15} == {}
+    assert len(list((ROOT / "jaxgmm" / "cli").glob("*.py"))) <= 15
+
+
 def test_imports_go_one_way():
-    """From the rooms in docs/design.md to those above them, or within one: a room is a module, or a folder of them."""
-    table = (ROOT / "docs" / "design.md").read_text().partition("## Rooms")[2]
-    rows = re.findall(r"^\| (`.*?) \|", table, re.M)
-    level = {
-        name.split(".")[0].strip("/"): i for i, row in enumerate(rows) for name in re.findall(r"`(\w+\.py|\w+/)`", row)
-    }
-    upward = set()
-    for file in ROOT.glob("jaxgmm/**/*.py"):
-        room = file.relative_to(ROOT / "jaxgmm").parts[0].removesuffix(".py")
-        if room.startswith("__"):
-            continue
-        for line in ast.parse(file.read_text()).body:
-            match line:
-                case ast.ImportFrom(module="jaxgmm", names=names):
-                    wanted = [alias.name for alias in names if alias.name in level]
-                case ast.ImportFrom(module=str(module)) if module.startswith("jaxgmm."):
-                    wanted = [module.split(".")[1]]
-                case _:
-                    wanted = []
-            upward |= {(room, other) for other in wanted if level[other] > level[room]}
-    assert upward == set()
+    """From folders to those above them in docs/design.md, inside functions and for type checkers too."""
+    level = {name: i for i, name in enumerate(order_of_rooms())}
+    assert {(a, b) for a, b in House.at(ROOT).arrows() if level[b] > level[a]} == set()
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    assert House.at(ROOT).circles() == set()
 
 
 def test_mutations_name_lines_and_tests_that_are_there():

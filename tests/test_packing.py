@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgmm.packing import Layout
+from jaxgmm.many.packing import Layout
 
 
 def tree(lead):

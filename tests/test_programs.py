@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 import jaxgmm
-from jaxgmm import GaussianMixture, Mixture, programs
+from jaxgmm import GaussianMixture, Mixture
+from jaxgmm.inputs import programs
 from jaxgmm.rows.rungs import RUNGS, slots_for
 
 RNG = np.random.default_rng(0)

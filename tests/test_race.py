@@ -10,11 +10,13 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.datasets import load_digits
 
 import jaxgmm
-from jaxgmm import escape, loop, plotting, tournament
-from jaxgmm.escape import moves
+from jaxgmm import plotting
+from jaxgmm.race import jumps, plan
+from jaxgmm.race.jumps import moves
+from jaxgmm.race.plan import Plan, heading_for, ranked
 from jaxgmm.rows import ArrayRows
-from jaxgmm.status import SOUND, Status
-from jaxgmm.tournament import Plan, heading_for, ranked
+from jaxgmm.run import loop
+from jaxgmm.run.status import SOUND, Status
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +83,7 @@ def test_jumps_find_what_no_start_came_near():
 
 def test_a_race_is_the_default_where_all_starts_would_take_longer(blobs, monkeypatch):
     assert not jaxgmm.fit(0, blobs, 2, n_init=8, max_iter=60).rounds
-    monkeypatch.setattr(tournament, "WORTHWHILE", 6000 * 8 * 11)
+    monkeypatch.setattr(plan, "WORTHWHILE", 6000 * 8 * 11)
     assert jaxgmm.fit(0, blobs, 2, n_init=8, max_iter=60).rounds
     assert not jaxgmm.fit(0, blobs[:-1], 2, n_init=8, max_iter=60).rounds
     assert not jaxgmm.fit(0, blobs, 2, init=np.arange(6000) % 2).rounds
@@ -94,7 +96,7 @@ def test_a_race_compiles_few_programs(blobs):
     result = jaxgmm.fit(0, blobs, 6, **options)
     sizes = 2  # before the final, and from there on
     assert len(result.rounds) > 5
-    counted = (loop.block, loop.start, escape.moves)
+    counted = (loop.block, loop.start, jumps.moves)
     assert [program._cache_size() for program in counted] == [sizes, sizes, 1]
     jaxgmm.fit(1, blobs, 6, **options)
     assert [program._cache_size() for program in counted] == [sizes, sizes, 1]

@@ -10,13 +10,14 @@ import pytest
 from create import NAMES, controls, data, scope
 
 import jaxgmm
-from jaxgmm import FitError, Mixture, Status, batching, loop
-from jaxgmm.batching import size_class, width_for
-from jaxgmm.kernel_choice import KERNEL_NAMES, choose_kernels
-from jaxgmm.restarts import run
-from jaxgmm.result import best_restart
-from jaxgmm.revival import REVIVALS
+from jaxgmm import FitError, Mixture, Status
+from jaxgmm.em.choice import KERNEL_NAMES, choose_kernels
+from jaxgmm.fit.result import best_restart
 from jaxgmm.rows import ArrayRows
+from jaxgmm.run import batching, loop
+from jaxgmm.run.batching import size_class, width_for
+from jaxgmm.run.drive import run
+from jaxgmm.run.revival import REVIVALS
 
 
 @pytest.mark.slow

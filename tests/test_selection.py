@@ -15,15 +15,18 @@ from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture
 
 import jaxgmm
-from jaxgmm import FitError, Mixture, SelectionResult, Status, initialization, loop, seeding, validation
-from jaxgmm.diagnostics import Diagnosis
+from jaxgmm import FitError, Mixture, SelectionResult, Status
 from jaxgmm.drivers import EM
 from jaxgmm.em import KERNELS
-from jaxgmm.padding import trimmed
-from jaxgmm.restarts import run
+from jaxgmm.fit.diagnostics import Diagnosis
+from jaxgmm.inputs import arguments
 from jaxgmm.rows.folds import FoldedRows
-from jaxgmm.selection_cells import Folds
-from jaxgmm.tags import Tags
+from jaxgmm.run import loop
+from jaxgmm.run.drive import run
+from jaxgmm.run.identity import Tags
+from jaxgmm.selection.cells import Folds
+from jaxgmm.starts import methods, seeding
+from jaxgmm.starts.several_k import trimmed
 
 ABSENT = 2
 
@@ -181,7 +184,7 @@ def test_cross_validation_of_one_gaussian_is_in_closed_form(weighted, iris):
     n = len(iris)
     w = np.random.default_rng(1).uniform(0.2, 3, n) if weighted else np.ones(n)
     given = {"sample_weight": w if weighted else None, "reg_covar": 1e-3, "covariance_types": "full", "n_init": 2}
-    folds = Folds.dealt(validation.random_key(3), n, 4).fold
+    folds = Folds.dealt(arguments.random_key(3), n, 4).fold
     assert np.ptp(np.bincount(folds)) <= 1
     sums, means = 0.0, []
     for fold in range(4):
@@ -192,7 +195,7 @@ def test_cross_validation_of_one_gaussian_is_in_closed_form(weighted, iris):
     assert cell.criterion == pytest.approx(-sums / w.sum(), rel=1e-8)
     assert cell.standard_error == pytest.approx(np.std(means, ddof=1) / 2, rel=1e-6)
 
-    own = Folds.split(validation.random_key(3), n, 45).fold == 0
+    own = Folds.split(arguments.random_key(3), n, 45).fold == 0
     assert own.sum() == 45
     log_p = one_gaussian(iris[~own], w[~own], 1e-3).logpdf(iris[own])
     cell = jaxgmm.select(3, iris, 1, criterion="heldout", held_out=0.3, **given).winner
@@ -204,7 +207,7 @@ def test_cross_validation_of_one_gaussian_is_in_closed_form(weighted, iris):
 @pytest.mark.slow
 def test_cross_validation_of_several_is_scikit_learns(faithful):
     found = jaxgmm.select(5, faithful, (1, 2, 3), covariance_types="tied", criterion="cv", n_init=8, reg_covar=1e-6)
-    folds = Folds.dealt(validation.random_key(5), len(faithful), 5).fold
+    folds = Folds.dealt(arguments.random_key(5), len(faithful), 5).fold
     theirs = 0.0
     for fold in range(5):
         model = GaussianMixture(2, covariance_type="tied", n_init=8, tol=1e-6, max_iter=500, random_state=0)
@@ -281,7 +284,7 @@ def test_all_k_share_their_programs(iris):
     options = {"n_init": 3, "kernel": "centred", "on_degenerate": "stop", "max_iter": 40}
     jax.clear_caches()
     jaxgmm.select(0, iris, range(1, 13), **options)
-    counted = (loop.block, loop.start, seeding._centres, initialization.from_centres)
+    counted = (loop.block, loop.start, seeding._centres, methods.from_centres)
     assert [program._cache_size() for program in counted] == [4, 4, 1, 4]
 
 

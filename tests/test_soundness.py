@@ -13,8 +13,8 @@ from sklearn.metrics import adjusted_rand_score
 
 import jaxgmm
 from jaxgmm import FitWarning, GaussianMixture
-from jaxgmm.resolution import fineness
-from jaxgmm.status import SOUND
+from jaxgmm.problem.resolution import fineness
+from jaxgmm.run.status import SOUND
 
 
 def clusters(n_rows, d, k, seed=0, separation=12.0):

@@ -8,8 +8,8 @@ import pytest
 
 import jaxgmm
 from jaxgmm import EM, Gradient, Status
-from jaxgmm.status import SOUND
-from jaxgmm.stopping import CRITERIA, Progress, settled
+from jaxgmm.run.status import SOUND
+from jaxgmm.run.stopping import CRITERIA, Progress, settled
 
 
 @pytest.fixture(scope="module")

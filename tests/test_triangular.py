@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from create import scope
 
-from jaxgmm.families import triangular as tri
+from jaxgmm.families import linalg as tri
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import jaxgmm
-from jaxgmm import Mixture, arrays, validation
+from jaxgmm import Mixture
+from jaxgmm.inputs import arguments, arrays
 
 GOOD = np.random.default_rng(0).normal(size=(20, 3))
 OTHER = Mixture.create([1.0], np.zeros((1, 2)), np.eye(2)[None])
@@ -30,55 +31,55 @@ def hole(value):
 )
 def test_choices_know_what_was_meant(wrong, meant):
     with pytest.raises(ValueError, match=rf"^kind must be one of 'full', .*; got '{wrong}'") as caught:
-        validation.choice("kind", wrong, ["full", "diag", "spherical"])
+        arguments.choice("kind", wrong, ["full", "diag", "spherical"])
     assert ("did you mean" in str(caught.value)) == (meant is not None)
     if meant:
         assert str(caught.value).endswith(f"; did you mean {meant!r}?")
-    assert validation.choice("kind", "diag", ["full", "diag"]) == "diag"
+    assert arguments.choice("kind", "diag", ["full", "diag"]) == "diag"
 
 
 def test_integers_of_every_kind():
     for value in (3, np.int8(3), np.uint64(3)):
-        found = validation.integer("n", value, 1)
+        found = arguments.integer("n", value, 1)
         assert found == 3
         assert type(found) is int
-    assert validation.integer("n", 2**31 - 1, 1) == 2**31 - 1
-    assert validation.integer("n", 2**40, 1, maximum=2**50) == 2**40
+    assert arguments.integer("n", 2**31 - 1, 1) == 2**31 - 1
+    assert arguments.integer("n", 2**40, 1, maximum=2**50) == 2**40
     for value in (3.5, np.nan, np.inf, np.float32(3.5), "3", None, True, np.True_, [3]):
         with pytest.raises(TypeError, match=r"^n must be an integer, got .* of type") as caught:
-            validation.integer("n", value, 1)
+            arguments.integer("n", value, 1)
         assert "use" not in str(caught.value)
     for value in (3.0, np.float32(3)):
         with pytest.raises(TypeError, match=r"; use 3$"):
-            validation.integer("n", value, 1)
+            arguments.integer("n", value, 1)
 
 
 def test_numbers_of_every_kind():
     for value in (2, 2.0, np.float16(2), np.array(2.0), jnp.asarray(2.0), np.int64(2)):
-        assert validation.real("tol", value) == 2.0
+        assert arguments.real("tol", value) == 2.0
     for value in ("2", b"2", None, 2j, [2.0], np.ones(1), True, object()):
         with pytest.raises(TypeError, match=r"^tol must be a number, got .* of type"):
-            validation.real("tol", value)
+            arguments.real("tol", value)
     for value in (-1, np.nan, np.inf, -np.inf, 10**400):
         with pytest.raises(ValueError, match=r"^tol must be a finite number of at least 0, got"):
-            validation.real("tol", value)
-    assert validation.real("tol", -1, minimum=-2) == -1
+            arguments.real("tol", value)
+    assert arguments.real("tol", -1, minimum=-2) == -1
 
 
 def test_a_number_or_a_word():
-    assert validation.real_or_word("ridge", "auto", ["auto"]) == "auto"
-    assert validation.real_or_word("ridge", 0.5, ["auto"]) == 0.5
+    assert arguments.real_or_word("ridge", "auto", ["auto"]) == "auto"
+    assert arguments.real_or_word("ridge", 0.5, ["auto"]) == 0.5
     with pytest.raises(ValueError, match=r"^ridge must be a number or 'auto', got 'Auto'; did you mean 'auto'\?$"):
-        validation.real_or_word("ridge", "Auto", ["auto"])
+        arguments.real_or_word("ridge", "Auto", ["auto"])
     with pytest.raises(ValueError, match=r"^ridge must be a finite number of at least 0, got -1"):
-        validation.real_or_word("ridge", -1, ["auto"])
+        arguments.real_or_word("ridge", -1, ["auto"])
     with pytest.raises(TypeError, match=r"^ridge must be a number, got None"):
-        validation.real_or_word("ridge", None, ["auto"])
+        arguments.real_or_word("ridge", None, ["auto"])
 
 
 def test_what_is_shown_is_one_short_line():
     with pytest.raises(TypeError) as caught:
-        validation.real("tol", np.arange(1000.0).reshape(-1, 2))
+        arguments.real("tol", np.arange(1000.0).reshape(-1, 2))
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 120
 
@@ -87,25 +88,25 @@ SEEDS = [0, 1, 2**31, 2**32 - 1, 2**32, 2**32 + 1, 2**40, 2**63, 2**64, 2**64 + 
 
 
 def test_seeds_do_not_alias():
-    keys = [validation.random_key(seed) for seed in SEEDS]
+    keys = [arguments.random_key(seed) for seed in SEEDS]
     assert len({jax.random.key_data(key).tobytes() for key in keys}) == len(keys)
 
 
 @pytest.mark.parametrize("x64", [False, True])
 def test_seeds_mean_the_same_whatever_x64_says(x64):
-    want = [jax.random.key_data(validation.random_key(seed)) for seed in SEEDS]
+    want = [jax.random.key_data(arguments.random_key(seed)) for seed in SEEDS]
     with jax.enable_x64(x64):
         for seed, key in zip(SEEDS, want, strict=True):
-            np.testing.assert_array_equal(jax.random.key_data(validation.random_key(seed)), key)
+            np.testing.assert_array_equal(jax.random.key_data(arguments.random_key(seed)), key)
     np.testing.assert_array_equal(want[1], jax.random.key_data(jax.random.key(1)))
 
 
 def test_keys_of_every_kind():
     typed = jax.random.key(3)
     for key in (typed, jax.random.PRNGKey(3), np.asarray(jax.random.PRNGKey(3)), 3, np.uint8(3)):
-        np.testing.assert_array_equal(jax.random.key_data(validation.random_key(key)), jax.random.key_data(typed))
+        np.testing.assert_array_equal(jax.random.key_data(arguments.random_key(key)), jax.random.key_data(typed))
     other = jax.random.key(3, impl="rbg")
-    assert validation.random_key(other) is other
+    assert arguments.random_key(other) is other
 
 
 # ---- rows ---------------------------------------------------------------------------------------------------
@@ -120,35 +121,35 @@ def test_mixtures_refuse_rows_of_another_width(method):
 
 
 def test_the_first_fault_is_found_in_a_later_block(monkeypatch):
-    monkeypatch.setattr(validation, "_BLOCK", 4)
+    monkeypatch.setattr(arguments, "_BLOCK", 4)
     x = hole(np.nan)
     x[9, 0] = np.inf
     with pytest.raises(ValueError, match="got nan at row 7, column 2"):
-        validation.rows("x", x)
+        arguments.rows("x", x)
 
 
 def test_rows_are_not_copied_where_they_need_not_be(tmp_path):
     np.save(tmp_path / "x.npy", GOOD)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     for x in (GOOD, GOOD[::-2], np.asfortranarray(GOOD), mapped, GOOD.astype(ml_dtypes.bfloat16)):
-        assert np.shares_memory(validation.rows("x", x), x)
+        assert np.shares_memory(arguments.rows("x", x), x)
     torch = pytest.importorskip("torch")
     tensor = torch.tensor(GOOD)
-    assert np.shares_memory(validation.rows("x", tensor), tensor.numpy())
+    assert np.shares_memory(arguments.rows("x", tensor), tensor.numpy())
 
 
 @pytest.mark.parametrize("dtype", [">f4", ">f8", ">i2", ">u8"])
 def test_byte_order_is_the_machines(dtype):
-    found = validation.rows("x", np.arange(6).reshape(2, 3).astype(dtype))
+    found = arguments.rows("x", np.arange(6).reshape(2, 3).astype(dtype))
     assert found.dtype.isnative
     np.testing.assert_array_equal(found, [[0, 1, 2], [3, 4, 5]])
 
 
 def test_traced_rows_are_refused_by_name():
     with pytest.raises(TypeError, match=r"^x must be a concrete array, got .*Tracer: call this outside jit"):
-        jax.jit(lambda x: validation.rows("x", x))(GOOD)
+        jax.jit(lambda x: arguments.rows("x", x))(GOOD)
     with pytest.raises(TypeError, match=r"^x must be a concrete array"):
-        jax.vmap(lambda x: validation.rows("x", x))(GOOD[None])
+        jax.vmap(lambda x: arguments.rows("x", x))(GOOD[None])
 
 
 def test_an_error_of_memory_stays_one():
@@ -164,8 +165,8 @@ def test_duplicate_column_names_are_no_obstacle():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(hole(np.nan), columns=["a", "a", "a"])
     with pytest.raises(ValueError, match=r"got nan at row 7, column 2 \('a'\); drop"):
-        validation.rows("x", frame)
-    np.testing.assert_array_equal(validation.rows("x", frame.fillna(0.0)), hole(0.0))
+        arguments.rows("x", frame)
+    np.testing.assert_array_equal(arguments.rows("x", frame.fillna(0.0)), hole(0.0))
 
 
 def test_finite_numbers_in_a_dtype_that_holds_them():

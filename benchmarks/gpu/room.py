@@ -13,12 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from gpu.host import BOUNDS, Parameters, drawn, score
-from jaxgmm import Mixture, loop
+from jaxgmm import Mixture
 from jaxgmm.drivers import Penalty
-from jaxgmm.loop import Controls
-from jaxgmm.memory import within_memory
 from jaxgmm.rows import ArrayRows
 from jaxgmm.rows import base as rows_base
+from jaxgmm.run import loop
+from jaxgmm.run.loop import Controls
+from jaxgmm.run.memory import within_memory
 
 _D, _K = 2, 8
 #: rows of a real refusal, and how much of the device's memory one array of its first try takes

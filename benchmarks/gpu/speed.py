@@ -20,6 +20,7 @@ from jax import lax
 from gpu.report import Report
 from gpu.yardsticks import copy_rate, product_rate, timed
 from jaxgmm import Mixture, em
+from jaxgmm.em import kernels
 from jaxgmm.rows import ArrayRows
 
 #: what the products of a step are made in; first what jaxgmm's are
@@ -60,12 +61,12 @@ def products_in(precision: Any) -> Iterator[None]:
 
     Those over rows, that is: what is left is too small to matter to the time, and would lose its accuracy.
     """
-    kept = em.HIGHEST
-    em.HIGHEST = precision
+    kept = kernels.HIGHEST
+    kernels.HIGHEST = precision
     try:
         yield
     finally:
-        em.HIGHEST = kept
+        kernels.HIGHEST = kept
 
 
 def fresh_step(chunk: int | None) -> Any:

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from gpu.host import BOUNDS, Parameters, Step, drawn, errors, step, within
-from jaxgmm import Mixture, em, precision
+from jaxgmm import Mixture, em
 from jaxgmm.families import FAMILIES
+from jaxgmm.inputs import precision
 from jaxgmm.rows import ArrayRows
 
 KINDS = ("full", "tied", "diag", "spherical", "bernoulli")

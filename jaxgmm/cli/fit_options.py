@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from jaxgmm import validation
-from jaxgmm.initialization import METHODS
+from jaxgmm.inputs import arguments
+from jaxgmm.starts.methods import METHODS
 
 DTYPES = ("float32", "float64")
 
@@ -18,8 +18,8 @@ def ridge(value: str) -> Any:
     try:
         number = float(value)
     except ValueError:
-        return validation.real_or_word("--reg-covar", value, ("auto",))
-    return validation.real("--reg-covar", number)
+        return arguments.real_or_word("--reg-covar", value, ("auto",))
+    return arguments.real("--reg-covar", number)
 
 
 def ridge_option(beside: str = "") -> Any:

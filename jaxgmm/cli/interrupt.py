@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from jaxgmm.progress import OnBlock, both
+from jaxgmm.fit.progress import OnBlock, both
 
 
 class Interruption:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from jaxgmm import FitResult, FitWarning, validation
+from jaxgmm import FitResult, FitWarning
 from jaxgmm.cli.data import Source
-from jaxgmm.result import complaint, warn_of
+from jaxgmm.fit.result import complaint, warn_of
+from jaxgmm.inputs import arguments
 
 _BY = ("weight", "mean")
 
@@ -33,7 +34,7 @@ class Order:
             return cls(None)
         by, colon, feature = text.partition(":")
         if by not in _BY or (colon and (by != "mean" or not feature.strip())):
-            hint = "" if by in _BY else validation.nearest(by, _BY)
+            hint = "" if by in _BY else arguments.nearest(by, _BY)
             raise ValueError(f"--sort must be weight, mean or mean:FEATURE, got {text!r}{hint}")
         if labels is not None:
             raise ValueError("--sort must be left out with --labels, whose numbers are those of the components")

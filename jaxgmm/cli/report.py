@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from jaxgmm import FitResult, SelectionResult
-from jaxgmm.persistence import write_whole
+from jaxgmm.mixture.whole_files import write_whole
 from jaxgmm.plotting import plot_convergence, plot_mixture, plot_restarts, plot_selection
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from jaxgmm.cli.fit_options import ridge_option
-from jaxgmm.initialization import METHODS
+from jaxgmm.starts.methods import METHODS
 
 Sizes = Annotated[
     str,

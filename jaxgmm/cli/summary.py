@@ -12,7 +12,7 @@ from rich.table import Table
 
 from jaxgmm import FitResult, Mixture, Status
 from jaxgmm.cli.errors import in_options
-from jaxgmm.progress import compact
+from jaxgmm.fit.progress import compact
 
 _FEATURES_SHOWN = 6
 

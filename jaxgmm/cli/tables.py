@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from jaxgmm.cli.data.spool import Spool
-from jaxgmm.persistence import whole_file
+from jaxgmm.mixture.whole_files import whole_file
 
 SUFFIXES = (".csv", ".parquet", ".npy", ".npz")
 

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple, Protocol
 import jax
 from jaxtyping import Array, Float, Int, Key
 
+from jaxgmm.em.pinned import Pinned
+from jaxgmm.em.statistics import SufficientStatistics
 from jaxgmm.families.base import Conjugate, Root
 from jaxgmm.mixture import Mixture
-from jaxgmm.pinned import Pinned
 from jaxgmm.rows import Rows
-from jaxgmm.statistics import SufficientStatistics
 
 EStep = Callable[[Mixture], SufficientStatistics]
 

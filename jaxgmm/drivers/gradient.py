@@ -13,9 +13,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from jaxgmm import validation
 from jaxgmm.drivers.base import EStep, Penalty, State
 from jaxgmm.drivers.objective import Free, about, loss, origin, price
+from jaxgmm.inputs import arguments
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import Rows
 
@@ -61,7 +61,7 @@ class Gradient:
 
     def __init__(self, optimizer: Any = "adam", *, batch_size: int | None = None, **settings: Any) -> None:
         if isinstance(optimizer, str):
-            factory, defaults = _NAMED[validation.choice("optimizer", optimizer, _NAMED)]
+            factory, defaults = _NAMED[arguments.choice("optimizer", optimizer, _NAMED)]
             optimizer, settings = factory, defaults | settings
         elif isinstance(optimizer, optax.GradientTransformation):
             if settings:
@@ -75,14 +75,14 @@ class Gradient:
         if not isinstance(optimizer, optax.GradientTransformation):
             _check_settings(optimizer, settings)
         if batch_size is not None:
-            batch_size = validation.integer("batch_size", batch_size, 1)
+            batch_size = arguments.integer("batch_size", batch_size, 1)
         # Whole numbers are sizes and switches to a factory; only what varies continuously is traced.
         is_number = lambda v: isinstance(v, float | np.floating | np.ndarray | jax.Array)  # noqa: E731
         self.optimizer = optimizer
         self.batch_size = batch_size
         self.numbers = {name: value for name, value in settings.items() if is_number(value)}
         rate = settings.get("learning_rate", 1.0)
-        if not callable(rate) and np.ndim(rate) == 0 and validation.real("learning_rate", rate) == 0:
+        if not callable(rate) and np.ndim(rate) == 0 and arguments.real("learning_rate", rate) == 0:
             raise ValueError("learning_rate must be above 0, got 0")
         self.settings = tuple(sorted((name, v) for name, v in settings.items() if name not in self.numbers))
         self._transformation()  # a wrong setting should fail here, where the user stands
@@ -173,7 +173,7 @@ def _check_settings(factory: Callable[..., Any], settings: dict[str, Any]) -> No
     if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
         for wrong in settings.keys() - parameters.keys():
             raise TypeError(
-                f"optimizer {name} has no setting {wrong!r}{validation.nearest(wrong, parameters)}; "
+                f"optimizer {name} has no setting {wrong!r}{arguments.nearest(wrong, parameters)}; "
                 f"it has {', '.join(parameters)}"
             )
     for wanted, parameter in parameters.items():

@@ -15,9 +15,9 @@ from jaxtyping import Array, Float
 
 from jaxgmm.drivers.base import EStep, Penalty
 from jaxgmm.em import expected_log_likelihood, log_prior
+from jaxgmm.em.pinned import Pinned
+from jaxgmm.em.statistics import SufficientStatistics
 from jaxgmm.mixture import Mixture
-from jaxgmm.pinned import Pinned
-from jaxgmm.statistics import SufficientStatistics
 
 Free = dict[str, Any]
 

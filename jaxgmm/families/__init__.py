@@ -2,8 +2,8 @@
 
 from jaxgmm.families.base import Family
 from jaxgmm.families.bernoulli import Bernoulli
+from jaxgmm.families.diagonal import DiagGaussian, SphericalGaussian
 from jaxgmm.families.full import FullGaussian
-from jaxgmm.families.scaled import DiagGaussian, SphericalGaussian
 from jaxgmm.families.tied import TiedGaussian
 
 #: the registry: names are scikit-learn's `covariance_type` where it has one

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxgmm.families import distances
-from jaxgmm.families import triangular as tri
+from jaxgmm.families import linalg as tri
 from jaxgmm.families.base import Conjugate, Family, Rescaling, Root
 from jaxgmm.families.gaussian import HIGHEST, means_2d, positive
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from jaxgmm.families import triangular as tri
+from jaxgmm.families import linalg as tri
 from jaxgmm.families.base import Conjugate, Rescaling, Root, along_components
 from jaxgmm.families.gaussian import (
     HIGHEST,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxgmm import validation
+from jaxgmm.inputs import arguments
 from jaxgmm.mixture import Mixture
 from jaxgmm.plotting.mixture import single_gaussian, some_rows
 from jaxgmm.plotting.style import ACCENT, HALO, INK, PALE, new_or_given, tidy
@@ -40,7 +40,7 @@ def plot_density(
     mixture = single_gaussian(mixture)
     if mixture.n_features != 2:
         raise ValueError(f"mixture must have two features, got {mixture.n_features}")
-    shares = sorted({validation.real("shares", share) for share in shares})
+    shares = sorted({arguments.real("shares", share) for share in shares})
     if not shares or not 0 < shares[0] <= shares[-1] < 1:
         raise ValueError(f"shares must lie between 0 and 1, got {shares}")
     rows = np.empty((0, 2)) if x is None else np.asarray(some_rows(x, mixture, max_points), np.float64)

@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.patches import Ellipse
 
-from jaxgmm import arrays, validation
+from jaxgmm.inputs import arguments, arrays
 from jaxgmm.mixture import Mixture
 from jaxgmm.plotting.style import HALO, INK, new_or_given, tidy
 
@@ -122,8 +122,8 @@ def _draw_line(ax: Any, weights: Any, means: Any, covariances: Any, colors: Any,
 
 def some_rows(x: Any, mixture: Mixture, max_points: int) -> Any:
     """The rows to draw of `x`, checked: all, or a random choice of `max_points`."""
-    x = validation.rows("x", x, mixture.n_features)
-    max_points = validation.integer("max_points", max_points, 1)
+    x = arguments.rows("x", x, mixture.n_features)
+    max_points = arguments.integer("max_points", max_points, 1)
     if len(x) <= max_points:
         return x
     return x[np.sort(np.random.default_rng(0).choice(len(x), max_points, replace=False))]

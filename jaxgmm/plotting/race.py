@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxgmm.fit.result import FitResult
 from jaxgmm.plotting.style import ACCENT, INK, PALE, new_or_given, tidy
-from jaxgmm.result import FitResult
 
 
 def plot_race(result: FitResult, *, ax: Any = None) -> Any:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from matplotlib.collections import LineCollection
 
-from jaxgmm import validation
+from jaxgmm.fit.result import SOUND, FitResult
+from jaxgmm.inputs import arguments
 from jaxgmm.plotting.style import ACCENT, HALO, INK, PALE, new_or_given, tidy
-from jaxgmm.result import SOUND, FitResult
 
 _SAME_PLACE = 1e-3  # nats per row
 
@@ -36,7 +36,7 @@ def plot_convergence(
         ValueError: no restart has taken a step, or an unknown `against`.
     """
     _is_result(result)
-    validation.choice("against", against, ("iteration", "passes"))
+    arguments.choice("against", against, ("iteration", "passes"))
     history = np.asarray(result.history, np.float64)
     if history.shape[1] < 2:
         raise ValueError("result must have taken at least one iteration, got the starts alone (max_iter=0)")
@@ -87,7 +87,7 @@ def plot_restarts(result: FitResult, *, ax: Any = None, bins: int | None = None)
     scores = np.asarray(result.log_likelihood, np.float64) / result.total_weight
     sound = np.isin(result.status, SOUND) & np.isfinite(scores)
     faulty = np.isfinite(scores) & ~sound
-    count = int(np.clip(2 * math.sqrt(len(scores)), 5, 40)) if bins is None else validation.integer("bins", bins, 1)
+    count = int(np.clip(2 * math.sqrt(len(scores)), 5, 40)) if bins is None else arguments.integer("bins", bins, 1)
     ax = new_or_given(ax)
     ended = scores[sound | faulty]
     # Restarts that end nearer than this have ended in the same place; the rest is rounding.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import matplotlib as mpl
 import numpy as np
 
 from jaxgmm.plotting.style import ACCENT, HALO, INK, new_or_given, tidy
-from jaxgmm.selection_result import CRITERIA, SelectionResult
 
 _DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (7, 2, 1.5, 2)))
 _MARKERS = "os^D"
@@ -16,7 +15,23 @@ _MARKERS = "os^D"
 _REACH = 4.0
 
 
-def plot_selection(result: SelectionResult, *, ax: Any = None) -> Any:
+class Table(Protocol):
+    """What a picture needs of a `SelectionResult`."""
+
+    @property
+    def table(self) -> Any: ...
+
+    @property
+    def winner(self) -> Any: ...
+
+    @property
+    def covariance_types(self) -> tuple[str, ...]: ...
+
+    @property
+    def axis_label(self) -> str: ...
+
+
+def plot_selection(result: Table, *, ax: Any = None) -> Any:
     """The criterion against K, a line for each covariance type, with bars of a standard error where there is one.
 
     The winner is ringed and named; crosses are cells that cannot win. Cells far above all others are cut off, so that
@@ -29,7 +44,7 @@ def plot_selection(result: SelectionResult, *, ax: Any = None) -> Any:
     Raises:
         ValueError: not a `SelectionResult`.
     """
-    if not isinstance(result, SelectionResult):
+    if not hasattr(result, "axis_label"):
         raise ValueError(f"result must be a SelectionResult, got {type(result).__name__}")
     ax, kinds, won = new_or_given(ax), result.covariance_types, result.winner
     colors = mpl.colormaps["viridis"](np.linspace(0.0, 0.8, len(kinds)))[:, :3]
@@ -58,8 +73,7 @@ def plot_selection(result: SelectionResult, *, ax: Any = None) -> Any:
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.ticklabel_format(axis="y", useOffset=False)
     ax.set_xlabel("components")
-    unit = ", nats per row" if result.criterion in ("heldout", "cv") else ""
-    ax.set_ylabel(f"{CRITERIA[result.criterion]}{unit} (lower is better)")
+    ax.set_ylabel(f"{result.axis_label} (lower is better)")
     ax.legend(frameon=False)
     return tidy(ax)
 

@@ -13,10 +13,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from jaxgmm.keys import generator
-from jaxgmm.programs import compiled
+from jaxgmm.inputs.programs import compiled
+from jaxgmm.inputs.randomness import generator
 from jaxgmm.rows.base import ChunkFunction, compensated_add
-from jaxgmm.rows.known import Known
+from jaxgmm.rows.labels import Known
 from jaxgmm.rows.rungs import slots_for
 
 # Where XLA takes arrays of the host as they are, without a copy.

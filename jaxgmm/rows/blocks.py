@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgmm.programs import compiled
+from jaxgmm.inputs.programs import compiled
 
 # Per block the widest intermediate holds about this many numbers, however long the array.
 _BLOCK_ELEMENTS = 1 << 22

@@ -12,8 +12,7 @@ from sklearn.mixture import GaussianMixture as Theirs
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from jaxgmm import persistence
-from jaxgmm.mixture import Mixture
+from jaxgmm.mixture import Mixture, files
 from jaxgmm.sklearn import onnx
 from jaxgmm.sklearn.hooks import DENSITY, PrivateMethods
 from jaxgmm.sklearn.parameters import COVARIANCE_TYPES, mixture_of, precisions_cholesky_of, precisions_of
@@ -175,12 +174,12 @@ class MixtureAnswers(PrivateMethods):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the mixture to `path`, as `jaxgmm.save` does; pickle keeps the estimator's parameters, too."""
         check_is_fitted(self)
-        persistence.save(path, self.mixture_)
+        files.save(path, self.mixture_)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], **parameters: Any) -> Self:
         """An estimator around the mixture in the file at `path`; see `jaxgmm.load`."""
-        return cls.from_mixture(persistence.load(path), **parameters)
+        return cls.from_mixture(files.load(path), **parameters)
 
     def onnx_parser(self) -> Any:
         """For `skl2onnx.to_onnx`, which asks for it."""

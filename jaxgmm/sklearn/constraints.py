@@ -7,13 +7,13 @@ from typing import Any
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from jaxgmm.fixed import Fixed
-from jaxgmm.initialization import METHODS
-from jaxgmm.kernel_choice import KERNEL_NAMES
-from jaxgmm.prior import Prior
-from jaxgmm.settings import SEARCHES
+from jaxgmm.em.choice import KERNEL_NAMES
+from jaxgmm.problem.fixed import Fixed
+from jaxgmm.problem.prior import Prior
+from jaxgmm.run.options import SEARCHES
+from jaxgmm.run.stopping import CRITERIA
 from jaxgmm.sklearn.parameters import COVARIANCE_TYPES
-from jaxgmm.stopping import CRITERIA
+from jaxgmm.starts.methods import METHODS
 
 #: what scikit-learn checks parameters against before a fit
 CONSTRAINTS: dict[str, Any] = {

@@ -13,18 +13,18 @@ from sklearn.mixture import GaussianMixture as Theirs
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, column_or_1d, validate_data
 
-from jaxgmm import forking, precision, telling, validation
 from jaxgmm.drivers.ahead import EMAhead
 from jaxgmm.drivers.em import EM
-from jaxgmm.fit import fit
-from jaxgmm.result import FitError, FitResult
+from jaxgmm.fit.fit import fit
+from jaxgmm.fit.result import FitError, FitResult
+from jaxgmm.inputs import arguments, forking, precision, telling
+from jaxgmm.run.status import Status
 from jaxgmm.sklearn.answers import MixtureAnswers
 from jaxgmm.sklearn.constraints import CONSTRAINTS
 from jaxgmm.sklearn.hooks import DENSITY, STEPS
 from jaxgmm.sklearn.messages import ILL_DEFINED, NOT_CONVERGED, Narrator
 from jaxgmm.sklearn.parameters import checked_starts, start_of, started_from
 from jaxgmm.sklearn.starts import first_start
-from jaxgmm.status import Status
 
 #: parameters that `fit` takes under the same name
 _PASSED_ON: tuple[str, ...] = ("covariance_type", "reg_covar", "prior", "stopping", "max_seconds", "on_degenerate")
@@ -221,7 +221,7 @@ def _with_weight(x: Any, sample_weight: Any, labels: Any) -> tuple[Any, Any, Any
     if sample_weight is None:
         return x, None, labels
     weights = np.full(len(x), sample_weight) if np.isscalar(sample_weight) else sample_weight
-    weights = validation.weights("sample_weight", weights, len(x))
+    weights = arguments.weights("sample_weight", weights, len(x))
     kept = weights > 0
     return (x, weights, labels) if kept.all() else (x[kept], weights[kept], None if labels is None else labels[kept])
 

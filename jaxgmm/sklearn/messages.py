@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxgmm.outcome import BlockInfo
-from jaxgmm.result import FitResult
-from jaxgmm.status import Status
+from jaxgmm.fit.result import FitResult
+from jaxgmm.run.record import BlockInfo
+from jaxgmm.run.status import Status
 
 # Word for word as scikit-learn has them: filters and tests match these.
 NOT_CONVERGED = (

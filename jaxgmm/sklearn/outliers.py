@@ -10,8 +10,8 @@ from sklearn.base import BaseEstimator, OutlierMixin, _fit_context, clone
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from jaxgmm import validation
-from jaxgmm.outliers import QUANTILES, density_threshold
+from jaxgmm.inputs import arguments
+from jaxgmm.mixture.thresholds import QUANTILES, density_threshold
 from jaxgmm.sklearn.estimator import GaussianMixture
 
 
@@ -62,7 +62,7 @@ class GaussianMixtureOutlierDetector(OutlierMixin, BaseEstimator):
             drawn = self.mixture_.sample(self.n_samples)[0].astype(x.dtype)
             self.offset_ = density_threshold(self.mixture_.score_samples(drawn), self.contamination, None)
         else:
-            weights = validation.weights("sample_weight", sample_weight, len(x))
+            weights = arguments.weights("sample_weight", sample_weight, len(x))
             self.offset_ = density_threshold(self.mixture_.score_samples(x), self.contamination, weights)
         return self
 

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 from sklearn.utils import check_array
 
-from jaxgmm import precision
 from jaxgmm.families import FAMILIES
+from jaxgmm.inputs import precision
 from jaxgmm.mixture import Mixture
 
 #: Bernoulli mixtures have no covariances to show

@@ -14,8 +14,8 @@ import numpy as np
 from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
 
-from jaxgmm.checks import distinct_rows
 from jaxgmm.mixture import Mixture
+from jaxgmm.problem.checks import distinct_rows
 
 
 def first_start(

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 import jaxgmm
-from jaxgmm import validation
 from jaxgmm.cli import options, output, tables
 from jaxgmm.cli.commands.common import asked, block_size, load_one
 from jaxgmm.cli.data import Source, Spool
 from jaxgmm.cli.tables import Part
-from jaxgmm.outliers import QUANTILES, density_threshold
+from jaxgmm.inputs import arguments
+from jaxgmm.mixture.thresholds import QUANTILES, density_threshold
 
 # As `GaussianMixtureOutlierDetector` has them.
 _CONTAMINATION, _DRAWN = 0.05, 10_000
@@ -46,7 +46,7 @@ def anomalies_command(
     if threshold is not None and (contamination is not None or quantile is not None):
         raise ValueError("--threshold leaves nothing to --contamination and --quantile: leave it out, or both of them")
     if quantile is not None:
-        validation.choice("--quantile", quantile, QUANTILES)
+        arguments.choice("--quantile", quantile, QUANTILES)
     if contamination is not None and not 0 < contamination <= 0.5:
         raise ValueError(f"--contamination must be above 0 and at most 0.5, got {contamination:g}")
     if threshold is not None and np.isnan(threshold):

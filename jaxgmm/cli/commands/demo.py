@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jaxgmm import progress
 from jaxgmm.cli import options
+from jaxgmm.fit import progress
 
 
 def demo_command(out: options.Folder = Path("jaxgmm-demo")) -> None:
@@ -13,6 +13,6 @@ def demo_command(out: options.Folder = Path("jaxgmm-demo")) -> None:
 
     Takes about two minutes on two cores, and needs the extra plot.
     """
-    from jaxgmm import demo
+    from jaxgmm.demo import demo
 
     demo.run(out, progress=progress.bar)

@@ -8,15 +8,16 @@ from typing import Any
 import typer
 
 import jaxgmm
-from jaxgmm import progress, validation
 from jaxgmm.cli import INTERRUPTED, data, fit_options, options, output, summary
 from jaxgmm.cli.commands.common import load_one
 from jaxgmm.cli.interrupt import interruptible
 from jaxgmm.cli.order import Order
+from jaxgmm.em.choice import KERNEL_NAMES
 from jaxgmm.families import FAMILIES
-from jaxgmm.initialization import METHODS
-from jaxgmm.kernel_choice import KERNEL_NAMES
-from jaxgmm.settings import SEARCHES
+from jaxgmm.fit import progress
+from jaxgmm.inputs import arguments
+from jaxgmm.run.options import SEARCHES
+from jaxgmm.starts.methods import METHODS
 
 _DRIVERS = ("em", "adam", "lbfgs")
 _KERNELS = ("auto", *KERNEL_NAMES)
@@ -58,13 +59,13 @@ def fit_command(
     second one ends the program. Rows of large text and Parquet files are kept in a temporary file meanwhile, in the
     folder that TMPDIR names.
     """
-    validation.choice("--covariance", covariance, FAMILIES)
-    validation.choice("--kernel", kernel, _KERNELS)
+    arguments.choice("--covariance", covariance, FAMILIES)
+    arguments.choice("--kernel", kernel, _KERNELS)
     if search is not None:
-        validation.choice("--search", search, SEARCHES)
+        arguments.choice("--search", search, SEARCHES)
     ridge = fit_options.ridge(reg_covar)
     if dtype is not None:
-        validation.choice("--dtype", dtype, fit_options.DTYPES)
+        arguments.choice("--dtype", dtype, fit_options.DTYPES)
     order = Order.asked(sort, labels)
     moves = _driver(driver, learning_rate)
     inputs = data.inputs(path, weights, labels)
@@ -72,7 +73,7 @@ def fit_command(
     output.check_writable(report, output.PICTURE_SUFFIXES, inputs=inputs)
     output.check_writable(checkpoint, inputs=[*inputs, *([] if init in METHODS else [Path(init)])])
     output.check_apart(**{"--checkpoint": checkpoint, "--out": out, "--report": report})
-    validation.real("--every", every)
+    arguments.real("--every", every)
     if report is not None:
         # Now, so that a missing matplotlib is heard of before the fit.
         from jaxgmm.cli.report import write_report
@@ -107,7 +108,7 @@ def fit_command(
 
 
 def _driver(name: str, learning_rate: float | None) -> Any:
-    validation.choice("--driver", name, _DRIVERS)
+    arguments.choice("--driver", name, _DRIVERS)
     if learning_rate is not None and name != "adam":
         raise ValueError(f"--learning-rate is for --driver adam; --driver {name} has none")
     if name == "em":
@@ -118,5 +119,5 @@ def _driver(name: str, learning_rate: float | None) -> Any:
 def _start(init: str) -> Any:
     if init not in METHODS and (Path(init).suffix.lower() in output.MODEL_SUFFIXES or Path(init).exists()):
         return load_one(Path(init))
-    validation.choice("--init", init, METHODS)
+    arguments.choice("--init", init, METHODS)
     return init

@@ -7,14 +7,16 @@ from typing import Any
 import typer
 
 import jaxgmm
-from jaxgmm import SelectionResult, progress, validation
+from jaxgmm import SelectionResult
 from jaxgmm.cli import INTERRUPTED, data, fit_options, options, output, select_options, summary
 from jaxgmm.cli.errors import in_options
 from jaxgmm.cli.interrupt import interruptible
 from jaxgmm.cli.order import Order
 from jaxgmm.families import FAMILIES
-from jaxgmm.initialization import METHODS
-from jaxgmm.selection_result import CRITERIA
+from jaxgmm.fit import progress
+from jaxgmm.inputs import arguments
+from jaxgmm.selection.result import CRITERIA
+from jaxgmm.starts.methods import METHODS
 
 
 def select_command(
@@ -43,13 +45,13 @@ def select_command(
     Prints a table of them all, the winner marked, and saves the winner if there is an --out.
     """
     sizes = component_range(components)
-    kinds = [validation.choice("--types", kind.strip(), FAMILIES) for kind in types.split(",")]
-    validation.choice("--criterion", criterion, CRITERIA)
-    validation.choice("--init", init, METHODS)
+    kinds = [arguments.choice("--types", kind.strip(), FAMILIES) for kind in types.split(",")]
+    arguments.choice("--criterion", criterion, CRITERIA)
+    arguments.choice("--init", init, METHODS)
     order = Order.asked(sort)
     ridge = fit_options.ridge(reg_covar)
     if dtype is not None:
-        validation.choice("--dtype", dtype, fit_options.DTYPES)
+        arguments.choice("--dtype", dtype, fit_options.DTYPES)
     inputs = data.inputs(path, weights)
     output.check_writable(out, output.MODEL_SUFFIXES, inputs=inputs)
     output.check_writable(report, output.PICTURE_SUFFIXES, inputs=inputs)

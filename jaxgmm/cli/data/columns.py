@@ -6,8 +6,8 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxgmm import validation
 from jaxgmm.cli.data.base import DataError, Table
+from jaxgmm.inputs import arguments
 
 _LISTED = 8
 
@@ -76,6 +76,6 @@ def _held(path: Path, names: Sequence[str] | None, width: int, wanted: str) -> s
     numbers = "one column, 0" if width == 1 else f"{width} columns, 0 to {width - 1}"
     if names is None:
         return f"it has {numbers}, and no names for them"
-    near = validation.nearest(wanted, names)
+    near = arguments.nearest(wanted, names)
     more = f" and {width - _LISTED} more" if width > _LISTED else ""
     return f"it has {numbers}: {', '.join(names[:_LISTED])}{more}{near}"

@@ -17,9 +17,9 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from numpy.lib import format as npy
 
-from jaxgmm import arrays
 from jaxgmm.cli.data.base import Block, Chosen, DataError, Table
 from jaxgmm.cli.data.spool import spooled
+from jaxgmm.inputs import arrays
 
 # What NumPy's and zip's readers raise for bytes that are not theirs.
 _FOREIGN = (

@@ -1,0 +1,1 @@
+"""The demonstration: a photograph, many starts, and gradients beside EM."""

@@ -1,0 +1,24 @@
+"""The E-step and the M-step, and what passes between them."""
+
+from jaxgmm.em.kernels import KERNELS
+from jaxgmm.em.statistics import SufficientStatistics
+from jaxgmm.em.steps import (
+    conditioning,
+    e_step,
+    expected_log_likelihood,
+    log_prior,
+    m_step,
+    pass_chunk,
+    statistics_of,
+)
+
+__all__ = [
+    "KERNELS",
+    "SufficientStatistics",
+    "conditioning",
+    "e_step",
+    "expected_log_likelihood",
+    "log_prior",
+    "m_step",
+]
+__all__ += ["pass_chunk", "statistics_of"]

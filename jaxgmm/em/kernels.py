@@ -1,0 +1,117 @@
+"""Two roads from rows to the same statistics.
+
+`centred` whitens every row by every component, and holds at any tightness. `shared_feature` writes log p as a product
+with features φ(x) that all components *and all restarts* share: one wide matrix product for everything, several times
+faster, but its rounding error grows with `Family.conditioning`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from jaxgmm.families import Family
+from jaxgmm.mixture import Mixture, joint_log_prob, posterior
+
+HIGHEST = lax.Precision.HIGHEST
+_Possible = Bool[Array, "k b"] | None
+
+
+class Kernel(NamedTuple):
+    """A road from rows to statistics: `prepare` once, `chunk` per chunk of rows, `finish` once.
+
+    A chunk comes with the rows' weights, and with the components they may come from if that is known.
+    """
+
+    prepare: Callable[[Mixture, Float[Array, "d d"] | None], Any]
+    chunk: Callable[..., Any]
+    finish: Callable[[Any, Any], tuple[Float[Array, " k"], Float[Array, ""], Any]]
+    elements: Callable[[Family, int], int]
+
+
+class Sums(NamedTuple):
+    log_likelihood: Float[Array, ""]
+    total_weight: Float[Array, ""]
+    rest: Any
+
+
+def _weighted(x: Float[Array, " b"], w: Float[Array, " b"]) -> Float[Array, ""]:
+    """Σ w x, where a row without weight has no say, whatever its value."""
+    return jnp.sum(jnp.where(w > 0, w * x, 0.0))
+
+
+# ---- centred ------------------------------------------------------------------------------------------------
+
+
+def _centred_chunk(mixture: Mixture, x: Float[Array, "d b"], w: Float[Array, " b"], possible: _Possible = None) -> Sums:
+    r, log_p = posterior(joint_log_prob(mixture, x), w, possible)
+    return Sums(_weighted(log_p, w), jnp.sum(w), (jnp.sum(r, axis=1), mixture.components.moments(x, r)))
+
+
+def _centred_finish(mixture: Mixture, rest: Any) -> tuple[Any, Any, Any]:
+    counts, moments = rest
+    return counts, jnp.zeros((), counts.dtype), moments
+
+
+# ---- shared features ----------------------------------------------------------------------------------------
+
+
+class _Shared(NamedTuple):
+    components: Family
+    theta: Float[Array, "k f"]
+    whitener: Float[Array, "d d"] | None
+
+
+def uncorrelated(components: Family, whitener: Float[Array, "d d"] | None) -> Family:
+    """The components of W x. Their whitened coordinates y are the same, and so are the moments."""
+    if whitener is None:
+        return components
+    with jax.default_matmul_precision("highest"):
+        return components.affine(jnp.zeros_like(whitener[0]), whitener)
+
+
+def _shared_prepare(mixture: Mixture, whitener: Float[Array, "d d"] | None) -> _Shared:
+    components = uncorrelated(mixture.components, whitener)
+    volume = 0.0 if whitener is None else jnp.sum(jnp.log(jnp.diagonal(whitener)))
+    theta = components.natural().at[:, 0].add(jnp.log(mixture.weights) + volume)
+    return _Shared(components, theta, whitener)
+
+
+def _shared_chunk(prepared: _Shared, x: Float[Array, "d b"], w: Float[Array, " b"], possible: _Possible = None) -> Sums:
+    components, theta, whitener = prepared
+    # Correlations of the data as a whole would be conditioning lost; they are taken out here, where a chunk at a time
+    # is rounded, and not from the rows, where `centred` would find them rounded too.
+    x = x if whitener is None else jnp.matmul(whitener, x, precision=HIGHEST)
+    phi = components.features(x)
+    r, log_p = posterior(jnp.einsum("kf,fb->kb", theta, phi, precision=HIGHEST), w, possible)
+    sums = jnp.einsum("kb,fb->kf", r, phi, precision=HIGHEST)
+    common = jnp.einsum("gb,b->g", components.common_features(x), w, precision=HIGHEST)
+    return Sums(_weighted(log_p, w), jnp.sum(w), (sums, common))
+
+
+def _shared_finish(prepared: _Shared, rest: Any) -> tuple[Any, Any, Any]:
+    sums, common = rest
+    components = prepared.components
+    shared = jnp.sum(components.common_natural() * common)
+    return sums[:, 0], shared, components.moments_from_features(sums, common)
+
+
+def _shared_elements(components: Family, batch: int) -> int:
+    probe = jax.ShapeDtypeStruct((components.n_features, 1), components.means.dtype)
+    return batch * components.n_components + jax.eval_shape(components.features, probe).shape[0]
+
+
+KERNELS: dict[str, Kernel] = {
+    "shared_feature": Kernel(_shared_prepare, _shared_chunk, _shared_finish, _shared_elements),
+    "centred": Kernel(
+        lambda mixture, _: mixture,
+        _centred_chunk,
+        _centred_finish,
+        lambda components, batch: 2 * batch * components.n_components * components.n_features,
+    ),
+}

@@ -1,0 +1,137 @@
+"""The E-step and the M-step: the readable heart.
+
+`e_step` visits the rows once and returns sufficient statistics, by one of the two `KERNELS`; `m_step` turns them into
+the next mixture. Both are pure, and follow the dtype of their inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxgmm.em.kernels import KERNELS, uncorrelated
+from jaxgmm.em.pinned import Pinned
+from jaxgmm.em.statistics import SufficientStatistics
+from jaxgmm.families.base import Conjugate, Root
+from jaxgmm.inputs import forking
+from jaxgmm.mixture import Mixture
+from jaxgmm.rows import Rows, chunk_size
+from jaxgmm.rows.base import two_sum
+
+
+def pass_chunk(mixture: Mixture, rows: Rows, kernel: str) -> int:
+    """The chunk size for a pass of all of `mixture`'s restarts together."""
+    batch = mixture.weights.size // mixture.weights.shape[-1]
+    return chunk_size(KERNELS[kernel].elements(mixture.components, batch), rows.n_slots)
+
+
+def e_step(mixture: Mixture, rows: Rows, *, kernel: str = "centred", chunk: int | None = None) -> SufficientStatistics:
+    """One pass: the statistics of all rows under `mixture`'s responsibilities.
+
+    Args:
+        mixture: one mixture, or restarts along leading axes; restarts share every read of the rows.
+        rows: where the rows are.
+        kernel: "centred" or "shared_feature".
+        chunk: rows at a time; chosen from the shapes by default.
+
+    Returns:
+        Statistics with the mixture's leading axes, about `mixture` itself.
+    """
+    forking.check()
+    chunk = pass_chunk(mixture, rows, kernel) if chunk is None else chunk
+    road = KERNELS[kernel]
+
+    def one(mixture: Mixture) -> SufficientStatistics:
+        prepared = road.prepare(mixture, rows.whitener)
+        value, error = rows.total(lambda x, w, index: road.chunk(prepared, x, w, rows.possible(index)), chunk)
+        counts, shared, moments = road.finish(prepared, jax.tree.map(jnp.add, value.rest, error.rest))
+        # Large where it is not zero; the error pair would be worth little without what is dropped here.
+        high, low = two_sum(value.log_likelihood, shared)
+        return SufficientStatistics(
+            log_likelihood=high,
+            log_likelihood_error=error.log_likelihood + low,
+            total_weight=value.total_weight + error.total_weight,
+            counts=counts,
+            moments=moments,
+        )
+
+    for _ in range(mixture.weights.ndim - 1):
+        one = jax.vmap(one)
+    return one(mixture)
+
+
+def conditioning(mixture: Mixture, rows: Rows) -> Float[Array, ""]:
+    """The largest κ of `mixture` as the shared-feature kernel sees `rows` (`Family.conditioning`)."""
+    each = uncorrelated(mixture.components, rows.whitener).conditioning()
+    return jnp.max(jnp.where(mixture.weights == 0, 0.0, each))
+
+
+def m_step(
+    mixture: Mixture, statistics: SufficientStatistics, ridge: Root, prior: Conjugate | None = None,
+    pinned: Pinned | None = None,
+) -> Mixture:  # fmt: skip
+    """The mixture that maximises Q, plus the logarithm of `prior` (Dempster, Laird & Rubin 1977).
+
+    Args:
+        mixture: the mixture whose responsibilities made the statistics; unbatched (use `jax.vmap`).
+        statistics: what `e_step` returned for it.
+        ridge: a root of what is added to each covariance: (d,), or lower triangular (d, d) for full and tied.
+        prior: what the parameters are known to be near, as pseudo-statistics added to those of the rows.
+        pinned: parameters that stay as they are, and are so in `mixture`: then Q is maximal over the others.
+    """
+    forking.check()
+    components, counts, moments = mixture.components, statistics.counts, statistics.moments
+    shares = counts
+    if prior is not None:
+        pseudo_counts, pseudo_moments = components.pseudo(prior)
+        shares = counts + (prior.concentration - 1)
+        counts, moments = counts + pseudo_counts, jax.tree.map(jnp.add, moments, pseudo_moments)
+    if pinned is not None:
+        moments = components.about_means(moments, pinned.means)
+    moved = components.maximize(counts, moments, ridge)
+    # What has no weight has no rows to go by, and stays as it is.
+    new = Mixture(shares / jnp.sum(shares), moved.with_replaced(mixture.weights == 0, components))
+    return new if pinned is None else pinned.within(new)
+
+
+def log_prior(mixture: Mixture, prior: Conjugate) -> Float[Array, ""]:
+    """log p(θ) under `prior`, in nats, up to a constant: Q of its pseudo-statistics."""
+    components = mixture.components
+    counts, moments = components.pseudo(prior)
+    no_ridge = jnp.zeros(components.n_features, counts.dtype)
+    weights = jnp.sum(jax.scipy.special.xlogy(prior.concentration - 1, mixture.weights))
+    return weights + components.expected_log_prob(counts, moments, components, no_ridge)
+
+
+def expected_log_likelihood(
+    mixture: Mixture, statistics: SufficientStatistics, other: Mixture, ridge: Root
+) -> Float[Array, ""]:
+    """Q(other; S(mixture)) = Σ_n Σ_k r_kn log π'_k p(x_n | other_k), less the ridge's price, in nats."""
+    forking.check()
+    counts = statistics.counts
+    weights = jnp.sum(jax.scipy.special.xlogy(counts, other.weights))
+    return weights + mixture.components.expected_log_prob(counts, statistics.moments, other.components, ridge)
+
+
+Assignment = Callable[[Float[Array, "d b"], Int[Array, " b"]], Float[Array, "k b"]]
+
+
+def statistics_of(mixture: Mixture, rows: Rows, responsibilities: Assignment, chunk: int) -> SufficientStatistics:
+    """Statistics about `mixture` under *given* responsibilities: labels, guesses, nearest centres.
+
+    Args:
+        responsibilities: from a chunk's rows (d, b) and row numbers (b,) to r, (k, b).
+    """
+
+    def sums(x: Array, w: Array, index: Array) -> Any:
+        r = responsibilities(x, index) * w
+        return jnp.sum(w), jnp.sum(r, axis=1), mixture.components.moments(x, r)
+
+    total = partial(jax.tree.map, jnp.add)(*rows.total(sums, chunk))
+    unknown = jnp.full((), jnp.nan, total[1].dtype)
+    return SufficientStatistics(unknown, unknown, *total)

@@ -1,0 +1,1 @@
+"""The straight line from rows to the best restart, and what it returns."""

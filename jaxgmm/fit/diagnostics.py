@@ -1,0 +1,235 @@
+"""What a fitted component stands on: rows, or a ridge, or a prior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxgmm.em import e_step
+from jaxgmm.families.base import Conjugate
+from jaxgmm.inputs import precision
+from jaxgmm.inputs.programs import compiled
+from jaxgmm.mixture import Mixture, at_rest
+from jaxgmm.mixture.ordering import permuted
+from jaxgmm.problem.coordinates import Coordinates
+from jaxgmm.problem.pose import Problem
+from jaxgmm.problem.resolution import Widths
+from jaxgmm.run.soundness import eigen_shares, owed, share_below, unsound
+
+# More than half of a component is then not the rows'.
+_DOMINATES = 0.5
+_TINY = np.finfo(np.float64).tiny
+
+
+@dataclass(frozen=True)
+class ComponentReport:
+    """One restart's components; arrays over k.
+
+    Attributes:
+        counts: N_k, the weight of the rows that the component holds.
+        reciprocal_condition: smallest over largest eigenvalue of its covariance, every feature in units of the data's
+            own standard deviation.
+        ridge_share: how much of its covariance is ridge, in the direction where that is most: 0 … 1.
+        ridge_cost: what the ridge costs it, nats: about how much higher the log-likelihood would be if its covariance
+            were that of its rows alone. Infinite where those have no width.
+        prior_share: how much of what its covariance is estimated from is prior: 0 … 1.
+        underdetermined: whether it holds fewer rows than span its covariance, whose missing directions are ridge.
+        spurious: whether it owes its likelihood to the ridge, to fewer rows than span it, or to values that repeat or
+            are rounded.
+    """
+
+    counts: Any
+    reciprocal_condition: Any
+    ridge_share: Any
+    ridge_cost: Any
+    prior_share: Any
+    underdetermined: Any
+    spurious: Any
+
+    @property
+    def ridge_dominates(self) -> Any:
+        """Where more of the covariance is ridge than rows, in some direction."""
+        return self.ridge_share > _DOMINATES
+
+    @property
+    def prior_dominates(self) -> Any:
+        """Where the covariance owes more to the prior than to rows."""
+        return self.prior_share > _DOMINATES
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Restarts in the coordinates they were fitted in, and what they were held back by.
+
+    Attributes:
+        mixtures: leading axis r, NumPy.
+        frame: those coordinates.
+        ridge: the ridge's standard deviation per feature, in them.
+        widths: what components are held against.
+        prior: the prior in them, NumPy; or None.
+        n_rows, total_weight: of the rows; where restarts do not see the same ones, `n_rows` is (r,).
+        given: (k,) or (r, k), the components whose covariances were given, and not fitted.
+        held: (r, k), what weight of rows each component holds, where weights were given and do not tell.
+    """
+
+    mixtures: Mixture
+    frame: Coordinates
+    ridge: Any
+    widths: Widths
+    prior: Conjugate | None
+    n_rows: Any
+    total_weight: float
+    given: Any = False
+    held: Any = None
+
+    def spurious(self) -> Any:
+        """Which components of which restarts make them unsound, (r, k); see `soundness`."""
+        mixtures = self.mixtures
+        if self.held is not None:
+            mixtures = replace(mixtures.astype(np.float64), weights=self.held / self.total_weight)
+        return unsound(mixtures, self.widths, self.n_rows, self._given())
+
+    def owed(self, spurious: Any) -> Any:
+        """What restarts owe to their `spurious` components, (r,), nats; see `soundness.owed`."""
+        counts = np.stack([self._counts(restart) for restart in range(len(self.mixtures.weights))])
+        return owed(self.mixtures, self.widths, counts, spurious)
+
+    def doubt(self, restart: int) -> str:
+        """Why a restart is unsound and what to do about it, in words; empty where it is not."""
+        flagged = self.spurious()[restart]
+        if not flagged.any():
+            return ""
+        family, few = type(self.mixtures.components), flagged & self._underdetermined(restart)
+        narrow = flagged & ~few
+        narrow[narrow] = self._below_resolution(restart)[narrow]
+        parts, advice, prior = [], [], 'prior="default", '
+        if few.any():
+            span = self.mixtures[restart].components.rows_to_span
+            parts.append(
+                f"{_named(few)} {'hold' if few.sum() > 1 else 'holds'} fewer than the {span} rows that span a "
+                f"{family.name} covariance, and {'are' if few.sum() > 1 else 'is'} ridge in the missing directions"
+            )
+            others = [f'"{name}"' for name in ("diag", "tied") if name != family.name and family.name != "spherical"]
+            kinds = f"covariance_type={' or '.join(others)}, or " if others else ""
+            advice.append(f"use {'' if self.prior else prior}{kinds}fewer components")
+        if narrow.any():
+            stepped = np.flatnonzero(self.frame.step > 0)
+            rounded = f" (column{'s' if len(stepped) > 1 else ''} {', '.join(map(str, stepped[:6]))})"
+            steps = f" or are rounded{rounded}" if len(stepped) else ""
+            parts.append(
+                f"{_named(narrow)} {'are' if narrow.sum() > 1 else 'is'} no wider in some direction than values that "
+                f"repeat{steps}, or than the ridge"
+            )
+            advice.append(
+                "add noise as wide as the steps that values are rounded to, leave such columns out, use "
+                f"{'' if self.prior else prior}a smaller reg_covar if clusters are that narrow, or fewer components"
+            )
+        handful = flagged & ~few & ~narrow
+        if handful.any():
+            parts.append(f"{_named(handful)} {'sit' if handful.sum() > 1 else 'sits'} on a handful of rows")
+            advice.append(f"use {'' if self.prior else prior}fewer components, or start more restarts")
+        return f"{'; '.join(parts)}: {'; '.join(advice)}"
+
+    def _underdetermined(self, restart: int) -> Any:
+        """Which components hold fewer rows than span their covariance, (k,)."""
+        counts = self._counts(restart)
+        n_rows = np.broadcast_to(self.n_rows, len(self.mixtures.weights))[restart]
+        rows = counts * (n_rows / self.total_weight)
+        return (counts > 0) & (rows < self.mixtures[restart].components.rows_to_span)
+
+    def _below_resolution(self, restart: int) -> Any:
+        """Which components are no wider than the resolution, (k,)."""
+        return share_below(self.mixtures[restart].covariance_matrices(), self.widths.limit) >= 1
+
+    def ridge_cost(self, restart: int) -> Any:
+        """What the ridge costs each component of a restart, (k,), nats; see `ComponentReport`."""
+        shares = eigen_shares(self.mixtures[restart].covariance_matrices(), self.widths.ridge)
+        # Q at the rows' own covariance S less Q at S + R Rᵀ, responsibilities as they are.
+        with np.errstate(divide="ignore"):
+            each = -0.5 * np.sum(np.log1p(-shares) + shares, axis=-1)
+        counts = self._counts(restart)
+        return np.where(self._given()[restart] | (counts <= 0), 0.0, counts * each)
+
+    def _counts(self, restart: int) -> Any:
+        """The weight of the rows that each component of a restart holds, (k,)."""
+        weights = np.asarray(self.mixtures.weights[restart], np.float64)
+        if self.held is not None:
+            return self.held[restart]
+        if self.prior is None:
+            return weights * self.total_weight
+        extra = float(self.prior.concentration) - 1
+        return np.maximum(weights * (self.total_weight + len(weights) * extra) - extra, 0.0)
+
+    def _given(self) -> Any:
+        return np.broadcast_to(np.asarray(self.given), self.mixtures.weights.shape)
+
+    def rearranged(self, order: Any) -> Diagnosis:
+        """The same of components in another order, (r, k)."""
+        given = np.take_along_axis(self._given(), order, axis=1)
+        held = None if self.held is None else np.take_along_axis(np.asarray(self.held), order, axis=1)
+        return replace(self, mixtures=permuted(self.mixtures, order), given=given, held=held)
+
+    def report(self, restart: int) -> ComponentReport:
+        """What there is to say of the components of one restart."""
+        mixture = self.mixtures[restart].astype(np.float64)
+        counts = self._counts(restart)
+        prior_share = np.zeros_like(counts) if self.prior is None else _prior_share(mixture, self.prior, counts)
+        matrices = mixture.covariance_matrices()
+        eigenvalues = np.linalg.eigvalsh(_in_feature_units(matrices, self.frame.spread))
+        return ComponentReport(
+            counts=counts,
+            reciprocal_condition=np.maximum(eigenvalues[:, 0], 0.0) / np.maximum(eigenvalues[:, -1], _TINY),
+            ridge_share=share_below(matrices, self.ridge),
+            ridge_cost=self.ridge_cost(restart),
+            prior_share=prior_share,
+            underdetermined=self._underdetermined(restart),
+            spurious=self.spurious()[restart],
+        )
+
+
+def diagnose(problem: Problem, mixtures: Mixture) -> Diagnosis:
+    """`mixtures` (leading axis r) with all that their diagnosis needs."""
+    ridge, prior, pinned = jax.tree.map(np.asarray, tuple(problem.penalty))
+    ridge = ridge * (problem.family.rescaling != "none")  # rates have a ridge, too, but no width for it to blur
+    rows, held = problem.rows, None
+    if pinned is not None and pinned.weights.any():
+        held = np.asarray(_counts_of(mixtures, rows), np.float64)
+    return Diagnosis(
+        mixtures=at_rest(mixtures),
+        frame=problem.frame,
+        ridge=ridge,
+        widths=problem.widths,
+        prior=prior,
+        n_rows=int(rows.n_rows),
+        total_weight=float(rows.total_weight),
+        given=False if pinned is None else pinned.covariances,
+        held=held,
+    )
+
+
+_counts_of = compiled(lambda mixtures, rows: e_step(mixtures, rows).counts)
+_pseudo = compiled(lambda mixture, prior: mixture.components.pseudo(prior))
+
+
+def _named(which: Any) -> str:
+    """The chosen components, in words."""
+    numbers = np.flatnonzero(which).tolist()
+    return f"component{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+
+
+def _in_feature_units(matrices: Any, spread: Any) -> Any:
+    """Covariances with the data's own standard deviation per feature, `spread`, as the unit."""
+    return matrices / (spread[:, None] * spread)
+
+
+def _prior_share(mixture: Mixture, prior: Conjugate, counts: Any) -> Any:
+    """Pseudo-rows in the denominators of covariances (of rates, for Bernoulli), over all rows in them."""
+    with precision.scope(np.dtype(np.float64)):
+        pseudo_counts, moments = _pseudo(mixture, prior)
+        worth = np.asarray(pseudo_counts) + np.asarray(getattr(moments, "dof", 0.0))
+    if mixture.components.pooled:
+        worth, counts = np.full_like(counts, worth.sum()), np.full_like(counts, counts.sum())
+    return worth / (worth + counts)

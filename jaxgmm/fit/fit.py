@@ -1,0 +1,206 @@
+"""The straight line: rows → starts → restarts → the best of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Array, Key
+
+from jaxgmm.drivers import EM, Driver
+from jaxgmm.families import FAMILIES
+from jaxgmm.fit.diagnostics import diagnose
+from jaxgmm.fit.progress import bar, both
+from jaxgmm.fit.result import FitResult, best_restart, complaint, warn_of
+from jaxgmm.fit.search import search_from
+from jaxgmm.inputs import arguments, precision
+from jaxgmm.problem.fixed import Fixed
+from jaxgmm.problem.fixed import checked as checked_fixed
+from jaxgmm.problem.labels import checked as checked_labels
+from jaxgmm.problem.pose import log_priors, pose
+from jaxgmm.problem.prior import Prior
+from jaxgmm.problem.prior import checked as checked_prior
+from jaxgmm.run import memory
+from jaxgmm.run.checkpoint import Checkpoint, fingerprints
+from jaxgmm.run.options import Settings
+from jaxgmm.run.record import BlockInfo
+from jaxgmm.starts.given import checked_init, make_starts, of_rows
+
+_NO_PART_OF_THE_ANSWER = ("on_block", "progress", "checkpoint", "every", "max_seconds")
+
+
+def fit(
+    key: Key[Array, ""] | int,
+    x: Any,
+    n_components: int,
+    *,
+    covariance_type: str = "full",
+    n_init: int | None = None,
+    init: Any = "k-means++",
+    sample_weight: Any = None,
+    labels: Any = None,
+    component_labels: Any = None,
+    fixed: Fixed | None = None,
+    driver: Driver | None = None,
+    tol: float = 1e-5,
+    stopping: str = "log_likelihood",
+    max_iter: int = 1000,
+    max_seconds: float | None = None,
+    reg_covar: float | Literal["auto"] = "auto",
+    prior: Prior | str | None = None,
+    on_degenerate: str = "reinit",
+    search: str | None = None,
+    kernel: str = "auto",
+    dtype: Any = None,
+    on_block: Callable[[BlockInfo], bool | None] | None = None,
+    progress: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    every: float = 60.0,
+) -> FitResult:
+    """Fits a mixture from `n_init` starts at once and returns the best, and all the others.
+
+    Args:
+        key: a JAX key, or a seed. Restart i starts from fold_in(key, i), whatever `n_init`.
+        x: rows, (n, d); anything array-like, memory maps included. float64 rows compute in float64, all others in
+            float32.
+        n_components: how many components, K.
+        covariance_type: "full", "tied", "diag", "spherical"; or "bernoulli" for rows of zeros and ones.
+        n_init: how many starts; 1 by default, or as many as `init` holds.
+        init: "k-means++", "kmeans" (ten rounds of it; both on a sample of the rows, if there are more than 8192, and
+            than 256 for each component), "random_from_data", "random"; a `Mixture`, or a batch of them; labels (n,) or
+            (r, n); responsibilities (n, k) or (r, n, k). Or a pair (such starts, a name): the name's method makes as
+            many others as `n_init` says.
+        sample_weight: (n,), how often each row counts; 1 by default. A row with weight 0 is as if left out.
+        labels: (n,), which component each row belongs to, −1 where unknown. Its responsibility stays there, and the
+            log-likelihood is that of rows and labels together. Where every row's component is known there is one
+            start, the estimate from the components' own rows, and it is the answer. Where every component has a label
+            of its own, starts that pick rows are all alike.
+        component_labels: (k,), the label of each component, so that several may share one; −1 for those that hold
+            only rows without a label. By default component k has label k.
+        fixed: a `Fixed`, parameters that stay as given.
+        driver: how parameters move: `EM()` by default, or `Gradient(...)`.
+        tol: a restart has converged when a step changes less; 0 runs exactly `max_iter` iterations.
+        stopping: what `tol` is compared with. "log_likelihood": the change of the mean log-likelihood (with a prior,
+            log-posterior), in nats per row. "aitken": what it is still predicted to rise by. "parameters": the largest
+            move, of means in standard deviations of their component, of covariance factors and weights as shares.
+            "change": as "log_likelihood", but also while changes still grow, as in scikit-learn.
+        max_iter: the most iterations a restart may take.
+        max_seconds: the fit ends soon after, with the best so far; looked at between blocks of iterations.
+        reg_covar: the ridge: added to each covariance's diagonal, in squared units of the data; for "bernoulli"
+            pseudo-observations of each value per row. "auto" adds 1e-6 of the variance of each feature's densest rows
+            (a tenth of them, or more where those are equal), and nothing beside a prior.
+        prior: None for maximum likelihood; "default", weak and scale-free, or a `Prior`, for the maximum a posteriori.
+        on_degenerate: what becomes of a restart with a component that loses its rows or collapses onto a few of them.
+            "reinit" puts the component on badly explained rows, up to 5 times; "stop" ends the restart; "keep" goes
+            on as long as numbers are finite.
+        search: "race" runs every start a little, on samples of the rows, lets the leaders try jumps out of their
+            optimum, and runs the best few to the end on all rows (see `FitResult.rounds`); "all" runs every start to
+            its end, and so does "race" with fewer than eight starts or 50 iterations, tol=0, mini-batches, labels or
+            fixed parameters. By default a race where `init` is a method's name and rows × starts × parameters come
+            to 5e8: for less, all starts take less time than a race takes to compile.
+        kernel: "shared_feature", "centred", or "auto", which chooses for each restart by its conditioning.
+        dtype: "float32" or "float64", to compute in another precision than the rows'.
+        on_block: called with a `BlockInfo` between blocks of iterations; returns True to end the fit there.
+        progress: show a bar on stderr while the fit runs (needs rich).
+        checkpoint: a file to keep the state of the fit in, removed when it has ended. The same call takes up a fit
+            that was killed, and on the same machine comes to the same answer bit for bit.
+        every: how many seconds lie between two writings of `checkpoint`, at least.
+
+    Returns:
+        A `FitResult`. One warning says so if even the best restart is degenerate or spurious, or if the ridge costs
+        it more than 0.01 nats per row.
+
+    Raises:
+        ValueError, TypeError: before anything is compiled, naming the argument, what it got and what it wants.
+        FitError: no restart stayed finite.
+        MemoryError: the device has no room, however small the chunks.
+        CheckpointError: `checkpoint` is of a fit to other data or with other options, or is damaged.
+    """
+    given = {name: value for name, value in locals().items() if name not in _NO_PART_OF_THE_ANSWER}
+    family = FAMILIES[arguments.choice("covariance_type", covariance_type, FAMILIES)]
+    key = arguments.random_key(key)
+    x = arguments.rows("x", x)
+    family.check_rows("x", x)
+    n_components = arguments.integer("n_components", n_components, 1)
+    sample_weight = arguments.weights("sample_weight", sample_weight, len(x))
+    present = len(x) if sample_weight is None else int(np.count_nonzero(sample_weight))
+    if search is None and not isinstance(init, str):
+        search = "all"
+    settings = Settings.checked(
+        tol=tol, stopping=stopping, max_iter=max_iter, max_seconds=max_seconds, reg_covar=reg_covar,
+        on_degenerate=on_degenerate, kernel=kernel, on_block=on_block, search=search,
+    )  # fmt: skip
+    if n_components > present:
+        weighted = "" if sample_weight is None else " with weight"
+        raise ValueError(f"n_components must be at most the number of rows{weighted}, {present}; got {n_components}")
+    prior = checked_prior(prior, family, x.shape[1])
+    driver = EM() if driver is None else driver
+    if isinstance(driver, type) or not (hasattr(driver, "init") and hasattr(driver, "step")):
+        raise TypeError(f"driver must be a driver such as EM() or Gradient(...), got {driver!r}")
+    if driver.stochastic and stopping != "log_likelihood":
+        raise ValueError(
+            f"stopping must be 'log_likelihood' for mini-batches, got {stopping!r}: single steps are noise"
+        )
+    init = checked_init(init, n_init, family, n_components, x.shape)
+    with_weight = slice(None) if sample_weight is None else sample_weight > 0
+    known = checked_labels(labels, component_labels, len(x), n_components, with_weight)
+    held_fixed = checked_fixed(fixed, family, n_components, x.shape[1])
+    dtype = precision.compute_dtype(x, dtype=dtype)
+
+    # As checked: arrays, whatever they came as.
+    given |= {"key": key, "x": x, "sample_weight": sample_weight, "init": init}
+    given |= {"labels": known, "component_labels": None, "fixed": held_fixed}
+    every = arguments.real("every", every)
+    saved = None if checkpoint is None else Checkpoint(checkpoint, every, fingerprints(**given))
+    begun = time.perf_counter()
+    if present < len(x):
+        kept = np.flatnonzero(sample_weight)
+        x, sample_weight = x[kept], sample_weight[kept]
+        known = None if known is None else known.of(kept)
+        init = of_rows(init, kept)
+    owners = known.owners if known is not None and isinstance(init, str) else None
+    if owners is not None:
+        init = owners[None]
+    with precision.scope(dtype), memory.explained():
+        posed = pose(x, sample_weight, family, n_components, settings.reg_covar, prior, dtype, known, held_fixed)
+        starts = make_starts(key, posed, init, n_init or 1)
+        with bar() if progress else contextlib.nullcontext() as shown:
+            watched = replace(settings, on_block=both(shown, settings.on_block))
+            ended = search_from(watched, key, posed, driver, starts, begun + settings.patience, checkpoint=saved)
+        held = log_priors(ended.mixtures, posed.penalty.prior)
+        mixtures = posed.frame.to_data(ended.mixtures, dtype)
+        diagnosis = diagnose(posed, ended.mixtures)
+
+    if saved is not None and ended.cut_short is None:
+        saved.fit_ended()
+    flagged = diagnosis.spurious()
+    owed = diagnosis.owed(flagged)
+    best = best_restart(ended.log_likelihood + held - owed, ended.status)
+    result = FitResult(
+        mixture=mixtures[best],
+        mixtures=mixtures,
+        best=best,
+        log_likelihood=ended.log_likelihood,
+        log_prior=held,
+        n_iter=ended.n_iter,
+        status=ended.status,
+        spurious=flagged.any(axis=1),
+        owed=owed,
+        revivals=ended.revivals,
+        kernel=ended.kernel,
+        passes=ended.passes,
+        remaining=ended.remaining,
+        history=ended.history,
+        total_weight=diagnosis.total_weight,
+        seconds=time.perf_counter() - begun,
+        diagnosis=diagnosis,
+        moves=ended.moves,
+        rounds=ended.rounds,
+    )
+    warn_of(complaint(result))
+    return result

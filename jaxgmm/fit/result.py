@@ -1,0 +1,216 @@
+"""What a fit returns, and how it picks the best restart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from jaxgmm.fit.diagnostics import ComponentReport, Diagnosis
+from jaxgmm.inputs import arguments, telling
+from jaxgmm.mixture import Mixture
+from jaxgmm.mixture.ordering import order_of, permuted
+from jaxgmm.race.plan import Round
+from jaxgmm.run.status import SOUND, Status
+
+
+class FitError(RuntimeError):
+    """No restart ended with a finite log-likelihood."""
+
+
+class FitWarning(RuntimeWarning):
+    """The best restart is not one to rely on."""
+
+
+# Told of a mixture that costs itself so much by its ridge, nats per row.
+_DEAR = 0.01
+#: told of a restart that has so much to go, nats in total
+UNFINISHED = 0.01
+#: what the best restart may be chosen by
+CHOICES = ("worth", "soundness", "log_likelihood")
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What `fit` found. Arrays are NumPy, over restarts r.
+
+    Attributes:
+        mixture: the best restart's mixture.
+        mixtures: every restart's, leading axis r.
+        best: the best restart's number: the highest `worth` of those that ended soundly. `best_of` has other choices.
+        log_likelihood: (r,), weighted sums over rows, nats, without ridge or prior; nats of densities per unit of the
+            data.
+        log_prior: (r,), of the parameters, nats, up to a constant that all restarts share; 0 without a prior.
+        n_iter: (r,), steps taken.
+        status: (r,), values of `Status`.
+        spurious: (r,), whether some component owes its likelihood to the ridge, to fewer rows than span it, or to
+            values that repeat or are rounded; see `components` and `doubt`.
+        owed: (r,), nats that spurious restarts owe to components narrower than the densest rows: about how much lower
+            their log-likelihood would be if those were as wide; 0 for sound ones.
+        revivals: (r,), how often collapsed components were put elsewhere.
+        kernel: (r,), the kernel each restart ended on.
+        passes: (r,), how many times the rows were read, in whole data sets.
+        remaining: (r,), nats in total by which the log-likelihood (with a prior, log-posterior) is predicted still to
+            rise, by Aitken's extrapolation of the last gains; NaN where too few steps were taken to tell, and for
+            mini-batches. EM may be slow: `tol` says how little a step gains, this what is left.
+        history: (r, longest + 1), mean log-likelihood per row at the start and after each step; NaN past
+            a restart's end. With mini-batches what steps saw: estimates, but for the start. In a race what the rounds
+            saw, samples of the rows until the final.
+        total_weight: the rows' number, or the sum of their weights.
+        seconds: wall time from checked rows to mixtures, compilation included.
+        diagnosis: what `components` reads.
+        moves: (r,), how many jumps out of an optimum led to each mixture of a race; 0 without one.
+        rounds: the story of a race, one `tournament.Round` after the other; empty without one. Restarts that have left
+            a race keep the log-likelihood of the sample they saw last, scaled to all rows.
+    """
+
+    mixture: Mixture
+    mixtures: Mixture
+    best: int
+    log_likelihood: Any
+    log_prior: Any
+    n_iter: Any
+    status: Any
+    spurious: Any
+    owed: Any
+    revivals: Any
+    kernel: Any
+    passes: Any
+    remaining: Any
+    history: Any
+    total_weight: float
+    seconds: float
+    diagnosis: Diagnosis
+    moves: Any = 0
+    rounds: tuple[Round, ...] = ()
+
+    @property
+    def score(self) -> float:
+        """The best restart's mean log-likelihood, nats per row."""
+        return float(self.log_likelihood[self.best] / self.total_weight)
+
+    @property
+    def sound(self) -> bool:
+        """Whether the best restart is one to rely on: it ended soundly and is not spurious."""
+        return bool(self.status[self.best] in SOUND and not self.spurious[self.best])
+
+    @property
+    def doubt(self) -> str:
+        """Why the best restart is spurious, and what to do about it; empty where it is not."""
+        return self.diagnosis.doubt(self.best)
+
+    @property
+    def unfinished(self) -> Any:
+        """(r,), whether a restart stopped with more than 0.01 nats in total still to gain: lower `tol`."""
+        return self.remaining > UNFINISHED
+
+    def best_of(self, choice: str = "worth") -> FitResult:
+        """This result with the best restart chosen anew.
+
+        Args:
+            choice: "worth", as `fit` chooses; "soundness", the highest log-likelihood (with a prior, log-posterior)
+                of those that are not spurious, if there are any; "log_likelihood", the highest of all that stayed
+                finite, spurious or not.
+        """
+        if arguments.choice("choice", choice, CHOICES) == "worth":
+            best = int(best_of(self.worth, self.status)[0])
+        elif choice == "soundness":
+            best = int(best_of(self.worth, self.status, self.spurious)[0])
+        else:
+            finite = np.isfinite(self.log_posterior) & (self.status != Status.NON_FINITE)
+            best = int(np.argmax(np.where(finite, self.log_posterior, -np.inf)))
+        return replace(self, best=best, mixture=self.mixtures[best])
+
+    @property
+    def log_posterior(self) -> Any:
+        """(r,), log-likelihood and log-prior together: what EM raises."""
+        return self.log_likelihood + self.log_prior
+
+    @property
+    def worth(self) -> Any:
+        """(r,), what restarts are compared by: `log_posterior` less what they owe to spurious components."""
+        return self.log_posterior - self.owed
+
+    def components(self, restart: int | None = None) -> ComponentReport:
+        """What each component of a restart, the best one by default, stands on."""
+        return self.diagnosis.report(self.best if restart is None else restart)
+
+    def sorted(self, by: str | Callable[[Mixture], Any] = "weight", feature: int = 0) -> FitResult:
+        """The same result, the components of every restart in another order: see `Mixture.sorted`."""
+        order = order_of(self.mixtures, by, feature)
+        mixtures = permuted(self.mixtures, order)
+        return replace(self, mixture=mixtures[self.best], mixtures=mixtures, diagnosis=self.diagnosis.rearranged(order))
+
+    def counts(self) -> dict[str, int]:
+        """How many restarts ended in each status."""
+        return {status.name: int(n) for status in Status if (n := np.sum(self.status == status))}
+
+    def _qualms(self) -> str:
+        """What the line about it should not keep back."""
+        left = float(self.remaining[self.best])
+        to_go = f" with about {left:.2g} nats in total to go" if left > UNFINISHED else ""
+        to_go = " with gains that did not shrink" if left == np.inf else to_go
+        return f"{to_go}{', spurious' if self.spurious[self.best] else ''}"
+
+    def __repr__(self) -> str:
+        status = Status(int(self.status[self.best]))
+        ended = ", ".join(f"{n} {name}" for name, n in self.counts().items())
+        return (
+            f"FitResult({self.mixture!r}, score={self.score:.6g} nats per row, {status.name} after "
+            f"{int(self.n_iter[self.best])} iterations{self._qualms()}; {len(self.status)} restarts: {ended})"
+        )
+
+
+def best_of(value: Any, status: Any, spurious: Any = False) -> tuple[Any, Any]:
+    """The restart with the highest `value` in the best tier there is, and that tier; restarts are the last axis.
+
+    Tiers: 0 ended soundly, 1 soundly but spurious, 2 degenerate, 3 not finite.
+    """
+    tier = np.where(status == Status.DEGENERATE, 2, np.where(np.isin(status, SOUND), np.where(spurious, 1, 0), 3))
+    tier = np.where(np.isfinite(value), tier, 3)
+    found = tier.min(axis=-1, keepdims=True)
+    return np.argmax(np.where(tier == found, value, -np.inf), axis=-1), found[..., 0]
+
+
+def best_restart(value: Any, status: Any, spurious: Any = False) -> int:
+    """The restart with the highest `value` among those that ended soundly, not `spurious` if possible.
+
+    With none sound the best degenerate one is taken.
+
+    Raises:
+        FitError: every restart is non-finite.
+    """
+    best, tier = best_of(value, status, spurious)
+    if tier < 3:
+        return int(best)
+    counts = ", ".join(f"{int(np.sum(status == s))} {s.name}" for s in Status if np.any(status == s))
+    worst = Status.NON_FINITE if np.any(status == Status.NON_FINITE) else Status.DEGENERATE
+    raise FitError(f"no restart stayed finite: {counts}. {worst.advice}")
+
+
+def complaint(result: FitResult) -> str:
+    """What speaks against the best restart, in words; empty if nothing does."""
+    best = result.best
+    if result.status[best] not in SOUND:
+        return f"every restart is degenerate. {Status.DEGENERATE.advice}"
+    if result.spurious[best]:
+        others = np.isin(result.status, SOUND) & ~result.spurious
+        ahead = "the best restart is spurious, and ahead of the sound ones less what it owes to that"
+        return f"{ahead if others.any() else 'every restart is spurious'}: {result.doubt}; see result.components()"
+    cost = result.diagnosis.ridge_cost(best)
+    if not cost.sum() > _DEAR * result.total_weight:
+        return ""
+    narrow = np.flatnonzero(cost > 0.5 * _DEAR * result.total_weight / len(cost))
+    return (
+        f"reg_covar costs about {cost.sum() / result.total_weight:.2g} nats per row: component"
+        f"{'s' if len(narrow) > 1 else ''} {', '.join(map(str, narrow))} of the best restart "
+        f"{'are' if len(narrow) > 1 else 'is'} hardly wider than the ridge; lower reg_covar, or see result.components()"
+    )
+
+
+def warn_of(complaint: str) -> None:
+    """One warning of all that speaks against a result, if anything does."""
+    if complaint:
+        telling.warn(complaint, FitWarning)

@@ -1,0 +1,183 @@
+"""Checks before anything is compiled: every error names the argument, what it got and what it wants."""
+
+from __future__ import annotations
+
+import difflib
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgmm.inputs import arrays, forking
+
+_BLOCK = 1 << 18
+#: counters on the device are 32 bits wide
+_LARGEST = 2**31 - 1
+
+
+def choice(name: str, value: Any, options: Iterable[str]) -> str:
+    """`value` if it is one of `options`.
+
+    Raises:
+        ValueError: with the nearest option, if any.
+    """
+    options = list(options)
+    if isinstance(value, str) and value in options:
+        return value
+    raise ValueError(
+        f"{name} must be one of {', '.join(map(repr, options))}; got {_shown(value)}{nearest(value, options)}"
+    )
+
+
+def nearest(value: Any, options: Iterable[str]) -> str:
+    """The end of a complaint: asks whether the nearest of `options` was meant; nothing where none is near."""
+    near = difflib.get_close_matches(str(value).lower(), list(options), n=1, cutoff=0.4)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def integer(name: str, value: Any, minimum: int, maximum: int = _LARGEST) -> int:
+    """`value` as an int, from `minimum` to `maximum`.
+
+    Raises:
+        TypeError: another type, floats such as 3.0 included.
+        ValueError: out of range.
+    """
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
+        whole = isinstance(value, numbers.Real) and not isinstance(value, bool) and float(value).is_integer()
+        hint = f"; use {int(value)}" if whole else ""
+        raise TypeError(f"{name} must be an integer, got {_shown(value)} of type {type(value).__name__}{hint}")
+    number = int(value)
+    if not minimum <= number <= maximum:
+        bound = f"at least {minimum}" if number < minimum else f"at most {maximum}"
+        raise ValueError(f"{name} must be {bound}, got {number}")
+    return number
+
+
+def real(name: str, value: Any, minimum: float = 0.0) -> float:
+    """`value` as a finite float, at least `minimum`.
+
+    Raises:
+        TypeError: not a number.
+        ValueError: NaN, infinite or too small.
+    """
+    if isinstance(value, bool | np.bool_ | str | bytes) or (not np.isscalar(value) and np.ndim(value) != 0):
+        raise TypeError(f"{name} must be a number, got {_shown(value)} of type {type(value).__name__}")
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must be a finite number of at least {minimum:g}, got one beyond float64") from None
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {_shown(value)} of type {type(value).__name__}") from None
+    if not np.isfinite(number) or number < minimum:
+        raise ValueError(f"{name} must be a finite number of at least {minimum:g}, got {number:g}")
+    return number
+
+
+def real_or_word(name: str, value: Any, words: Iterable[str], minimum: float = 0.0) -> Any:
+    """`value` as a finite float, at least `minimum`, unless it is one of `words`.
+
+    Raises:
+        TypeError, ValueError: as `real` does for numbers, and `choice` for words.
+    """
+    if not isinstance(value, str):
+        return real(name, value, minimum)
+    words = list(words)
+    if value in words:
+        return value
+    wanted = " or ".join(map(repr, words))
+    raise ValueError(f"{name} must be a number or {wanted}, got {value!r}{nearest(value, words)}")
+
+
+def _shown(value: Any) -> str:
+    """`value` as it stands in a message: short, and on one line."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def random_key(key: Any) -> jax.Array:
+    """A typed key from a key or a seed; seeds of any size stay apart.
+
+    Raises:
+        TypeError: `key` is neither an integer nor a JAX key.
+        ValueError: a negative seed, or an array of keys.
+    """
+    forking.check()
+    if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        if key.shape:
+            raise ValueError(f"key must be one key, got an array of keys of shape {key.shape}")
+        return key
+    if isinstance(key, jax.Array | np.ndarray) and key.dtype == np.uint32 and key.ndim:
+        try:  # a key as older JAX has them, raw
+            return random_key(jax.random.wrap_key_data(jnp.asarray(key)))
+        except TypeError as error:
+            raise ValueError(f"key must be one key, got uint32 of shape {key.shape}: {error}") from None
+    if isinstance(key, numbers.Integral) and not isinstance(key, bool):
+        seed = int(key)
+        if seed < 0:
+            raise ValueError(f"key must be a JAX key or a seed of at least 0, got {seed}")
+        typed = jax.random.key(np.uint32(seed & 0xFFFFFFFF))
+        while seed := seed >> 32:
+            typed = jax.random.fold_in(typed, np.uint32(seed & 0xFFFFFFFF))
+        return typed
+    got = f"{_shown(key)} of type {type(key).__name__}"
+    raise TypeError(f"key must be a JAX key (jax.random.key(0)) or an integer seed, got {got}")
+
+
+def rows(name: str, x: Any, n_features: int | None = None) -> Any:
+    """`x` as a two-dimensional NumPy array (or memory map) of finite real numbers.
+
+    Raises:
+        TypeError: sparse, or not numeric.
+        ValueError: wrong shape, masked, or with NaN or infinity: the first such row and column are named.
+    """
+    array = arrays.to_numpy(name, x)
+    if array.ndim != 2:
+        hint = "; np.reshape(x, (-1, 1)) makes it one feature, (1, -1) one row" if array.ndim == 1 else ""
+        raise ValueError(f"{name} must have shape (n, d), got {array.shape}{hint}")
+    if 0 in array.shape:
+        raise ValueError(f"{name} must have at least one row and one column, got shape {array.shape}")
+    if n_features is not None and array.shape[1] != n_features:
+        raise ValueError(f"{name} must have {n_features} columns, as the mixture has features; got {array.shape[1]}")
+    if array.dtype.kind not in "biu":
+        _finite(name, array, x)
+    return array
+
+
+def _finite(name: str, array: Any, x: Any) -> None:
+    for start in range(0, len(array), _BLOCK):
+        block = array[start : start + _BLOCK]
+        if block.dtype.kind != "f":
+            block = block.astype(np.float32)
+        good = np.isfinite(block)
+        if not good.all():
+            row, column = np.argwhere(~good)[0]
+            where = arrays.place(x, (start + row, column))
+            raise ValueError(
+                f"{name} must be finite, got {block[row, column]} at {where}; drop or fill such rows first"
+            )
+
+
+def weights(name: str, sample_weight: Any, n: int) -> Any:
+    """`sample_weight` as n finite, non-negative numbers, not all zero; None stays None.
+
+    Raises:
+        TypeError: not real numbers.
+        ValueError: another shape, or negative, NaN, infinite: the first such row is named; or all zero.
+    """
+    if sample_weight is None:
+        return None
+    array = arrays.to_numpy(name, sample_weight)
+    if array.shape != (n,):
+        raise ValueError(f"{name} must have shape ({n},), one weight a row; got {array.shape}")
+    if array.dtype.kind not in "biuf":
+        array = array.astype(np.float32)
+    bad = ~(np.isfinite(array) & (array >= 0))
+    if bad.any():
+        where = int(np.argmax(bad))
+        raise ValueError(f"{name} must be finite and at least 0, got {array[where]} at row {where}")
+    if not array.any():
+        raise ValueError(f"{name} must have at least one positive weight, got only zeros")
+    return array

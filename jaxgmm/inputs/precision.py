@@ -1,0 +1,49 @@
+"""Which dtype to compute in, and the x64 scope that goes with it. Global configuration is never touched."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxgmm.inputs import forking
+from jaxgmm.inputs.programs import watch
+
+
+def compute_dtype(*inputs: Any, dtype: Any = None) -> np.dtype:
+    """float64 if any input is float64 (or `dtype` says so), else float32.
+
+    Raises:
+        ValueError: `dtype` is neither float32 nor float64.
+    """
+    if dtype is not None:
+        try:
+            wanted = np.dtype(dtype)
+        except TypeError:
+            raise ValueError(f"dtype must be None, 'float32' or 'float64', got {dtype!r}") from None
+        if wanted not in (np.dtype(np.float32), np.dtype(np.float64)):
+            raise ValueError(f"dtype must be None, 'float32' or 'float64', got {wanted}")
+        return wanted
+    double = any(np.dtype(value.dtype) in (np.float64, np.longdouble) for value in inputs if value is not None)
+    return np.dtype(np.float64 if double else np.float32)
+
+
+@contextlib.contextmanager
+def scope(dtype: np.dtype) -> Iterator[None]:
+    """Within it JAX keeps `dtype`: x64 is on for float64, and as it was otherwise.
+
+    Whatever computes does so within one: here the process's memory maps are looked after (`programs`).
+
+    Raises:
+        ForkError: JAX cannot compute in this process.
+    """
+    forking.check()
+    watch()
+    if np.dtype(dtype) == np.float64:
+        with jax.enable_x64(True):
+            yield
+    else:
+        yield

@@ -1,0 +1,210 @@
+"""Many fits as they are posed to the device: data sets of about one length, each in coordinates of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jaxtyping import Array, Key
+
+from jaxgmm.drivers import Penalty
+from jaxgmm.families import Family
+from jaxgmm.inputs import arguments, arrays, precision
+from jaxgmm.inputs.randomness import data_set_keys
+from jaxgmm.many.checks import looked_at, unremarkable
+from jaxgmm.many.mapped import Posed
+from jaxgmm.problem.coordinates import Coordinates, coordinates, widths_of
+from jaxgmm.problem.prior import Prior, conjugate, ridge_beside
+from jaxgmm.problem.resolution import Widths
+from jaxgmm.problem.summary import summarise
+from jaxgmm.rows import ArrayRows
+from jaxgmm.run.batching import n_threads
+from jaxgmm.starts.seeding import n_seed_rows, seed_index
+
+# Data sets looked at together: float64 copies of them stay in the caches.
+_TOGETHER = 32
+# Lengths are padded to whole multiples of this, and then to a few per power of two.
+_ALIGNMENT = 16
+_CLASSES_PER_OCTAVE = 2
+# Numbers in the rows of data sets that are on their way at once.
+_WAVE_ELEMENTS = 1 << 26
+
+
+@dataclass(frozen=True)
+class DataSets:
+    """Checked data sets: rows (n_i, d) and their weights (n_i,), all positive, or None."""
+
+    x: Any
+    weights: Any
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def lengths(self) -> Any:
+        return np.fromiter((len(rows) for rows in self.x), np.int64, len(self.x))
+
+    @property
+    def n_features(self) -> int:
+        return self.x[0].shape[1]
+
+
+def checked(x: Any, sample_weight: Any, family: type[Family]) -> DataSets:
+    """`x`, (p, n, d) or a list of (n_i, d), with weights alike, as data sets without rows of weight 0.
+
+    Raises:
+        ValueError, TypeError: naming the data set, the row and the column.
+    """
+    x = _separate("x", x)
+    sets = _finite(x) if isinstance(x, np.ndarray) else [arguments.rows(f"x[{i}]", rows) for i, rows in enumerate(x)]
+    odd = next((i for i, rows in enumerate(sets) if rows.shape[1] != sets[0].shape[1]), None)
+    if odd is not None:
+        raise ValueError(
+            f"x must hold data sets with equally many columns, got {sets[odd].shape[1]} in x[{odd}], "
+            f"{sets[0].shape[1]} in x[0]"
+        )
+    for i, rows in enumerate(sets if family.name == "bernoulli" else ()):
+        family.check_rows(f"x[{i}]", rows)
+    if sample_weight is None:
+        return DataSets(sets, None)
+    weights = _separate("sample_weight", sample_weight)
+    if len(weights) != len(sets):
+        raise ValueError(f"sample_weight must hold weights for {len(sets)} data sets, as x does; got {len(weights)}")
+    weights = [arguments.weights(f"sample_weight[{i}]", w, len(sets[i])) for i, w in enumerate(weights)]
+    if any(not w.all() for w in weights):
+        sets = [rows[w > 0] for rows, w in zip(sets, weights, strict=True)]
+        weights = [w[w > 0] for w in weights]
+    return DataSets(sets, weights)
+
+
+def _separate(name: str, x: Any) -> Any:
+    """What holds one thing per data set: a list or tuple as it is, anything else as one array."""
+    held = x if isinstance(x, list | tuple) else arrays.to_numpy(name, x)
+    if not isinstance(held, list | tuple) and name == "x" and held.ndim != 3:
+        raise ValueError(f"x must have shape (p, n, d), or be a list of arrays (n_i, d); got shape {held.shape}")
+    if not isinstance(held, list | tuple) and held.ndim < 2:
+        raise ValueError(f"{name} must hold one array for each data set, got shape {held.shape}")
+    if len(held) == 0:
+        raise ValueError(f"{name} must hold at least one data set, got none")
+    return held
+
+
+def _finite(x: Any) -> Any:
+    """`x`, (p, n, d), all finite."""
+    if 0 in x.shape:
+        raise ValueError(f"x must have at least one row and one column, got shape {x.shape}")
+    good = np.array([np.isfinite(rows).all() for rows in x]) if x.dtype.kind not in "biu" else np.ones(len(x), bool)
+    if not good.all():
+        i = int(np.argmin(good))
+        arguments.rows(f"x[{i}]", x[i])
+    return x
+
+
+def waves(sets: DataSets) -> Iterator[tuple[Any, int]]:
+    """(numbers of data sets, slots for their rows): of about one length, and few enough to be held at once."""
+    slots = np.array([_slots(n) for n in sets.lengths])
+    for size in np.unique(slots):
+        numbers = np.flatnonzero(slots == size)
+        most = max(1, _WAVE_ELEMENTS // int(size * sets.n_features))
+        for begin in range(0, len(numbers), most):
+            yield numbers[begin : begin + most], int(size)
+
+
+def _slots(n: int) -> int:
+    """Slots for `n` rows: the next of a few lengths per power of two."""
+    step = max(_ALIGNMENT, (1 << (int(n) - 1).bit_length()) // (2 * _CLASSES_PER_OCTAVE))
+    return -(-int(n) // step) * step
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Frames:
+    """What is known of each data set on the host, in float64; leading axis p."""
+
+    frame: Coordinates
+    widths: Widths
+    ridge: Any
+    n_rows: Any
+    total_weight: Any
+
+
+def posed(
+    key: Key[Array, ""], sets: DataSets, numbers: Any, slots: int, family: type[Family], n_components: int,
+    reg_covar: float | Literal["auto"], prior: Prior | None, dtype: np.dtype,
+) -> tuple[Posed, Frames, list[tuple[int, str]]]:  # fmt: skip
+    """The data sets `numbers`, laid out in `slots`, and what there is to warn of: (data set, message).
+
+    Raises:
+        ValueError: a data set cannot be fitted as it is; it is named. See `checks.check_data`.
+    """
+    together = [numbers[i : i + _TOGETHER] for i in range(0, len(numbers), _TOGETHER)]
+
+    def lay(part: Any) -> Any:
+        with precision.scope(dtype):
+            return _laid(sets, part, slots, family, n_components, reg_covar, prior, dtype)
+
+    with ThreadPoolExecutor(n_threads()) as executor:
+        parts = list(executor.map(lay, together))
+    watched = ridge_beside(prior, reg_covar)[1]
+    complaints = []
+    for i, summary in (one for part in parts for one in part[4]):
+        weights = None if sets.weights is None else sets.weights[i]
+        complaints += looked_at(i, sets.x[i], weights, summary, family, n_components, watched, dtype)
+    rows, penalty, floor, frames = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(p[:4] for p in parts))
+    keys, seed_keys = data_set_keys(key, numbers)
+    seeds: Any = None
+    sample: Any = None
+    if n_seed_rows(slots, n_components) < slots:
+        seeds = _samples(seed_keys, frames.n_rows, n_components, slots)
+        sample = _samples(keys, frames.n_rows, n_components, slots)
+    frame = frames.frame
+    data = Posed(rows, penalty, floor, frame.centre.astype(dtype), frame.spread.astype(dtype), seeds, sample, keys)
+    return data, frames, complaints
+
+
+def _laid(
+    sets: DataSets, numbers: Any, slots: int, family: type[Family], k: int, reg_covar: float | Literal["auto"],
+    prior: Prior | None, dtype: np.dtype,
+) -> Any:  # fmt: skip
+    """Rows, penalty, floor, what `Frames` holds, and the data sets to be looked at one by one with their summaries."""
+    lengths = np.array([len(sets.x[i]) for i in numbers])
+    w = np.zeros((len(numbers), slots))
+    # Room that is left over repeats the first row, without weight: nothing there can overflow. In memory rows are
+    # minor, as they will be laid out: NumPy is slow at loops as short as the features are few.
+    shape = len(numbers), sets.n_features, slots
+    x = np.swapaxes(np.empty(shape, np.result_type(*{sets.x[i].dtype for i in numbers})), 1, 2)
+    for place, (i, n) in enumerate(zip(numbers, lengths, strict=True)):
+        x[place, :n], x[place, n:] = sets.x[i], sets.x[i][0]
+        w[place, :n] = 1 if sets.weights is None else sets.weights[i]
+
+    summary = summarise(x, w)
+    reg_covar, watched = ridge_beside(prior, reg_covar)
+    fine = unremarkable(x, w, summary, family, k, watched, dtype)
+    odd = [(int(i), one) for i, one, good in zip(numbers, summary.each(), fine, strict=True) if not good]
+    frame = coordinates(family, x, w, summary)
+    ridge = frame.ridge(reg_covar, dtype)
+    widths = widths_of(family, frame, summary, ridge)
+    known = None
+    if prior is not None:
+        each = [conjugate(prior, family, frame[i], k, dtype) for i in range(len(numbers))]
+        known = jax.tree.map(lambda *leaves: np.stack(leaves), *each)
+    laid = np.ascontiguousarray(np.swapaxes((x - frame.shift[:, None]) / frame.root[:, None], 1, 2), dtype)
+    laid *= (w > 0)[:, None]
+    total = w.sum(axis=1)
+    whitener = None if frame.whitener is None else frame.whitener.astype(dtype)
+    held: Any = laid, w.astype(dtype), total.astype(dtype), lengths.astype(np.int32), whitener
+    frames = Frames(frame, widths, ridge, lengths, total)
+    return ArrayRows(*held), Penalty(ridge.astype(dtype), known), widths.floor.astype(dtype), frames, odd
+
+
+def _samples(keys: Any, lengths: Any, k: int, slots: int) -> Any:
+    """Row numbers to pick from, (p, s); places left over name a slot without a row."""
+    index = np.full((len(lengths), n_seed_rows(slots, k)), slots - 1, np.int32)
+    for i, (data, n) in enumerate(zip(keys, lengths, strict=True)):
+        chosen = seed_index(data, int(n), k)
+        index[i, : len(chosen)] = chosen
+    return index

@@ -1,0 +1,253 @@
+"""Many data sets at once, the host's side: which restarts of which data sets share a batch, block by block.
+
+Data sets are stepped in batches of one size, several batches at once: XLA on CPU does not spread small operations
+over cores, but independent programs run side by side. Between blocks finished restarts leave. A data set with most of
+its restarts running is stepped with all of them, since they share the products with its rows; the last ones left over
+are stepped one by one, each with its own copy of the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxgmm.em.choice import KERNEL_NAMES, choose_kernels, trusted_conditioning
+from jaxgmm.inputs import precision
+from jaxgmm.many import mapped
+from jaxgmm.many.mapped import Posed
+from jaxgmm.many.packing import Buffers, Layout
+from jaxgmm.mixture import Mixture
+from jaxgmm.run import memory
+from jaxgmm.run.batching import n_threads
+from jaxgmm.run.loop import Controls
+from jaxgmm.run.revival import REVIVALS
+from jaxgmm.run.status import Status
+from jaxgmm.run.stopping import remaining
+
+# Steps between two looks at who has finished.
+_STEPS = 8
+# Restarts in a batch at most. Measured on CPU: with fewer, what a batch costs whatever its size counts; with more,
+# places that have fallen empty do.
+_LANES = 128
+# Numbers that the batches of one thread may work in.
+_BATCH_ELEMENTS = 1 << 24
+_CHUNK_ROWS = 2048
+
+
+class Batch(NamedTuple):
+    """Restarts stepped together.
+
+    Attributes:
+        sets: (b,), numbers of data sets.
+        places: (b, s), the restarts of each that are at hand.
+        chosen: (b, s), which of them are meant.
+    """
+
+    sets: Any
+    places: Any
+    chosen: Any
+
+    @property
+    def members(self) -> Any:
+        """As `loop` counts them: places, or the number past the last for those not meant."""
+        width = self.places.shape[1]
+        return np.where(self.chosen, np.arange(width), width).astype(np.int32)
+
+    @property
+    def meant(self) -> tuple[Any, Any]:
+        """Data set and restart of each that is meant."""
+        sets = np.broadcast_to(self.sets[:, None], self.places.shape)
+        return sets[self.chosen], self.places[self.chosen]
+
+
+@dataclass
+class ManyRun:
+    """Where all restarts ended, leading axes p, r; log-likelihoods in float64, in the rows' coordinates."""
+
+    mixtures: Mixture
+    log_likelihood: Any
+    status: Any
+    n_iter: Any
+    passes: Any
+    kernel: Any
+    revivals: Any
+    remaining: Any
+
+
+class Runner:
+    """Steps every restart of every data set to its end.
+
+    Args:
+        posed: all data sets, arrays in NumPy.
+        make_starts: from some of them, and their numbers, to their starts, leading axes p, r.
+        shape: (r, k), restarts of each and components.
+        lives: how often a collapsed restart may be put elsewhere.
+    """
+
+    def __init__(
+        self, posed: Posed, make_starts: Callable[[Posed, Any], Mixture], controls: Controls, shape: tuple[int, int],
+        dtype: np.dtype, kernel: str, lives: int,
+    ) -> None:  # fmt: skip
+        self.posed, self.make_starts, self.controls = posed, make_starts, controls
+        self.kernel, self.lives = kernel, lives
+        self.r, k = shape
+        self.dtype, self.limit = dtype, trusted_conditioning(dtype)
+        p, d, slots = posed.rows.x.shape
+        self.revivals = np.zeros((p, self.r), np.int32)
+        self.kernels = np.zeros((p, self.r), np.int64)
+        self.layout: Any = None
+        self.buffers: Any = None
+        room = _BATCH_ELEMENTS // (min(slots, _CHUNK_ROWS) * k * (d + 4))
+        share = -(-p * self.r // n_threads())  # each thread's, lest some have nothing to do
+        most = max(1, min(room, 2 * share))
+        self.lanes = max(self.r, min(_LANES, 1 << most.bit_length() - 1))
+
+    def run(self) -> ManyRun:
+        """Where everything ended.
+
+        Raises:
+            MemoryError: the device has no room for a batch.
+        """
+        with ThreadPoolExecutor(n_threads()) as self.executor, memory.explained():
+            self._start()
+            self._revive()
+            while (running := self.pool.status == Status.RUNNING).any():
+                for number, name in enumerate(KERNEL_NAMES):
+                    self._each(partial(self._step, name), self._mixed(running & (self.kernels == number)))
+                self._revive()
+                self._choose_kernels()
+        state, total = self.pool.state, np.asarray(self.posed.rows.total_weight, np.float64)[:, None]
+        log_likelihood = state.log_likelihood.astype(np.float64) + state.log_likelihood_error
+        return ManyRun(
+            mixtures=jax.tree.map(np.array, state.mixture),  # of views, which would keep the buffers
+            log_likelihood=log_likelihood,
+            status=np.array(self.pool.status),
+            n_iter=np.array(self.pool.n_iter),
+            passes=state.passes.astype(np.float64),
+            kernel=np.array(KERNEL_NAMES)[self.kernels],
+            revivals=self.revivals,
+            remaining=remaining(self.pool.progress.trail, log_likelihood / total) * total,
+        )
+
+    @property
+    def pool(self) -> Any:
+        """Views of all restarts, leading axes p, r."""
+        return self.layout.unpack(self.buffers)
+
+    # ---- batches --------------------------------------------------------------------------------------------
+
+    def _each(self, function: Callable[[Batch], None], batches: Iterable[Batch]) -> None:
+        """`function` of every batch, several at once: they share no place in the pool."""
+
+        def scoped(batch: Batch) -> None:
+            with precision.scope(self.dtype):
+                function(batch)
+
+        list(self.executor.map(scoped, batches))
+
+    def _whole(self, chosen: Any) -> Iterator[Batch]:
+        """Data sets with all their restarts at hand, of which those `chosen`, (p, r), are meant."""
+        everyone = np.arange(self.r)
+        for sets, real in sized(np.flatnonzero(chosen.any(axis=1)), max(1, self.lanes // self.r)):
+            yield Batch(sets, np.broadcast_to(everyone, (len(sets), self.r)), chosen[sets] & real[:, None])
+
+    def _mixed(self, active: Any) -> Iterator[Batch]:
+        """Data sets with most of their restarts active as a whole; the rest restart by restart."""
+        most = active.sum(axis=1) > self.r // 2
+        yield from self._whole(active & most[:, None])
+        sets, places = np.nonzero(active & ~most[:, None])
+        for chosen, real in sized(np.arange(len(sets)), self.lanes):
+            yield Batch(sets[chosen], places[chosen][:, None], real[:, None])
+
+    def _get(self, batch: Batch) -> tuple[Posed, Any]:
+        where = batch.sets[:, None], batch.places
+        return taken(self.posed, batch.sets), taken(self.buffers, where)
+
+    def _put(self, batch: Batch, new: Buffers) -> None:
+        where = batch.meant
+        for old, buffer in zip(self.buffers, new, strict=True):
+            old[where] = np.asarray(buffer)[batch.chosen]
+
+    # ---- what is done with a batch ----------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        """Every restart after its first pass, by the kernel it can be trusted to."""
+        first, second = KERNEL_NAMES if self.kernel == "auto" else (self.kernel, self.kernel)
+        everyone = np.ones(self.kernels.shape, bool)
+
+        def begin(batch: Batch) -> None:
+            posed = taken(self.posed, batch.sets)
+            begun = mapped.start(posed, self.make_starts(posed, batch.sets), self.controls, first)
+            layout = self.layout or Layout.of(begun, 2)
+            new = layout.pack(jax.tree.map(np.asarray, begun))
+            if self.layout is None:
+                self.layout, p = layout, len(self.revivals)
+                self.buffers = tuple(np.empty((p, *buffer.shape[1:]), buffer.dtype) for buffer in new)
+            self._put(batch, new)
+
+        def again(batch: Batch) -> None:
+            posed, pool = self._get(batch)
+            begun = mapped.start(posed, self.layout.unpack(pool).state.mixture, self.controls, second)
+            self._put(batch, self.layout.pack(jax.tree.map(np.asarray, begun)))
+
+        batches = self._whole(everyone)
+        self._each(begin, [next(batches)])  # alone: it makes the pool
+        self._each(begin, batches)
+        self.kernels = self._chosen(np.full(self.kernels.shape, -1))
+        if first != second:
+            self._each(again, self._whole(self.kernels == KERNEL_NAMES.index(second)))
+
+    def _step(self, kernel: str, batch: Batch) -> None:
+        trusted = self.kernel == "auto" and kernel == KERNEL_NAMES[0]
+        limit = np.asarray(self.limit if trusted else np.inf, self.dtype)
+        posed, pool = self._get(batch)
+        steps = np.int32(_STEPS)
+        self._put(batch, mapped.block(posed, pool, batch.members, self.controls, steps, limit, kernel, self.layout))
+
+    def _chosen(self, current: Any) -> Any:
+        flat = choose_kernels(self.kernel, self.pool.conditioning.ravel(), current.ravel(), self.limit)
+        return flat.reshape(current.shape)
+
+    def _choose_kernels(self) -> None:
+        """Each running restart's kernel for the next block; see `restarts`."""
+        running, chosen = self.pool.status == Status.RUNNING, self._chosen(self.kernels)
+        moved = running & (chosen > self.kernels)
+        self.kernels = np.where(running, chosen, self.kernels)
+
+        def renew(batch: Batch) -> None:
+            posed, pool = self._get(batch)
+            self._put(batch, mapped.renew(posed, pool, batch.members, self.controls, KERNEL_NAMES[-1], self.layout))
+
+        self._each(renew, self._whole(moved))
+
+    def _revive(self) -> None:
+        """Sets collapsed restarts going again that have lives left, and room to use them."""
+        dead = (self.pool.status == Status.DEGENERATE) & (self.revivals < min(self.lives, REVIVALS))
+        dead &= self.pool.n_iter < int(self.controls.max_iter)
+
+        def revive(batch: Batch) -> None:
+            posed, pool = self._get(batch)
+            lives = self.revivals[batch.sets[:, None], batch.places]
+            kernel, layout = KERNEL_NAMES[-1], self.layout
+            self._put(batch, mapped.revive(posed, pool, batch.members, lives, self.controls, kernel, layout))
+
+        self._each(revive, self._whole(dead))
+        self.revivals += dead
+
+
+def taken(tree: Any, index: Any) -> Any:
+    """The entries at `index` of every array of `tree`."""
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def sized(numbers: Any, size: int) -> Iterator[tuple[Any, Any]]:
+    """`numbers` in parts of `size`, the last one padded by its last entry; and which are real."""
+    for begin in range(0, len(numbers), size):
+        part = numbers[begin : begin + size]
+        yield np.pad(part, (0, size - len(part)), mode="edge"), np.arange(size) < len(part)

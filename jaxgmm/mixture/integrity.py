@@ -1,0 +1,73 @@
+"""Mixtures that somebody else has built: what must hold of their parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def mixture_shapes(name: str, family: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuses parameters of `family` whose shapes, `weights` among them, do not belong together.
+
+    Raises:
+        ValueError: naming the parameter, its shape and the shape that is wanted.
+    """
+    means = shapes["means"]
+    if len(means) < 2 or 0 in means or shapes["weights"] != means[:-1]:
+        raise ValueError(
+            f"{name} must have means of shape (..., k, d) and weights of shape (..., k), "
+            f"got means of shape {means} and weights of shape {shapes['weights']}"
+        )
+    *batch, k, d = means
+    row = jax.ShapeDtypeStruct((d,), np.float32)  # only shapes are asked for
+    like = jax.eval_shape(family.from_means, jax.ShapeDtypeStruct((k, d), np.float32), row, row)
+    for leaf in set(shapes) - {"weights"}:
+        wanted = (*batch, *getattr(like, leaf).shape)
+        if shapes[leaf] != wanted:
+            raise ValueError(f"{name} has {leaf} of shape {shapes[leaf]}, where {wanted} is wanted")
+
+
+def sound_mixture(name: str, mixture: Any) -> None:
+    """Refuses a mixture that has no density; looks at its arrays in NumPy, so nothing is compiled.
+
+    Raises:
+        ValueError: shapes that disagree, NaN, weights off the simplex, factors that are none: naming the parameter,
+            the component and the restart.
+    """
+    fields = [field.name for field in dataclasses.fields(mixture.components)]
+    leaves = {leaf: np.asarray(getattr(mixture.components, leaf)) for leaf in fields}
+    leaves["weights"] = np.asarray(mixture.weights)
+    mixture_shapes(name, type(mixture.components), {leaf: array.shape for leaf, array in leaves.items()})
+    leading = leaves["weights"].ndim - 1
+
+    def refuse(leaf: str, bad: Any, complaint: str) -> None:
+        if np.any(bad):
+            index = tuple(int(i) for i in np.argwhere(bad)[0])
+            shared = leaf == "scale_tril" and leaves[leaf].ndim == leading + 2
+            parts = [] if shared or len(index) == leading else [f"component {index[leading]}"]
+            parts += [f"restart {', '.join(map(str, index[:leading]))}"] if leading else []
+            found = leaves[leaf].sum(-1)[index] if len(index) == leading else leaves[leaf][index]
+            where = f" in {' of '.join(parts)}" if parts else ""
+            raise ValueError(f"{name} {complaint}, got {found:g}{where}")
+
+    for leaf, array in leaves.items():
+        refuse(leaf, ~np.isfinite(array), f"must be finite, but holds NaN or infinite parameters: {leaf}")
+    weights = leaves["weights"]
+    refuse("weights", weights < 0, "must have weights of at least 0")
+    refuse("weights", np.abs(weights.sum(-1, dtype=np.float64) - 1) > 1e-3, "must have weights that sum to 1")
+    if mixture.components.name == "bernoulli":
+        refuse("means", (leaves["means"] < 0) | (leaves["means"] > 1), "must have means in [0, 1]")
+    spoiled = "holds covariances that are not positive definite"
+    if "scale" in leaves:
+        refuse("scale", leaves["scale"] <= 0, f"{spoiled}: scale must be > 0")
+    if "scale_tril" in leaves:
+        factor = leaves["scale_tril"]
+        bad = np.eye(factor.shape[-1], dtype=bool) & (factor <= 0)
+        refuse("scale_tril", bad, f"{spoiled}: the diagonal must be > 0")
+        refuse(
+            "scale_tril", np.triu(factor, 1) != 0, "must have a lower triangular scale_tril, zero above the diagonal"
+        )

@@ -1,0 +1,249 @@
+"""Rows before a fit: errors for what cannot come out right, warnings for what may not mean what it seems to.
+
+Reads the summary of the rows that the fit needs anyway, and of the rows what it takes to see K different ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgmm.families import Family
+from jaxgmm.inputs import telling
+
+# Above this the spread of a column is made of a few steps of rounding, and nothing can be said of it.
+_LOST = 1 / 2
+# Above this rounding is seen in the variances' second digit or so.
+WORN = 2.0**-6
+# A ridge above this share of a variance shapes the answer.
+HEAVY_RIDGE = 0.1
+# Squares of what lies outside overflow, or vanish.
+RANGE = {np.dtype(np.float64): (1e-150, 1e150), np.dtype(np.float32): (1e-37, 1e37)}
+# The weights' sum and products with them stay well inside the dtype.
+WEIGHTS = {np.dtype(np.float64): (1e-290, 1e290), np.dtype(np.float32): (1e-30, 1e30)}
+_NAMED = 6
+_FIRST_BLOCK, _LARGEST_BLOCK = 1 << 10, 1 << 16
+
+
+class DataWarning(UserWarning):
+    """The rows can be fitted, but something about them deserves a look."""
+
+
+def check_data(
+    x: Any, sample_weight: Any, summary: Any, family: type[Family], n_components: int,
+    reg_covar: float | Literal["auto"], dtype: np.dtype,
+) -> None:  # fmt: skip
+    """Looks at validated rows before a fit.
+
+    Args:
+        x: rows, (n, d), in the dtype they came in.
+        sample_weight: (n,), or None.
+        summary: float64 arrays (d,), `mean`, `scale`, `lowest` and `highest`, over rows with weight.
+        family: what is fitted.
+        n_components: K.
+        reg_covar: the ridge in squared units of the data, or "auto".
+        dtype: float32 or float64, in which the fit computes.
+
+    Raises:
+        ValueError: naming the columns at fault and what to change.
+    """
+    dtype = np.dtype(dtype)
+    _check_weights(sample_weight, dtype)
+    gaussian = family.name != "bernoulli"
+    if gaussian:
+        _check_range(x, summary, dtype)
+        _check_rounding(x, summary)
+        _check_ridge_needed(summary, family, reg_covar)
+    messages = list(_warnings(x, sample_weight, summary, family, reg_covar, dtype)) if gaussian else []
+    distinct = distinct_rows(x, sample_weight, n_components)
+    if distinct < n_components:
+        if distinct == 1:
+            messages = []  # the same in other words
+        messages.insert(0, (
+            f"x has {_count(distinct, 'distinct row')}{_weighted(sample_weight)}, fewer than "
+            f"n_components={n_components}: at most {_count(distinct, 'component')} can differ; "
+            f"use n_components={distinct}{' or fewer' if distinct > 1 else ''}"
+        ))  # fmt: skip
+    if messages:
+        telling.warn("; ".join(messages), DataWarning)
+
+
+def distinct_rows(x: Any, sample_weight: Any, enough: int) -> int:
+    """How many different rows with weight there are; counting stops at `enough`."""
+    seen: set[bytes] = set()
+    start, size = 0, max(_FIRST_BLOCK, 2 * enough)
+    while start < len(x) and len(seen) < enough:
+        block = x[start : start + size]
+        if sample_weight is not None:
+            block = block[sample_weight[start : start + size] > 0]
+        # as bytes, in which −0 and 0 would differ
+        block = np.ascontiguousarray(block + np.zeros((), block.dtype))
+        seen.update(block.view(f"V{block.dtype.itemsize * block.shape[1]}").ravel().tolist())
+        start, size = start + size, min(2 * size, _LARGEST_BLOCK)
+    return min(len(seen), enough)
+
+
+# ---- errors -------------------------------------------------------------------------------------------------
+
+
+def _check_weights(sample_weight: Any, dtype: np.dtype) -> None:
+    if sample_weight is None:
+        return
+    least, most = WEIGHTS[dtype]
+    with np.errstate(over="ignore"):
+        largest, total = float(np.max(sample_weight)), float(np.sum(sample_weight, dtype=np.float64))
+    if largest < least or total > most:
+        raise ValueError(
+            f"sample_weight must have a largest weight of at least {least:g} and a sum of at most {most:g} "
+            f"in {dtype}, got {largest:g} and {total:g}; divide the weights by their mean"
+        )
+
+
+def _check_range(x: Any, summary: Any, dtype: np.dtype) -> None:
+    least, most = RANGE[dtype]
+    wider = '; or use dtype="float64"' if dtype == np.float32 else ""
+    size = np.maximum(np.abs(summary.lowest), np.abs(summary.highest))
+    if (huge := size > most).any():
+        raise ValueError(
+            f"x must have magnitudes of at most {most:g} to compute in {dtype}, got up to {size.max():g} in "
+            f"{_columns(huge)}: squares would overflow; rescale x, dividing by its largest magnitude{wider}"
+        )
+    if (small := varies(summary) & (summary.scale < least)).any():
+        raise ValueError(
+            f"x must vary by at least {least:g} to compute in {dtype}, got a standard deviation of "
+            f"{summary.scale[small].min():g} in {_columns(small)}: squares would vanish; rescale x, "
+            f"dividing by its standard deviation{wider}"
+        )
+
+
+def _check_rounding(x: Any, summary: Any) -> None:
+    """Refuses columns whose spread was rounded away before they came here."""
+    lost = wear(x, summary) > _LOST
+    if lost.any():
+        j = int(np.argmax(lost))
+        raise ValueError(
+            f"x must carry its spread in the digits of {x.dtype}, got a standard deviation of {summary.scale[j]:.2g} "
+            f"about {summary.mean[j]:.6g}, where neighbouring numbers are {_step(x.dtype, summary)[j]:.2g} apart, "
+            f"in {_columns(lost)}; {_rounding_advice(x.dtype)}"
+        )
+    if x.dtype.kind not in "biu" and x.dtype.itemsize < 8 and not varies(summary).any():
+        exact = 2 / float(jnp.finfo(x.dtype).eps)
+        if (large := np.abs(summary.mean) >= exact).any():
+            raise ValueError(
+                f"x must carry its spread in the digits of {x.dtype}, got equal rows of magnitude "
+                f"{np.abs(summary.mean[large]).max():g}, where numbers beyond {exact:g} are rounded to whole steps, in "
+                f"{_columns(large)}; {_rounding_advice(x.dtype)}"
+            )
+
+
+def _check_ridge_needed(summary: Any, family: type[Family], reg_covar: float | str) -> None:
+    constant = ~varies(summary)
+    if reg_covar != 0 or not constant.any() or (family.name == "spherical" and not constant.all()):
+        return
+    columns = f"columns that vary, got {_columns(constant)} constant"
+    what = "rows that differ, got equal rows" if constant.all() else columns
+    raise ValueError(
+        f'x must have {what}, or reg_covar must be positive, got 0: a variance would be 0; use reg_covar="auto"'
+    )
+
+
+# ---- warnings -----------------------------------------------------------------------------------------------
+
+
+def _warnings(
+    x: Any, sample_weight: Any, summary: Any, family: type[Family], reg_covar: float | str, dtype: np.dtype
+) -> Iterator[str]:
+    varied = varies(summary)
+    if not varied.any():
+        yield "x has equal rows: every component is the ridge about one point"
+        return
+    if not varied.all():
+        yield f"x is constant in {_columns(~varied)}, which cannot tell components apart; leave such columns out"
+
+    n, d = len(x) if sample_weight is None else int(np.count_nonzero(sample_weight)), x.shape[1]
+    if d > n and family.name in ("full", "tied"):
+        yield (
+            f"x has more columns than rows{_weighted(sample_weight)}, {d} and {n}: in most directions {family.name} "
+            'covariances are the ridge alone; use covariance_type="diag"'
+        )
+
+    worn = (wear(x, summary) > WORN) & ~_whole_numbers(x, summary)
+    if worn.any():
+        yield (
+            f"x lost digits to its offset when it was rounded to {x.dtype}, in {_columns(worn)}: variances are off by "
+            f"rounding; {_rounding_advice(x.dtype)}"
+        )
+
+    if not isinstance(reg_covar, str):
+        # The ridge's root, since a variance may underflow where the standard deviation does not.
+        heavy = varied & (np.sqrt(reg_covar) > np.sqrt(HEAVY_RIDGE) * summary.scale)
+        if heavy.any():
+            variance = float(np.min(summary.scale[heavy])) ** 2
+            yield (
+                f"reg_covar={reg_covar:g} is large beside the variance of x, down to {variance:.2g} in "
+                f'{_columns(heavy)}: it shapes the components; use reg_covar="auto", which goes by the data\'s scale'
+            )
+
+    size = np.maximum(np.abs(summary.lowest), np.abs(summary.highest))
+    bits = 24 if dtype == np.float32 else 53
+    if x.dtype.kind in "iu" and (large := size > 2.0**bits).any():
+        remedy = 'use dtype="float64"' if bits == 24 else "subtract an offset first"
+        yield (
+            f"x holds integers up to {size.max():.0f} in {_columns(large)}, beyond 2**{bits}, where {dtype} no longer "
+            f"tells neighbours apart; {remedy}"
+        )
+
+
+# ---- what both ask ------------------------------------------------------------------------------------------
+
+
+def varies(summary: Any) -> Any:
+    return summary.lowest < summary.highest
+
+
+def _step(dtype: np.dtype, summary: Any) -> Any:
+    """The distance between neighbouring numbers of `dtype` about each column's mean; 0 for integers."""
+    if dtype.kind in "biu":
+        return np.zeros_like(summary.mean)
+    # The mean is the offset that all rows share; single far rows have wide steps without harm to the others.
+    steps = float(jnp.finfo(dtype).eps) * 2.0 ** (np.frexp(summary.mean)[1] - 1)
+    return np.where(summary.mean == 0, 0.0, steps)
+
+
+def wear(x: Any, summary: Any) -> Any:
+    """Steps of rounding per standard deviation; 0 for constant columns."""
+    scale = np.where(varies(summary), summary.scale, np.inf)
+    with np.errstate(divide="ignore"):
+        return _step(x.dtype, summary) / scale
+
+
+def _whole_numbers(x: Any, summary: Any) -> Any:
+    """Columns that look like counts or indicators: those were stored without rounding."""
+    size = np.maximum(np.abs(summary.lowest), np.abs(summary.highest))
+    exact = size <= (0 if x.dtype.kind in "biu" else 2 / float(jnp.finfo(x.dtype).eps))
+    some = np.asarray(x[:_FIRST_BLOCK], np.float64)
+    return exact & (some == np.rint(some)).all(axis=0)
+
+
+def _rounding_advice(dtype: np.dtype) -> str:
+    if dtype.itemsize < 8:
+        return "pass float64 rows, or subtract the offset before rounding"
+    return "subtract the offset before rounding to float64"
+
+
+def _weighted(sample_weight: Any) -> str:
+    return "" if sample_weight is None else " with weight"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def _columns(chosen: Any) -> str:
+    """The numbers of the chosen columns, in words."""
+    numbers = np.flatnonzero(chosen).tolist()
+    more = f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
+    return f"column{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers[:_NAMED]))}{more}"

@@ -1,0 +1,131 @@
+"""What a user holds fixed in a fit: given weights, means or covariances of some or all components."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgmm.em.pinned import Pinned
+from jaxgmm.families import Family
+from jaxgmm.inputs import arrays
+from jaxgmm.mixture import Mixture
+from jaxgmm.problem.coordinates import Coordinates
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Parameters that a fit leaves as they are: NaN marks those that it is to find.
+
+    A covariance is fitted about a mean that is held; free weights share what held ones leave, in the proportions of
+    their rows. The likelihood rises with every step as ever, by EM or by gradients. `Mixture.n_parameters`, and with
+    it BIC and AIC, counts held parameters as others. What is held comes back to within rounding.
+
+    Args:
+        weights: (k,), each in (0, 1], NaN where free.
+        means: (k, d), a row of NaN where free.
+        covariances: in scikit-learn's shapes, full (k, d, d), diag (k, d), spherical (k,), all NaN where free; tied
+            (d, d), which all components share. Not for "bernoulli".
+
+    Raises:
+        ValueError, TypeError: when a fit begins, for what does not fit.
+
+    Example:
+        >>> free = np.full(2, np.nan)
+        >>> jaxgmm.fit(0, x, 2, fixed=jaxgmm.Fixed(means=[[0.0, 0.0], free]))
+    """
+
+    weights: Any = None
+    means: Any = None
+    covariances: Any = None
+
+
+@dataclass(frozen=True)
+class CheckedFixed:
+    """A `Fixed` that fits: a sound mixture of the data, and which of its parameters are held, (k,) each."""
+
+    given: Mixture
+    weights: Any
+    means: Any
+    covariances: Any
+
+    def pinned(self, frame: Coordinates, dtype: np.dtype) -> Pinned:
+        """The same in the coordinates of `frame`."""
+        which = (jnp.asarray(part) for part in (self.weights, self.means, self.covariances))
+        return Pinned(frame.from_data(self.given, dtype), *which)
+
+
+def checked(fixed: Any, family: type[Family], k: int, d: int) -> CheckedFixed | None:
+    """`fixed` as it holds for mixtures of `k` components and `d` features; None where it holds nothing.
+
+    Raises:
+        ValueError, TypeError: naming what does not fit.
+    """
+    if fixed is None:
+        return None
+    if not isinstance(fixed, Fixed):
+        raise TypeError(f"fixed must be a Fixed(weights=, means=, covariances=), got {fixed!r}")
+    no_shape = family.rescaling == "none"
+    shapes = {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}
+    if no_shape and fixed.covariances is not None:
+        raise ValueError(f"fixed.covariances must be None for covariance_type={family.name!r}: they follow from means")
+    weights, has_weight = _part("weights", fixed.weights, (k,), each=True)
+    means, has_mean = _part("means", fixed.means, (k, d), each=True)
+    shape = shapes.get(family.name, ())
+    covariances, has_covariance = _part("covariances", fixed.covariances, shape, each=not family.pooled)
+    if not (has_weight.any() or has_mean.any() or has_covariance.any()):
+        return None
+    _check_weights(weights, has_weight)
+    means = np.where(has_mean[:, None], means, 0.5 if no_shape else 0.0)
+    if no_shape and not ((means >= 0) & (means <= 1)).all():
+        raise ValueError(f"fixed.means must lie in [0, 1] for covariance_type={family.name!r}, got {fixed.means!r}")
+    shares = np.where(has_weight, weights, 1.0)
+    sigma = None if no_shape else _filled(covariances, has_covariance, shape)
+    try:
+        given = Mixture.create(shares / shares.sum(), means, sigma, covariance_type=family.name, dtype=np.float64)
+    except ValueError as error:
+        raise ValueError(f"fixed.{error}") from None
+    shares = np.where(has_weight, weights, 1.0 / k)
+    given = replace(given, weights=shares)  # type: ignore[arg-type]
+    return CheckedFixed(given, has_weight, has_mean, has_mean if no_shape else np.broadcast_to(has_covariance, (k,)))
+
+
+def _part(name: str, value: Any, shape: tuple[int, ...], *, each: bool) -> tuple[Any, Any]:
+    """`value` in float64 and which of it is given: for each component, or of all at once."""
+    count = shape[:1] if each else ()
+    if value is None:
+        return np.full(shape, np.nan), np.zeros(count, bool)
+    array = arrays.to_numpy(f"fixed.{name}", value)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"fixed.{name} must hold real numbers, got dtype {array.dtype}")
+    array = array.astype(np.float64)
+    if array.shape != shape:
+        raise ValueError(f"fixed.{name} must have shape {shape}, with NaN for what is free; got {array.shape}")
+    if np.isinf(array).any():
+        raise ValueError(f"fixed.{name} must be finite, or NaN for what is free; got {array.tolist()}")
+    inner = tuple(range(len(count), len(shape)))
+    free, partly = np.isnan(array).all(axis=inner), np.isnan(array).any(axis=inner)
+    if np.any(partly & ~free):
+        where = f" of component {int(np.argmax(partly & ~free))}" if each else ""
+        raise ValueError(f"fixed.{name}{where} must be given whole or all NaN, got {array.tolist()}")
+    return array, np.asarray(~free)
+
+
+def _check_weights(weights: Any, held: Any) -> None:
+    given = weights[held]
+    if not ((given > 0) & (given <= 1)).all():
+        raise ValueError(f"fixed.weights must lie in (0, 1], got {weights.tolist()}")
+    total, all_held = float(given.sum()), bool(held.all())
+    if all_held and abs(total - 1) > 1e-6:
+        raise ValueError(f"fixed.weights must sum to 1 where none is free, got {total:g}")
+    if not all_held and total >= 1:
+        raise ValueError(f"fixed.weights must leave something for the components that are free, got a sum of {total:g}")
+
+
+def _filled(covariances: Any, held: Any, shape: tuple[int, ...]) -> Any:
+    """`covariances` with unit ones where none is given."""
+    d = shape[-1]
+    unit = np.broadcast_to(np.eye(d) if len(shape) == 3 or held.ndim == 0 else 1.0, shape)
+    return np.where(held.reshape(held.shape + (1,) * (len(shape) - held.ndim)), covariances, unit)

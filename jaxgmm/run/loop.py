@@ -1,0 +1,224 @@
+"""The device's side of many starts: a block of steps of the whole batch.
+
+A block is a `lax.while_loop` over steps in which finished restarts are frozen. What steers it is traced, so that new
+values compile nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from jaxgmm.drivers import Driver, Penalty, State
+from jaxgmm.em import conditioning, e_step, pass_chunk
+from jaxgmm.inputs.programs import compiled
+from jaxgmm.mixture import Mixture
+from jaxgmm.rows import Rows
+from jaxgmm.rows.folds import without
+from jaxgmm.run.identity import Tags, n_rows, total_weight
+from jaxgmm.run.soundness import Faults, faults
+from jaxgmm.run.status import Status
+from jaxgmm.run.stopping import Progress, settled
+
+#: the most steps in a block
+BLOCK_STEPS = 32
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Controls:
+    """What steers the loop. All but the last two are traced, so that changing them does not recompile.
+
+    Attributes:
+        tol, max_iter: when a restart has ended.
+        penalty: the ridge, and the prior and what is pinned if there are any.
+        floor: (d,), the width at which a component on a handful of rows is nothing but ridge.
+        key: what drivers draw from.
+        keep_degenerate: whether restarts go on with collapsed components.
+        criterion: what `tol` is compared with, one of `stopping.CRITERIA`.
+        halvings: how often chunks have been halved to fit in memory.
+    """
+
+    tol: Float[Array, ""]
+    max_iter: Int[Array, ""]
+    penalty: Penalty
+    floor: Float[Array, " d"]
+    key: Key[Array, ""]
+    keep_degenerate: Bool[Array, ""]
+    criterion: str = field(default="log_likelihood", metadata={"static": True})
+    halvings: int = field(default=0, metadata={"static": True})
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Pool:
+    """All restarts, leading axis r.
+
+    Attributes:
+        state: what drivers know.
+        status, n_iter: how each fares.
+        conditioning: κ where it stands, or where it refused to go.
+        collapsed: (r, k), the components that a restart was stopped for.
+        lenient: which may go on with a component on a handful of rows.
+        progress: their gains.
+        tags: what stays the same.
+    """
+
+    state: State
+    status: Int[Array, " r"]
+    n_iter: Int[Array, " r"]
+    conditioning: Float[Array, " r"]
+    collapsed: Bool[Array, "r k"]
+    lenient: Bool[Array, " r"]
+    progress: Progress
+    tags: Tags
+
+
+def _stepper(rows: Rows, kernel: str, mixtures: Mixture, controls: Controls) -> Callable[[Any], Any]:
+    """From the fold that a restart does not see to its E-step."""
+    chunk = max(1, pass_chunk(mixtures, rows, kernel) >> controls.halvings)
+    return lambda fold: partial(e_step, rows=without(rows, fold), kernel=kernel, chunk=chunk)
+
+
+@partial(compiled, static_argnames="kernel")
+def start(
+    driver: Driver, starts: Mixture, rows: Rows, controls: Controls, kernel: str,
+    lenient: Bool[Array, " r"] | None = None, tags: Tags | None = None,
+) -> Pool:  # fmt: skip
+    """All restarts at their starts, after one pass."""
+    tags = Tags.plain(starts) if tags is None else tags
+    if lenient is None:
+        lenient = jnp.broadcast_to(controls.keep_degenerate | (controls.max_iter <= 0), starts.weights.shape[:1])
+    batch = driver.rows(rows, controls.key, jnp.zeros((), jnp.int32))
+    estep = _stepper(batch, kernel, starts, controls)
+    state = jax.vmap(lambda mixture, fold: driver.init(mixture, estep(fold), controls.penalty))(starts, tags.fold)
+    found = _faults(state.mixture, state.log_likelihood, lenient, tags, rows, controls)
+    status = jnp.where((found.status == Status.RUNNING) & (controls.max_iter <= 0), Status.MAX_ITER, found.status)
+    zero = jnp.zeros_like(status)
+    progress = Progress.none(state.log_likelihood)
+    return Pool(state, status, zero, conditioning_of(state.mixture, rows), found.collapsed, lenient, progress, tags)
+
+
+def _faults(
+    mixtures: Mixture, log_p: Float[Array, " r"], lenient: Any, tags: Tags, rows: Rows, controls: Controls
+) -> Faults:
+    check = partial(faults, floor=controls.floor, keep=controls.keep_degenerate, pinned=controls.penalty.pinned)
+    return jax.vmap(check)(mixtures, log_p, lenient, n_rows=n_rows(rows, tags), present=tags.present)
+
+
+@compiled
+def conditioning_of(mixtures: Mixture, rows: Rows) -> Float[Array, " r"]:
+    return jax.vmap(lambda mixture: conditioning(mixture, rows))(mixtures)
+
+
+@partial(compiled, static_argnames="kernel")
+def block(
+    driver: Driver, pool: Pool, members: Int[Array, " b"], rows: Rows, controls: Controls, first: Int[Array, ""],
+    steps: Int[Array, ""], limit: Float[Array, ""], kernel: str,
+) -> tuple[Pool, Float[Array, "2 s b"]]:  # fmt: skip
+    """Up to `steps` steps of the restarts in `members`; numbers past the pool's end are empty places.
+
+    A step to a mixture conditioned worse than `limit` is not taken: the kernel could not be trusted there. Its restart
+    waits where it was, with the offending conditioning on record, for a block with the other kernel.
+    """
+    n = pool.status.shape[0]
+    group = taken(pool, members)
+    group_status = jnp.where(members < n, group.status, Status.MAX_ITER)
+    trace = jnp.full((2, BLOCK_STEPS, members.shape[0]), jnp.nan, group.state.log_likelihood.dtype)
+    tags, weight = group.tags, total_weight(rows, group.tags)
+
+    def moving(now: Pool) -> Array:
+        return (now.status == Status.RUNNING) & ~(now.conditioning > limit)
+
+    def step(carry: Any) -> Any:
+        i, now, trace = carry
+        old = now.state
+        batch = driver.rows(rows, controls.key, first + i + 1)
+        estep = _stepper(batch, kernel, old.mixture, controls)
+        new = jax.vmap(lambda s, fold: driver.step(s, estep(fold), controls.penalty))(old, tags.fold)
+        found = _faults(new.mixture, new.log_likelihood, now.lenient, tags, rows, controls)
+        kappa = conditioning_of(new.mixture, batch)
+        running = moving(now)
+        # Before any verdict: a kernel that cannot be trusted there cannot tell a fault from its own rounding either.
+        refused = running & jnp.isfinite(limit) & ~(kappa <= limit)
+        accepted = running & ~refused & (found.status == Status.RUNNING)
+        faulty = running & ~refused & (found.status != Status.RUNNING)
+
+        gain = _gain(old, new) / weight
+        n_iter = now.n_iter + accepted
+        ended = jnp.where(n_iter >= controls.max_iter, Status.MAX_ITER, Status.RUNNING)
+        progress = now.progress.after(gain)
+        if not driver.stochastic:
+            rounding = progress.rounding(new.log_likelihood / weight) & (controls.tol > 0)
+            done = settled(controls.criterion, controls.tol, gain, now.progress.gain, old.mixture, new.mixture)
+            ended = jnp.where(rounding, Status.ROUNDING, ended)
+            ended = jnp.where(done, Status.CONVERGED, ended)
+        status = jnp.where(accepted, ended, jnp.where(faulty, found.status, now.status)).astype(now.status.dtype)
+        state = where(accepted, new, old)
+        values = jnp.stack([state.log_likelihood, state.log_likelihood_error])
+        trace = trace.at[:, i].set(jnp.where(accepted, values, jnp.nan))
+        after = Pool(
+            state=state,
+            status=status,
+            n_iter=n_iter,
+            conditioning=jnp.where(running & ~faulty, jnp.where(jnp.isnan(kappa), jnp.inf, kappa), now.conditioning),
+            collapsed=where(faulty, found.collapsed, now.collapsed),
+            lenient=now.lenient,
+            progress=where(accepted, progress, now.progress),
+            tags=tags,
+        )
+        return i + 1, after, trace
+
+    first_carry = (jnp.zeros((), jnp.int32), replace(group, status=group_status), trace)
+    busy = lambda carry: (carry[0] < steps) & jnp.any(moving(carry[1]))  # noqa: E731
+    _, done, trace = jax.lax.while_loop(busy, step, first_carry)
+    return put(pool, members, done), trace
+
+
+@partial(compiled, static_argnames="kernel")
+def renew(
+    driver: Driver, pool: Pool, members: Int[Array, " b"], rows: Rows, controls: Controls, kernel: str
+) -> Pool:  # fmt: skip
+    """The restarts in `members` where they stand, with statistics by another kernel: one pass.
+
+    Where a component is about to become far tighter, what the fast kernel has seen of it is mostly rounding.
+    """
+    group = taken(pool, members)
+    batch = driver.rows(rows, controls.key, jnp.zeros((), jnp.int32))
+    estep = _stepper(batch, kernel, group.state.mixture, controls)
+    state = jax.vmap(lambda s, fold: driver.renewed(s, estep(fold), controls.penalty))(group.state, group.tags.fold)
+    return put(pool, members, replace(group, state=state, conditioning=conditioning_of(state.mixture, rows)))
+
+
+def _gain(old: State, new: State) -> Float[Array, " r"]:
+    """What the objective rose by: differences of each part first, as the sums may be resolved less finely."""
+    value = (new.log_likelihood - old.log_likelihood) + (new.log_likelihood_error - old.log_likelihood_error)
+    return value + (new.log_prior - old.log_prior)
+
+
+def where(chosen: Bool[Array, " r"], new: Any, old: Any) -> Any:
+    """`new` for the chosen restarts, `old` for the others."""
+    return jax.tree.map(lambda a, b: jnp.where(chosen.reshape(-1, *[1] * (a.ndim - 1)), a, b), new, old)
+
+
+def taken(pool: Pool, members: Int[Array, " b"]) -> Pool:
+    """The restarts in `members`; numbers past the end repeat the last."""
+    return jax.tree.map(lambda leaf: leaf.at[members].get(mode="clip"), pool)
+
+
+def put(pool: Pool, members: Int[Array, " b"], group: Pool) -> Pool:
+    """`pool` with `group` in the places of `members`; numbers past the end go nowhere."""
+    return jax.tree.map(lambda old, new: old.at[members].set(new, mode="drop"), pool, group)
+
+
+@partial(compiled, static_argnames="kernel")
+def evaluate(mixtures: Mixture, rows: Rows, controls: Controls, kernel: str) -> tuple[Array, Array]:
+    """Log-likelihoods of all rows under each mixture, as (value, error)."""
+    statistics = _stepper(rows, kernel, mixtures, controls)(None)(mixtures)
+    return statistics.log_likelihood, statistics.log_likelihood_error

@@ -1,0 +1,165 @@
+"""How many components, and of what shape: all K of one covariance type in one batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Array, Key
+
+from jaxgmm.families import FAMILIES
+from jaxgmm.fit.result import FitError
+from jaxgmm.inputs import arguments, precision
+from jaxgmm.problem.checks import distinct_rows
+from jaxgmm.problem.pose import pose
+from jaxgmm.run import memory
+from jaxgmm.run.options import Settings
+from jaxgmm.run.record import BlockInfo
+from jaxgmm.selection.cells import Contest, Folds
+from jaxgmm.selection.result import CRITERIA, Cell, SelectionResult
+from jaxgmm.starts.methods import METHODS
+from jaxgmm.starts.several_k import shapes
+
+
+def select(
+    key: Key[Array, ""] | int,
+    x: Any,
+    n_components: Iterable[int] | int = range(1, 13),
+    *,
+    covariance_types: Iterable[str] | str = ("full", "tied", "diag", "spherical"),
+    criterion: str = "bic",
+    n_init: int = 32,
+    init: str = "k-means++",
+    sample_weight: Any = None,
+    n_folds: int = 5,
+    held_out: float = 0.2,
+    tol: float = 1e-5,
+    stopping: str = "log_likelihood",
+    max_iter: int = 1000,
+    max_seconds: float | None = None,
+    reg_covar: float | Literal["auto"] = "auto",
+    on_degenerate: str = "reinit",
+    kernel: str = "auto",
+    dtype: Any = None,
+    on_block: Callable[[BlockInfo], bool | None] | None = None,
+) -> SelectionResult:
+    """Fits every K and covariance type asked for, and returns the one with the lowest criterion, and a table of all.
+
+    Every cell is what `fit` finds with the same key and `n_init`. All K of one covariance type run as one batch, folds
+    included, so that they share every read of the rows and every compiled program.
+
+    Args:
+        key: a JAX key, or a seed; see `fit`. Folds are drawn from it, too.
+        x: rows, (n, d).
+        n_components: the K to try. Those above the number of distinct rows are reported as missing.
+        covariance_types: of "full", "tied", "diag", "spherical"; or "bernoulli" alone.
+        criterion: "bic", "aic", "icl": information criteria of all rows (`Mixture.bic`, `.aic`, `.icl`). "heldout",
+            "cv": minus the mean log-likelihood of rows that the mixture has not seen, nats per row; the winner is the
+            mixture of all rows. Lower is better throughout.
+        n_init: how many starts each K has; with "heldout" and "cv" in each fold.
+        init: how they start: "k-means++", "kmeans", "random_from_data", "random".
+        sample_weight: (n,), how often each row counts.
+        n_folds: of "cv". Rows are dealt to folds at random.
+        held_out: of "heldout", the share of the rows that is kept back.
+        max_seconds: the selection ends soon after; covariance types share what time there is. Types that have not begun
+            by then are missing.
+        tol, stopping, max_iter, reg_covar, on_degenerate, kernel, dtype, on_block: as `fit` has them. Where `on_block`
+            asks to stop, covariance types that have not begun are missing.
+
+    Returns:
+        A `SelectionResult`.
+
+    Raises:
+        ValueError, TypeError: before anything is compiled, naming the argument, what it got and what it wants.
+        FitError: no cell may win.
+        MemoryError: the device has no room, however small the chunks.
+    """
+    kinds = [covariance_types] if isinstance(covariance_types, str) else list(covariance_types)
+    kinds = list(dict.fromkeys(arguments.choice("covariance_types", kind, FAMILIES) for kind in kinds))
+    if not kinds or ("bernoulli" in kinds and len(kinds) > 1):
+        raise ValueError(
+            f"covariance_types must name Gaussian types, or 'bernoulli' alone, as only densities of the same kind "
+            f"compare; got {kinds}"
+        )
+    criterion = arguments.choice("criterion", criterion, CRITERIA)
+    settings = Settings.checked(
+        tol=tol, stopping=stopping, max_iter=max_iter, max_seconds=max_seconds, reg_covar=reg_covar,
+        on_degenerate=on_degenerate, kernel=kernel, on_block=on_block,
+    )  # fmt: skip
+    key = arguments.random_key(key)
+    x = arguments.rows("x", x)
+    for kind in kinds:
+        FAMILIES[kind].check_rows("x", x)
+    sizes = _sizes(n_components)
+    n_init, init = arguments.integer("n_init", n_init, 1), arguments.choice("init", init, METHODS)
+    sample_weight = arguments.weights("sample_weight", sample_weight, len(x))
+    if sample_weight is not None and not np.all(sample_weight):
+        x, sample_weight = x[sample_weight > 0], sample_weight[sample_weight > 0]
+    folds = _folds(key, criterion, len(x), n_folds, held_out)
+    dtype = precision.compute_dtype(x, dtype=dtype)
+    enough = min(distinct_rows(x[rows], None, max(sizes)) for rows in folds.training())
+    fitted = [k for k in sizes if k <= enough]
+    if not fitted:
+        raise ValueError(
+            f"n_components must hold a number of at most the distinct rows{folds.where}, {enough}; got {sizes}"
+        )
+
+    begun, missing = time.perf_counter(), f"more components than distinct rows{folds.where}, {enough}"
+    stopped = False
+
+    def told(info: BlockInfo) -> bool:
+        nonlocal stopped
+        stopped = stopped or (on_block is not None and on_block(info) is True)
+        return stopped
+
+    settings = replace(settings, on_block=told)
+    table: list[Cell] = []
+    best: tuple[float, Contest, int] | None = None
+    for i, kind in enumerate(kinds):
+        now, family = time.perf_counter(), FAMILIES[kind]
+        blank = {k: Cell(kind, k, shapes(family, k, x.shape[1]).n_parameters, note=missing) for k in sizes}
+        left = begun + settings.patience - now
+        if i and (stopped or left <= 0):
+            table += [replace(cell, note="not run: stopped before") for cell in blank.values()]
+            continue
+        with precision.scope(dtype), memory.explained():
+            problem = pose(x, sample_weight, family, max(fitted), settings.reg_covar, None, dtype)
+            contest = Contest.held(
+                key, problem, settings, fitted, n_init, init, folds, now + left / (len(kinds) - i), x, sample_weight
+            )
+        for cell in contest.cells([replace(blank[k], note="") for k in fitted], criterion):
+            blank[cell.n_components] = cell
+            if cell.eligible and (best is None or cell.criterion < best[0]):
+                best = cell.criterion, contest, cell.n_components
+        table += blank.values()
+    if best is None:
+        complaints = (f"{cell.covariance_type}, {cell.n_components}: {cell.note}" for cell in table)
+        raise FitError(f"no cell can win: {'; '.join(complaints)}")
+    seconds = time.perf_counter() - begun
+    winner = best[1].result(best[2], seconds)
+    return SelectionResult(tuple(table), criterion, winner, winner.total_weight, seconds)
+
+
+def _sizes(n_components: Any) -> list[int]:
+    given = [n_components] if np.ndim(n_components) == 0 and not isinstance(n_components, Iterable) else n_components
+    sizes = sorted({arguments.integer("n_components", k, 1) for k in given})
+    if not sizes:
+        raise ValueError("n_components must hold at least one number, got none")
+    return sizes
+
+
+def _folds(key: Any, criterion: str, n: int, n_folds: Any, held_out: Any) -> Folds:
+    if criterion == "cv":
+        n_folds = arguments.integer("n_folds", n_folds, 2)
+        if n_folds > n:
+            raise ValueError(f"n_folds must be at most the number of rows with weight, {n}; got {n_folds}")
+        return Folds.dealt(key, n, n_folds)
+    if criterion == "heldout":
+        share = arguments.real("held_out", held_out)
+        if not (0 < share < 1 and 0 < round(share * n) < n):
+            raise ValueError(f"held_out must keep back some of the {n} rows, but not all; got {held_out}")
+        return Folds.split(key, n, round(share * n))
+    return Folds.none(n)
