@@ -18,7 +18,7 @@ from jaxgmm.em import e_step, m_step
 from jaxgmm.families.base import Root
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.mixture import Mixture, joint_log_prob, posterior
-from jaxgmm.rows import ArrayRows
+from jaxgmm.rows import Sample
 
 # How often, and for how many steps, a component is tried as two.
 _TRIES = 2
@@ -27,7 +27,7 @@ _STEPS = 6
 
 @partial(compiled, static_argnames=("n_moves", "kernel"))
 def moves(
-    key: Key[Array, ""], mixtures: Mixture, numbers: Int[Array, " r"], sample: ArrayRows, ridge: Root, n_moves: int,
+    key: Key[Array, ""], mixtures: Mixture, numbers: Int[Array, " r"], sample: Sample, ridge: Root, n_moves: int,
     kernel: str,
 ) -> Mixture:  # fmt: skip
     """`n_moves` mixtures, (r, n_moves), each one jump away from one of `mixtures` (r).
@@ -59,7 +59,7 @@ def _losses(mixture: Mixture, r: Float[Array, "k b"], w: Float[Array, " b"]) -> 
 
 
 def _splits(
-    key: Key[Array, ""], mixture: Mixture, log_p: Float[Array, "k b"], r: Float[Array, "k b"], sample: ArrayRows,
+    key: Key[Array, ""], mixture: Mixture, log_p: Float[Array, "k b"], r: Float[Array, "k b"], sample: Sample,
     ridge: Root, kernel: str,
 ) -> tuple[Mixture, Float[Array, " k"]]:  # fmt: skip
     """Every component as a mixture of two, (k, 2), fitted to its own rows; and what their log-likelihood gains."""

@@ -22,7 +22,7 @@ from jaxgmm.race.jumps import moves
 from jaxgmm.race.plan import Pace, Plan
 from jaxgmm.race.standings import Standings
 from jaxgmm.race.track import Go, Track
-from jaxgmm.rows import ArrayRows
+from jaxgmm.rows import Rows
 from jaxgmm.run.batching import width_of_few, width_of_many
 from jaxgmm.run.record import Run, joined
 
@@ -85,7 +85,7 @@ class Race:
 
     # ---- rounds -------------------------------------------------------------------------------------------------
 
-    def _heat(self, kind: str, runners: Any, rows: ArrayRows, steps: int, wanted: int) -> Any:
+    def _heat(self, kind: str, runners: Any, rows: Rows, steps: int, wanted: int) -> Any:
         """Runs `runners` on; the numbers of those that go on, first ones first."""
         places, all_rows = np.arange(len(runners)), kind != "heat"
         ended = self._on_all_rows(kind, runners, steps) if all_rows else self._on_sample(runners, rows, steps)
@@ -108,7 +108,7 @@ class Race:
         self.track.tell(kind, rows, runners, value, heading, through, ended, merged)
         return runners[kept]
 
-    def _on_sample(self, runners: Any, rows: ArrayRows, steps: int) -> Run:
+    def _on_sample(self, runners: Any, rows: Rows, steps: int) -> Run:
         pace = Pace(steps, self.tol) if self.plan.thorough else self._pace(steps)
         pace = replace(pace, steps=min(steps, self._left(runners)), revive=True)
         return self.track.go(self.standings.of(runners), runners, rows, pace, width_of_many(len(runners)))
@@ -194,7 +194,7 @@ class Race:
         self.track.tell("trial", rows, whose, value, heading, through, ended)
         return whose[chosen], jax.tree.map(lambda leaf: leaf[chosen], ended.mixtures)
 
-    def _contest(self, runners: Any, whose: Any, jumped: Mixture, rows: ArrayRows) -> tuple[Any, Any]:
+    def _contest(self, runners: Any, whose: Any, jumped: Mixture, rows: Rows) -> tuple[Any, Any]:
         """Runs `runners` and jumps side by side; a jump that ends higher takes its restart's place.
 
         Where they then stand, and who gained by it.

@@ -17,13 +17,13 @@ from jaxgmm.mixture import Mixture, at_rest
 from jaxgmm.mixture.density import ANSWERS, joint_log_prob
 from jaxgmm.problem.pose import Problem, log_priors
 from jaxgmm.race.plan import Pace, Plan, Round, heading_for, ranked
-from jaxgmm.rows import ArrayRows
+from jaxgmm.rows import Rows
 from jaxgmm.run.record import Run, joined
 from jaxgmm.run.soundness import unsound
 from jaxgmm.run.status import SOUND, Status
 
 #: from mixtures, the restarts' numbers, rows, and their pace, to how they ended
-Go = Callable[[Mixture, Any, ArrayRows, Pace], Run]
+Go = Callable[[Mixture, Any, Rows, Pace], Run]
 # The number of the draw that contests read, past all rounds.
 _FIELD = 1 << 20
 # By labels of so many rows for every component and feature, or at least so many, runners are told apart, and on them
@@ -54,23 +54,23 @@ class Track:
         wanted = max(least, per_mean * k * self.rows.n_features)
         self.probe = self.rows.sample(probe_key(key), min(wanted, self.n_rows))
 
-    def sample(self, size: int | None) -> ArrayRows:
+    def sample(self, size: int | None) -> Rows:
         """`size` rows drawn anew, in as many slots as a contest's; all rows for None."""
         if size is None:
             return self.field()
         return self.rows.sample(self.keys(len(self.rounds)), size, self.plan.larger or self.rows.n_slots)
 
-    def field(self) -> ArrayRows:
+    def field(self) -> Rows:
         """The rows that contests read."""
         larger = self.plan.larger
         if larger is None:
             return self.rows.to_the_last()
         return self.rows.sample(self.keys(_FIELD), larger, larger)
 
-    def share(self, rows: ArrayRows) -> float:
+    def share(self, rows: Rows) -> float:
         return int(rows.n_rows) / self.n_rows
 
-    def go(self, mixtures: Mixture, runners: Any, rows: ArrayRows, pace: Pace, batch: int) -> Run:
+    def go(self, mixtures: Mixture, runners: Any, rows: Rows, pace: Pace, batch: int) -> Run:
         """How `mixtures` end, at rest, by as few programs as will do: in batches of one size, filled up if need be."""
         n, ends = len(runners), []
         for first in range(0, n, batch):
@@ -82,7 +82,7 @@ class Track:
         ended = joined(ends)
         return ended if len(ended.status) == n else ended.first(n)
 
-    def values(self, ended: Run, rows: ArrayRows, left: bool = False) -> tuple[Any, Any]:
+    def values(self, ended: Run, rows: Rows, left: bool = False) -> tuple[Any, Any]:
         """Where runners stand and where they are heading, nats per row; −inf what is not sound.
 
         `left`: nor is who took no step, being left by a kernel that cannot tell what its start is worth.
@@ -106,7 +106,7 @@ class Track:
         return ranked(heading, np.asarray(labels)[:n, : int(self.probe.n_rows)], self.k, wanted)
 
     def tell(
-        self, kind: str, rows: ArrayRows, restart: Any, value: Any, heading: Any, through: Any, ended: Run,
+        self, kind: str, rows: Rows, restart: Any, value: Any, heading: Any, through: Any, ended: Run,
         merged: Any = None,
     ) -> None:  # fmt: skip
         merged = np.full(len(restart), -1) if merged is None else merged

@@ -18,7 +18,9 @@ from jaxgmm.fit.search import search_from
 from jaxgmm.inputs.randomness import fold_key, generator
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.pose import Problem
+from jaxgmm.rows import RowSource
 from jaxgmm.rows.folds import FoldedRows
+from jaxgmm.rows.source import Chosen
 from jaxgmm.run.identity import Tags
 from jaxgmm.run.options import Settings
 from jaxgmm.run.record import Run
@@ -58,12 +60,12 @@ class Folds:
         """What a count of rows to fit is a count in, as words after it."""
         return " outside every fold" if self.number else ""
 
-    def training(self) -> Iterator[Any]:
-        """Numbers of the rows left without each fold; all rows if there are no folds."""
+    def training(self, source: RowSource) -> Iterator[RowSource]:
+        """The rows left without each fold; all rows if there are no folds."""
         if not self.number:
-            yield slice(None)
+            yield source
         for fold in range(self.number):
-            yield np.flatnonzero(self.fold != fold)
+            yield Chosen(source, self.fold != fold)
 
     def rows(self, problem: Problem, sample_weight: Any) -> Any:
         """The problem's rows, with folds if there are any."""
