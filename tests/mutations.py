@@ -42,6 +42,10 @@ MUTATIONS = {
     "impossible rows without weight count": Mutation("em/steps.py", "jnp.sum(jnp.where(w > 0, w * x, 0.0))", "jnp.sum(w * x)", "tests/test_laws.py::test_padding_has_no_say_even_where_it_is_impossible"),
     "the whitener's volume dropped": Mutation("em/steps.py", "jnp.log(mixture.weights) + volume", "jnp.log(mixture.weights)", REPORTED),
     "the error of the sum dropped": Mutation("run/drive.py", "np.asarray(high, np.float64) + np.asarray(low, np.float64)", "np.asarray(high, np.float64)", "tests/test_laws.py::test_float32_reports_what_its_sums_dropped"),
+    "a row is found once in every chunk": Mutation("rows/base.py", "== rows.index) & (rows.weights > 0)", "== rows.index)", "tests/test_rows.py::test_single_rows_are_found_by_a_pass"),
+    "a sum captures its mixture": Mutation("em/steps.py", "mixture, operand = held", "_, operand = held", "tests/test_rows.py::test_starts_have_all_they_need_from_their_operand[random]"),
+    "chosen rows come in blocks of any length": Mutation("rows/source.py", ">= size:", ">= size and False:", "tests/test_rows.py::test_chosen_rows_come_in_full_blocks[40]"),
+    "weights are no part of a fingerprint": Mutation("rows/source.py", "for part in block:", "for part in block[:1]:", "tests/test_rows.py::test_fingerprints_tell_rows_weights_and_labels_apart"),
     # the M-step
     "weights not normalised": Mutation("em/steps.py", "Mixture(shares / jnp.sum(shares)", "Mixture(shares", f"{TEXTBOOK}[diag-float64-centred]"),
     "means not moved": Mutation("families/gaussian.py", "self.means + self.colour(offset)", "self.means", f"{TEXTBOOK}[full-float64-centred]"),

@@ -99,16 +99,16 @@ class SweepOfOne(Sweep):
     """Over the rows of one source, a block at a time."""
 
     def __init__(self, source: RowSource) -> None:
-        self.source = source
-        w = np.ones(source.shape[0]) if source.weights is None else np.asarray(source.weights, np.float64)
-        w = w / w.max()  # the sum of weights must not overflow
-        self.w = w / w.sum()
+        self.source, self.largest, self.total = source, 1.0, float(source.shape[0])
+        if source.weights is not None:
+            w = np.asarray(source.weights, np.float64)
+            self.largest = w.max()
+            self.total = (w / self.largest).sum()  # the sum of weights themselves might overflow
 
     def _blocks(self) -> Iterator[tuple[Any, Any]]:
-        start = 0
         for block in self.source.blocks(_BLOCK):
-            w, rows = self.w[start : start + len(block.x)], np.asarray(block.x, np.float64)
-            start += len(block.x)
+            w = np.ones(len(block.x)) if block.weight is None else np.asarray(block.weight, np.float64)
+            w, rows = w / self.largest / self.total, np.asarray(block.x, np.float64)
             yield (w, rows) if (w > 0).all() else (w[w > 0], rows[w > 0])
 
     def __call__(self, function: Callable[[Any], Any]) -> Any:

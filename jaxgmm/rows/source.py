@@ -46,22 +46,17 @@ class RowSource(ABC):
         dtype: of the rows; float64 rows compute in float64, all others in float32.
 
     Example:
-        Files of one shape, as rows one after the other::
+        Rows that a function makes of their numbers, ten million of them::
 
-            class Files(RowSource):
-                def __init__(self, paths):
-                    self.paths = paths
-                    first = np.load(paths[0], mmap_mode="r")
-                    self.shape, self.dtype = (len(paths) * len(first), first.shape[1]), first.dtype
+            class Made(RowSource):
+                shape, dtype = (10_000_000, 2), np.dtype(np.float32)
 
                 def blocks(self, size):
-                    for path in self.paths:
-                        x = np.load(path, mmap_mode="r")
-                        for start in range(0, len(x), size):
-                            yield Block(np.array(x[start : start + size]))
+                    for start in range(0, self.shape[0], size):
+                        yield Block(made(np.arange(start, min(start + size, self.shape[0]))))
 
                 def fingerprint(self):
-                    return repr([(path, os.path.getmtime(path)) for path in self.paths]).encode()
+                    return b"made, version 1"
     """
 
     shape: tuple[int, int]
