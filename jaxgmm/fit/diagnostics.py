@@ -17,6 +17,7 @@ from jaxgmm.mixture.ordering import permuted
 from jaxgmm.problem.coordinates import Coordinates
 from jaxgmm.problem.pose import Problem
 from jaxgmm.problem.resolution import Widths
+from jaxgmm.run.record import Restarts
 from jaxgmm.run.soundness import eigen_shares, owed, share_below, unsound
 
 # More than half of a component is then not the rows'.
@@ -91,6 +92,11 @@ class Diagnosis:
         if self.held is not None:
             mixtures = replace(mixtures.astype(np.float64), weights=self.held / self.total_weight)
         return unsound(mixtures, self.widths, self.n_rows, self._given())
+
+    def judged(self, restarts: Restarts) -> Restarts:
+        """The record of the same restarts with what speaks against them."""
+        flagged = self.spurious()
+        return restarts.judged(flagged.any(axis=1), self.owed(flagged))
 
     def owed(self, spurious: Any) -> Any:
         """What restarts owe to their `spurious` components, (r,), nats; see `soundness.owed`."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ from jaxgmm.mixture import Mixture
 from jaxgmm.run import memory
 from jaxgmm.run.batching import n_threads
 from jaxgmm.run.loop import Controls
+from jaxgmm.run.record import Restarts
 from jaxgmm.run.revival import REVIVALS
 from jaxgmm.run.status import Status
 from jaxgmm.run.stopping import remaining
@@ -66,20 +67,6 @@ class Batch(NamedTuple):
         return sets[self.chosen], self.places[self.chosen]
 
 
-@dataclass
-class ManyRun:
-    """Where all restarts ended, leading axes p, r; log-likelihoods in float64, in the rows' coordinates."""
-
-    mixtures: Mixture
-    log_likelihood: Any
-    status: Any
-    n_iter: Any
-    passes: Any
-    kernel: Any
-    revivals: Any
-    remaining: Any
-
-
 class Runner:
     """Steps every restart of every data set to its end.
 
@@ -108,8 +95,8 @@ class Runner:
         most = max(1, min(room, 2 * share))
         self.lanes = max(self.r, min(_LANES, 1 << most.bit_length() - 1))
 
-    def run(self) -> ManyRun:
-        """Where everything ended.
+    def run(self) -> Restarts:
+        """How all restarts ended, axes p, r; log-likelihoods and mixtures in the rows' coordinates.
 
         Raises:
             MemoryError: the device has no room for a batch.
@@ -124,8 +111,8 @@ class Runner:
                 self._choose_kernels()
         state, total = self.pool.state, np.asarray(self.posed.rows.total_weight, np.float64)[:, None]
         log_likelihood = state.log_likelihood.astype(np.float64) + state.log_likelihood_error
-        return ManyRun(
-            mixtures=jax.tree.map(np.array, state.mixture),  # of views, which would keep the buffers
+        return replace(
+            Restarts.at_start(jax.tree.map(np.array, state.mixture)),  # of views, which would keep the buffers
             log_likelihood=log_likelihood,
             status=np.array(self.pool.status),
             n_iter=np.array(self.pool.n_iter),

@@ -8,28 +8,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Int
 
 from jaxgmm.drivers import Driver
 from jaxgmm.em import KERNELS
 from jaxgmm.em.choice import KERNEL_NAMES, choose_kernels, few_beyond, trusted_conditioning
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.mixture import Mixture
+from jaxgmm.problem.pose import log_priors
 from jaxgmm.rows import Rows
-from jaxgmm.run import loop, snapshot
+from jaxgmm.run import loop
 from jaxgmm.run.batching import groups, in_powers, width_for
-from jaxgmm.run.checkpoint import Checkpoint
+from jaxgmm.run.checkpoint import Checkpoint, arrays_of, tree_from
 from jaxgmm.run.identity import Tags, total_weight
 from jaxgmm.run.loop import Controls, Pool
 from jaxgmm.run.memory import within_memory
-from jaxgmm.run.record import BlockInfo, History, Run
+from jaxgmm.run.record import BlockInfo, Ended, History, Restarts
 from jaxgmm.run.revival import REVIVALS, Surroundings, revive
-from jaxgmm.run.status import Status
+from jaxgmm.run.status import SOUND, Status
 from jaxgmm.run.stopping import remaining
 
 _either = compiled(loop.where)
@@ -37,25 +40,53 @@ _either = compiled(loop.where)
 _BLOCK_WORK = 1e11
 
 
-def run(
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Pause:
+    """Where the host's side of a run stands between two blocks; arrays over restarts r.
+
+    Attributes:
+        pool: the device's side.
+        status, kernels, revivals: of every restart.
+        evaluated_at: after how many steps a restart's log-likelihood of all rows was last looked at.
+        exact: that log-likelihood, for drivers that see samples.
+        history: see `Ended`; with spare room.
+        first, block, evaluations: steps, blocks and looks at all rows so far.
+        halvings: see `Controls`.
+    """
+
+    pool: Pool
+    status: Int[np.ndarray, " r"]
+    kernels: Int[np.ndarray, " r"]
+    revivals: Int[np.ndarray, " r"]
+    evaluated_at: Int[np.ndarray, " r"]
+    exact: Float[np.ndarray, " r"] | None
+    history: Float[np.ndarray, "r t"]
+    first: np.ndarray
+    block: np.ndarray
+    evaluations: np.ndarray
+    halvings: np.ndarray
+
+
+def drive(
     driver: Driver, starts: Mixture, rows: Rows, controls: Controls, *, checkpoint: Checkpoint | None = None,
     **options: Any,
-) -> Run:  # fmt: skip
+) -> Ended:  # fmt: skip
     """Drives every restart in `starts` (leading axis r) to its end, all in the rows' coordinates.
 
     What is reported and returned is per unit of the data: mean log-densities less `log_volume`. With a `checkpoint` a
-    run that has been there before goes on from where it stood. `options` are those of `_Loop`.
+    run that has been there before goes on from where it stood. `options` are those of `HostLoop`.
     """
     ended, current = (None, None) if checkpoint is None else checkpoint.next_run()
     if ended is not None:
-        return snapshot.to_run(ended, starts)
-    host = _Loop(driver, starts, rows, controls, checkpoint=checkpoint, **options)
+        return tree_from(ended, Ended(Restarts.at_start(starts), np.empty(0)))
+    host = HostLoop(driver, starts, rows, controls, checkpoint=checkpoint, **options)
     if current is not None:
-        snapshot.restore(host, current)
+        host.resume(tree_from(current, host.pause()))
     return host.run()
 
 
-class _Loop:
+class HostLoop:
     """The host's side of a run.
 
     Args:
@@ -95,7 +126,30 @@ class _Loop:
         self.revivals = np.zeros(self.n, np.int32)
         self.evaluated_at = np.zeros(self.n, np.int64)
         self.exact = self._evaluated() if driver.stochastic else None
-        self.history = History(self.current())
+        self.history = History(self.current()[:, None])
+
+    def pause(self) -> Pause:
+        """Where this run stands."""
+        return Pause(
+            pool=self.pool,
+            status=self.status,
+            kernels=self.kernels,
+            revivals=self.revivals,
+            evaluated_at=self.evaluated_at,
+            exact=self.exact,
+            history=self.history.values,
+            first=np.asarray(self.first),
+            block=np.asarray(self.block),
+            evaluations=np.asarray(self.evaluations),
+            halvings=np.asarray(self.controls.halvings),
+        )
+
+    def resume(self, pause: Pause) -> None:
+        """Goes on where another run stood."""
+        self.pool, self.status, self.kernels, self.revivals = pause.pool, pause.status, pause.kernels, pause.revivals
+        self.evaluated_at, self.exact, self.history = pause.evaluated_at, pause.exact, History(pause.history)
+        self.first, self.block, self.evaluations = int(pause.first), int(pause.block), int(pause.evaluations)
+        self.controls = replace(self.controls, halvings=int(pause.halvings))
 
     def _on_device(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """`function`, given the controls too, with smaller chunks if the device has no room for it."""
@@ -212,7 +266,22 @@ class _Loop:
             beyond = (np.asarray(self.pool.conditioning) > self.limit) & (self.kernels == 0)
             self._end((self.status == Status.RUNNING) & beyond, Status.MAX_ITER)
 
-    def run(self) -> Run:
+    def info(self) -> BlockInfo:
+        """What `on_block` hears."""
+        running = self.status == Status.RUNNING
+        sound = running | np.isin(self.status, SOUND)
+        return BlockInfo(
+            block=self.block,
+            n_iter=int(np.max(self.pool.n_iter)),
+            max_iter=self.max_iter,
+            n_restarts=self.n,
+            n_active=int(np.sum(running)),
+            best=float(np.max(self.current(), where=sound, initial=-np.inf)),
+            rows=float(np.sum(self.passes()) * self.n_rows),
+        )
+
+    def run(self) -> Ended:
+        """Drives all restarts to their ends."""
         self._revive()
         while len(active := np.flatnonzero(self.status == Status.RUNNING)):
             self._one_block(active)
@@ -222,29 +291,30 @@ class _Loop:
             self._leave_few()
             self._choose_kernels()
             self.block += 1
-            if self.on_block is not None and self.on_block(BlockInfo.of(self)) is True:
+            if self.on_block is not None and self.on_block(self.info()) is True:
                 self.cut_short = Status.STOPPED
             elif time.perf_counter() >= self.deadline:
                 self.cut_short = Status.TIME_LIMIT
             self._end((self.status == Status.RUNNING) & (self.cut_short is not None), self.cut_short)
             if self.checkpoint is not None and self.cut_short is None:
-                self.checkpoint.between_blocks(partial(snapshot.of_host, self))
+                self.checkpoint.between_blocks(lambda: arrays_of(self.pause()))
         if self.driver.stochastic and np.any(self.evaluated_at != np.asarray(self.pool.n_iter)):
             self.exact = self._evaluated()
-        ended = Run(
-            mixtures=self.pool.state.mixture,
+        mixtures, n_iter = self.pool.state.mixture, np.asarray(self.pool.n_iter)
+        restarts = replace(
+            Restarts.at_start(mixtures),
             log_likelihood=self.current() * self.total_weight,
+            log_prior=log_priors(mixtures, self.controls.penalty.prior),
             status=self.status,
-            n_iter=np.asarray(self.pool.n_iter),
+            n_iter=n_iter,
             passes=self.passes(),
             kernel=np.array(KERNEL_NAMES)[self.kernels],
             revivals=self.revivals,
             remaining=self._remaining(),
-            history=self.history.until(int(np.max(self.pool.n_iter)) + 1),
-            cut_short=self.cut_short,
         )
+        ended = Ended(restarts, self.history.until(int(np.max(n_iter)) + 1), self.cut_short)
         if self.checkpoint is not None and self.cut_short is None:
-            self.checkpoint.run_ended(snapshot.of_run(ended))
+            self.checkpoint.run_ended(arrays_of(ended))
         return ended
 
     def _remaining(self) -> Any:

@@ -18,7 +18,8 @@ from jaxgmm.problem.pose import pose
 from jaxgmm.run import memory
 from jaxgmm.run.options import Settings
 from jaxgmm.run.record import BlockInfo
-from jaxgmm.selection.cells import Contest, Folds
+from jaxgmm.selection.cells import Contest
+from jaxgmm.selection.folds import Folds
 from jaxgmm.selection.result import CRITERIA, Cell, SelectionResult
 from jaxgmm.starts.methods import METHODS
 from jaxgmm.starts.several_k import shapes
