@@ -8,7 +8,7 @@ from jaxgmm.inputs import arguments
 from jaxgmm.race.race import Race
 from jaxgmm.run.search import All, Search, Task
 
-#: searches that go by a name
+#: searches that go by a name; a race is what users get who name none, where it saves time
 SEARCHES: dict[str, Search] = {"race": Race(), "all": All()}
 
 
@@ -29,5 +29,6 @@ def chosen_search(search: Search | None, task: Task) -> Search:
     """`search`; but all starts where a race could gain nothing, or where none was asked for and it saves no time."""
     if search is not None and not isinstance(search, Race):
         return search
-    race = Race() if search is None else search
+    race = SEARCHES["race"] if search is None else search
+    assert isinstance(race, Race)
     return race if race.possible(task) and (search is not None or race.saves_time(task)) else All()
