@@ -26,7 +26,7 @@ from jaxgmm.families import FAMILIES
 from jaxgmm.fit import diagnostics
 from jaxgmm.inputs import precision
 from jaxgmm.problem import pose as posing
-from jaxgmm.run import drive, options
+from jaxgmm.run import lanes, loop, options
 from jaxgmm.run.search import Task
 from jaxgmm.starts.given import make_starts
 
@@ -40,11 +40,11 @@ PARTS: tuple[tuple[Any, str, str], ...] = (
     (posing, "coordinates", "coordinates"),
     (posing.ArrayRows, "from_numpy", "laying rows out"),
     (fit, "make_starts", "starts"),
-    (drive.loop, "start", "steps: the first pass"),
-    (drive.loop, "block", "steps"),
-    (drive.loop, "renew", "steps: again by the other kernel"),
-    (drive, "revive", "revivals"),
-    (drive.HostLoop, "run", "host between blocks"),
+    (loop, "start", "steps: the first pass"),
+    (loop, "block", "steps"),
+    (loop, "renew", "steps: again by the other kernel"),
+    (lanes, "revive", "revivals"),
+    (lanes, "drive", "host between blocks"),
     (fit, "diagnose", "diagnosis"),
     (diagnostics.Diagnosis, "spurious", "diagnosis"),
 )

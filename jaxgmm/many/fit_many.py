@@ -17,10 +17,10 @@ from jaxgmm.fit.result import best_of
 from jaxgmm.inputs import arguments, precision
 from jaxgmm.many import mapped
 from jaxgmm.many.checks import warn
+from jaxgmm.many.lanes import PackedLanes, sized, taken
 from jaxgmm.many.mapped import Posed
 from jaxgmm.many.problem import Frames, checked, posed, waves
 from jaxgmm.many.result import Evidence, ManyResult, warn_of_doubt
-from jaxgmm.many.runner import Runner, sized, taken
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.prior import Prior
 from jaxgmm.problem.prior import checked as checked_prior
@@ -106,7 +106,7 @@ def fit_many(
             data, frames, heard = posed(
                 key, sets, numbers, slots, family, n_components, settings.reg_covar, prior, dtype
             )  # fmt: skip
-            ended = Runner(data, make, shared, (n_init, n_components), dtype, settings.kernel, lives).run()
+            ended = PackedLanes(data, make, shared, (n_init, n_components), dtype, settings.kernel, lives).run()
             members.append(numbers)
             found.append(_judged(data, frames, ended))
             complaints += heard

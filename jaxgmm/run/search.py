@@ -18,8 +18,8 @@ from jaxgmm.mixture import Mixture
 from jaxgmm.problem.pose import Problem
 from jaxgmm.rows import Rows
 from jaxgmm.run.checkpoint import Checkpoint
-from jaxgmm.run.drive import drive
 from jaxgmm.run.identity import Tags
+from jaxgmm.run.lanes import run_restarts
 from jaxgmm.run.loop import Controls
 from jaxgmm.run.options import Settings, on_host
 from jaxgmm.run.record import Ended
@@ -91,7 +91,7 @@ class Task:
     def _drive(
         self, mixtures: Mixture, rows: Rows, controls: Controls, tags: Tags | None, revive: bool, **pace: Any
     ) -> Ended:
-        return drive(
+        return run_restarts(
             self.driver, mixtures, rows, controls, tags=tags, kernel=self.settings.kernel,
             on_block=self.settings.on_block, log_volume=self.problem.frame.log_volume(), deadline=self.deadline,
             surroundings=partial(surroundings, self.key, self.problem) if revive else None,
