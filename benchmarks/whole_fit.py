@@ -26,6 +26,7 @@ from jaxgmm.families import FAMILIES
 from jaxgmm.fit import diagnostics
 from jaxgmm.inputs import precision
 from jaxgmm.problem import pose as posing
+from jaxgmm.rows import ArraySource
 from jaxgmm.run import lanes, loop, options
 from jaxgmm.run.search import Task
 from jaxgmm.starts.given import make_starts
@@ -34,11 +35,11 @@ fit: Any = importlib.import_module("jaxgmm.fit.fit")  # the module, which the pa
 
 #: (module, function, what it does); a part inside another is taken out of the outer one
 PARTS: tuple[tuple[Any, str, str], ...] = (
-    (fit.arguments, "rows", "looking for bad values"),
+    (fit, "checked_rows", "looking for bad values"),
     (posing, "summarise", "means and variances of the features"),
     (posing, "check_data", "checks of the data as a whole"),
     (posing, "coordinates", "coordinates"),
-    (posing.ArrayRows, "from_numpy", "laying rows out"),
+    (posing, "placed", "laying rows out"),
     (fit, "make_starts", "starts"),
     (loop, "start", "steps: the first pass"),
     (loop, "block", "steps"),
@@ -116,7 +117,7 @@ def starts_against_steps(n: int, d: int, k: int, starts: int, steps: int) -> dic
     x = (centres[rng.integers(0, k, n)] + rng.standard_normal((n, d))).astype(np.float32)
     taken = {}
     with precision.scope(np.dtype(np.float32)):
-        posed = posing.pose(x, None, FAMILIES["full"], k, "auto", None, np.dtype(np.float32))
+        posed = posing.pose(ArraySource(x), FAMILIES["full"], k, "auto", None, np.dtype(np.float32))
         for method in METHODS:
             for seed in (0, 1):  # the first compiles
                 begun = time.perf_counter()

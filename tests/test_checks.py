@@ -15,6 +15,7 @@ import pytest
 import jaxgmm
 from jaxgmm.families import FAMILIES
 from jaxgmm.problem.checks import DataWarning, check_data, distinct_rows
+from jaxgmm.rows import ArraySource
 
 RNG = np.random.default_rng(0)
 GOOD = RNG.normal(size=(40, 3))
@@ -34,7 +35,7 @@ def said(x, w=None, *, family="full", k=2, ridge="auto", dtype="float64"):
     """The warnings, none of them ours twice."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        check_data(x, w, summarised(x, w), FAMILIES[family], k, ridge, np.dtype(dtype))
+        check_data(ArraySource(x, w), summarised(x, w), FAMILIES[family], k, ridge, np.dtype(dtype))
     assert all(issubclass(one.category, DataWarning) for one in caught), [str(one.message) for one in caught]
     return [str(one.message) for one in caught]
 
@@ -149,18 +150,18 @@ def test_a_warning_points_at_the_line_that_fits():
 def test_distinct_rows_are_numpys(dtype):
     x = RNG.integers(0, 2, (500, 4)).astype(getattr(ml_dtypes, dtype, dtype))
     want = len(np.unique(x.astype(np.float64), axis=0))
-    assert distinct_rows(x, None, 99) == want
-    assert distinct_rows(x[::-2], None, 99) == len(np.unique(x[::-2].astype(np.float64), axis=0))
-    assert distinct_rows(x, None, 3) == 3
+    assert distinct_rows(ArraySource(x), 99) == want
+    assert distinct_rows(ArraySource(x[::-2]), 99) == len(np.unique(x[::-2].astype(np.float64), axis=0))
+    assert distinct_rows(ArraySource(x), 3) == 3
 
 
 def test_distinct_rows_of_a_million_take_no_time():
     x = np.tile(RNG.normal(size=(4, 10)), (250_000, 1))
     begun = time.perf_counter()
-    assert distinct_rows(x, None, 16) == 4
+    assert distinct_rows(ArraySource(x), 16) == 4
     assert time.perf_counter() - begun < 10  # half a second; scheduling on a busy machine aside
     x[-1] = 0
-    assert distinct_rows(x, None, 16) == 5
+    assert distinct_rows(ArraySource(x), 16) == 5
 
 
 def test_rates_of_0_and_1_have_no_variance_to_report_on():

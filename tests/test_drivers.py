@@ -132,9 +132,9 @@ def test_the_line_searchs_passes_are_counted(iris):
     calls = []
 
     def counted(rows_of):
-        def total(self, function, chunk):
+        def total(self, function, operand, chunk):
             jax.debug.callback(lambda: calls.append(1))
-            return rows_of(self, function, chunk)
+            return rows_of(self, function, operand, chunk)
 
         return total
 

@@ -375,7 +375,7 @@ def rows_of(outcome):
 
 @pytest.mark.parametrize(("change", "outcome"), rows_of(Refused))
 def test_refused(change, outcome, monkeypatch, tmp_path):
-    monkeypatch.setattr(ArrayRows, "from_numpy", lambda *_, **__: pytest.fail("got past the checks"))
+    monkeypatch.setattr(ArrayRows, "from_source", lambda *_, **__: pytest.fail("got past the checks"))
     with pytest.raises(outcome.error, match=outcome.message) as caught:
         fitted(change, tmp_path)
     assert "\n" not in str(caught.value)

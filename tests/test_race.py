@@ -179,8 +179,8 @@ def test_rows_in_wider_room_add_up_to_the_same():
     @jax.jit
     def total(rows):
         traced.append(rows.n_slots)
-        sums = lambda x, w, index: (jnp.sum(w), x @ w, jnp.sum(w > 0))  # noqa: E731
-        return rows.total(sums, 512)[0]
+        sums = lambda _, some: (jnp.sum(some.weights), some.x @ some.weights, jnp.sum(some.weights > 0))  # noqa: E731
+        return rows.total(sums, None, 512).value
 
     few = rows.sample(jax.random.key(0), 700, rows.n_slots)
     chex.assert_trees_all_close(total(few), total(rows.sample(jax.random.key(0), 700)), rtol=1e-5, atol=1e-2)

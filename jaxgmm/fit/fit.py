@@ -26,6 +26,9 @@ from jaxgmm.problem.pose import pose
 from jaxgmm.problem.prior import Prior
 from jaxgmm.problem.prior import checked as checked_prior
 from jaxgmm.race.rounds import RaceEnded
+from jaxgmm.rows import ArraySource
+from jaxgmm.rows.source import Chosen
+from jaxgmm.rows.source import checked as checked_rows
 from jaxgmm.run import memory
 from jaxgmm.run.checkpoint import Checkpoint, fingerprints
 from jaxgmm.run.options import Settings
@@ -68,8 +71,8 @@ def fit(
 
     Args:
         key: a JAX key, or a seed. Restart i starts from fold_in(key, i), whatever `n_init`.
-        x: rows, (n, d); anything array-like, memory maps included. float64 rows compute in float64, all others in
-            float32.
+        x: rows, (n, d); anything array-like, memory maps included. Or a `jaxgmm.rows.RowSource`, which gives them block
+            by block with weights and labels of its own. float64 rows compute in float64, all others in float32.
         n_components: how many components, K.
         covariance_type: "full", "tied", "diag", "spherical"; or "bernoulli" for rows of zeros and ones.
         n_init: how many starts; 1 by default, or as many as `init` holds.
@@ -127,20 +130,20 @@ def fit(
     given = {name: value for name, value in locals().items() if name not in _NO_PART_OF_THE_ANSWER}
     family = FAMILIES[arguments.choice("covariance_type", covariance_type, FAMILIES)]
     key = arguments.random_key(key)
-    x = arguments.rows("x", x)
-    family.check_rows("x", x)
+    source = checked_rows(x, sample_weight, labels, family.check_rows)
+    n, d = source.shape
     n_components = arguments.integer("n_components", n_components, 1)
-    sample_weight = arguments.weights("sample_weight", sample_weight, len(x))
-    present = len(x) if sample_weight is None else int(np.count_nonzero(sample_weight))
+    with_weight = source.present()
+    present = n if with_weight is None else int(np.count_nonzero(with_weight))
     search = checked_search("all" if search is None and not isinstance(init, str) else search)
     settings = Settings.checked(
         tol=tol, stopping=stopping, max_iter=max_iter, max_seconds=max_seconds, reg_covar=reg_covar,
         on_degenerate=on_degenerate, kernel=kernel, on_block=on_block,
     )  # fmt: skip
     if n_components > present:
-        weighted = "" if sample_weight is None else " with weight"
+        weighted = "" if source.weights is None else " with weight"
         raise ValueError(f"n_components must be at most the number of rows{weighted}, {present}; got {n_components}")
-    prior = checked_prior(prior, family, x.shape[1])
+    prior = checked_prior(prior, family, d)
     driver = EM() if driver is None else driver
     if isinstance(driver, type) or not (hasattr(driver, "init") and hasattr(driver, "step")):
         raise TypeError(f"driver must be a driver such as EM() or Gradient(...), got {driver!r}")
@@ -148,28 +151,27 @@ def fit(
         raise ValueError(
             f"stopping must be 'log_likelihood' for mini-batches, got {stopping!r}: single steps are noise"
         )
-    init = checked_init(init, n_init, family, n_components, x.shape)
-    with_weight = slice(None) if sample_weight is None else sample_weight > 0
-    known = checked_labels(labels, component_labels, len(x), n_components, with_weight)
-    held_fixed = checked_fixed(fixed, family, n_components, x.shape[1])
-    dtype = precision.compute_dtype(x, dtype=dtype)
+    init = checked_init(init, n_init, family, n_components, source.shape)
+    kept = slice(None) if with_weight is None else with_weight
+    known = checked_labels(source.labels, component_labels, n_components, kept)
+    held_fixed = checked_fixed(fixed, family, n_components, d)
+    dtype = precision.compute_dtype(source, dtype=dtype)
 
     # As checked: arrays, whatever they came as.
-    given |= {"key": key, "x": x, "sample_weight": sample_weight, "init": init}
-    given |= {"labels": known, "component_labels": None, "fixed": held_fixed}
+    rows_alone = ArraySource(source.x) if isinstance(source, ArraySource) else source
+    given |= {"key": key, "x": rows_alone, "sample_weight": source.weights, "init": init, "fixed": held_fixed}
+    given |= {"labels": None if known is None else (known, source.labels), "component_labels": None}
     every = arguments.real("every", every)
     saved = None if checkpoint is None else Checkpoint(checkpoint, every, fingerprints(**given))
     begun = time.perf_counter()
-    if present < len(x):
-        kept = np.flatnonzero(sample_weight)
-        x, sample_weight = x[kept], sample_weight[kept]
-        known = None if known is None else known.of(kept)
-        init = of_rows(init, kept)
-    owners = known.owners if known is not None and isinstance(init, str) else None
+    if with_weight is not None:
+        source = Chosen(source, with_weight)
+        init = of_rows(init, np.flatnonzero(with_weight))
+    owners = known.owners(source.labels) if known is not None and isinstance(init, str) else None
     if owners is not None:
         init = owners[None]
     with precision.scope(dtype), memory.explained():
-        posed = pose(x, sample_weight, family, n_components, settings.reg_covar, prior, dtype, known, held_fixed)
+        posed = pose(source, family, n_components, settings.reg_covar, prior, dtype, known, held_fixed)
         starts = make_starts(key, posed, init, n_init or 1)
         with bar() if progress else contextlib.nullcontext() as shown:
             watched = replace(settings, on_block=both(shown, settings.on_block))

@@ -126,8 +126,8 @@ def random_key(key: Any) -> jax.Array:
     raise TypeError(f"key must be a JAX key (jax.random.key(0)) or an integer seed, got {got}")
 
 
-def rows(name: str, x: Any, n_features: int | None = None) -> Any:
-    """`x` as a two-dimensional NumPy array (or memory map) of finite real numbers.
+def rows(name: str, x: Any, n_features: int | None = None, first_row: int = 0) -> Any:
+    """`x` as a two-dimensional NumPy array (or memory map) of finite real numbers; its rows count from `first_row`.
 
     Raises:
         TypeError: sparse, or not numeric.
@@ -142,11 +142,11 @@ def rows(name: str, x: Any, n_features: int | None = None) -> Any:
     if n_features is not None and array.shape[1] != n_features:
         raise ValueError(f"{name} must have {n_features} columns, as the mixture has features; got {array.shape[1]}")
     if array.dtype.kind not in "biu":
-        _finite(name, array, x)
+        _finite(name, array, x, first_row)
     return array
 
 
-def _finite(name: str, array: Any, x: Any) -> None:
+def _finite(name: str, array: Any, x: Any, first_row: int) -> None:
     for start in range(0, len(array), _BLOCK):
         block = array[start : start + _BLOCK]
         if block.dtype.kind != "f":
@@ -154,7 +154,7 @@ def _finite(name: str, array: Any, x: Any) -> None:
         good = np.isfinite(block)
         if not good.all():
             row, column = np.argwhere(~good)[0]
-            where = arrays.place(x, (start + row, column))
+            where = arrays.place(x, (first_row + start + row, column))
             raise ValueError(
                 f"{name} must be finite, got {block[row, column]} at {where}; drop or fill such rows first"
             )

@@ -10,6 +10,7 @@ import numpy as np
 from jaxgmm.families import Family
 from jaxgmm.inputs import telling
 from jaxgmm.problem.checks import HEAVY_RIDGE, RANGE, WEIGHTS, WORN, DataWarning, check_data, varies, wear
+from jaxgmm.rows import ArraySource
 
 # Rows for each component among which K different ones are usually found.
 _DISTINCT = 8
@@ -40,12 +41,12 @@ def unremarkable(
     return fine & good.all(axis=(-2, -1)) & (n >= x.shape[-1])
 
 
-def looked_at(i: int, x: Any, *rest: Any) -> list[tuple[int, str]]:
+def looked_at(i: int, x: Any, weights: Any, *rest: Any) -> list[tuple[int, str]]:
     """What `check_data` has to say of data set `i`."""
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         try:
-            check_data(x, *rest)
+            check_data(ArraySource(x, weights), *rest)
         except ValueError as error:
             raise ValueError(f"x[{i}] cannot be fitted: {error}") from None
     return [(i, str(warning.message)) for warning in heard]

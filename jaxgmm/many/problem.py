@@ -20,8 +20,9 @@ from jaxgmm.many.mapped import Posed
 from jaxgmm.problem.coordinates import Coordinates, coordinates, widths_of
 from jaxgmm.problem.prior import Prior, conjugate, ridge_beside
 from jaxgmm.problem.resolution import Widths
-from jaxgmm.problem.summary import DataSummary, summarise
-from jaxgmm.rows import ArrayRows
+from jaxgmm.problem.summary import DataSummary, SweepOfMany, summarise
+from jaxgmm.rows import Sample
+from jaxgmm.rows.places import beside_one_another
 from jaxgmm.run.batching import n_threads
 from jaxgmm.starts.seeding import n_seed_rows, seed_index
 
@@ -137,7 +138,7 @@ class Frames:
 class Laid:
     """Data sets laid out, NumPy; leading axis p. See `Posed`."""
 
-    rows: ArrayRows
+    rows: Sample
     penalty: Penalty
     floor: Any
     frames: Frames
@@ -205,11 +206,12 @@ def _laid(
         x[place, :n], x[place, n:] = sets.x[i], sets.x[i][0]
         w[place, :n] = 1 if sets.weights is None else sets.weights[i]
 
-    summary = summarise(x, w)
+    means = SweepOfMany(x, w)
+    summary = summarise(means)
     reg_covar, watched = ridge_beside(prior, reg_covar)
     fine = unremarkable(x, w, summary, family, k, watched, dtype)
     odd = [(int(i), one) for i, one, good in zip(numbers, summary.each(), fine, strict=True) if not good]
-    frame = coordinates(family, x, w, summary)
+    frame = coordinates(family, means, summary)
     ridge = frame.ridge(reg_covar, dtype)
     widths = widths_of(family, frame, summary, ridge)
     known = None
@@ -217,18 +219,10 @@ def _laid(
         each = [conjugate(prior, family, frame[i], k, dtype) for i in range(len(numbers))]
         known = jax.tree.map(lambda *leaves: np.stack(leaves), *each)
     laid = np.ascontiguousarray(np.swapaxes((x - frame.shift[:, None]) / frame.root[:, None], 1, 2), dtype)
-    laid *= (w > 0)[:, None]
     total = w.sum(axis=1)
-    whitener = None if frame.whitener is None else frame.whitener.astype(dtype)
-    held: dict[str, Any] = {
-        "x": laid,
-        "weights": w.astype(dtype),
-        "total_weight": total.astype(dtype),
-        "n_rows": lengths.astype(np.int32),
-        "whitener": whitener,
-    }
+    rows = beside_one_another(laid, w, total, lengths, frame.whitener)
     frames = Frames(frame, widths, ridge, lengths, total)
-    return Laid(ArrayRows(**held), Penalty(ridge.astype(dtype), known), widths.floor.astype(dtype), frames), odd
+    return Laid(rows, Penalty(ridge.astype(dtype), known), widths.floor.astype(dtype), frames), odd
 
 
 def _samples(

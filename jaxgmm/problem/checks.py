@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxgmm.families import Family
 from jaxgmm.inputs import telling
+from jaxgmm.rows import RowSource
 
 # Above this the spread of a column is made of a few steps of rounding, and nothing can be said of it.
 _LOST = 1 / 2
@@ -25,7 +26,8 @@ RANGE = {np.dtype(np.float64): (1e-150, 1e150), np.dtype(np.float32): (1e-37, 1e
 # The weights' sum and products with them stay well inside the dtype.
 WEIGHTS = {np.dtype(np.float64): (1e-290, 1e290), np.dtype(np.float32): (1e-30, 1e30)}
 _NAMED = 6
-_FIRST_BLOCK, _LARGEST_BLOCK = 1 << 10, 1 << 16
+# Rows looked at for whole numbers, and counted at a time where they differ.
+_FIRST, _BLOCK = 1 << 10, 1 << 12
 
 
 class DataWarning(UserWarning):
@@ -33,14 +35,13 @@ class DataWarning(UserWarning):
 
 
 def check_data(
-    x: Any, sample_weight: Any, summary: Any, family: type[Family], n_components: int,
-    reg_covar: float | Literal["auto"], dtype: np.dtype,
+    x: RowSource, summary: Any, family: type[Family], n_components: int, reg_covar: float | Literal["auto"],
+    dtype: np.dtype,
 ) -> None:  # fmt: skip
     """Looks at validated rows before a fit.
 
     Args:
-        x: rows, (n, d), in the dtype they came in.
-        sample_weight: (n,), or None.
+        x: rows, in the dtype they came in.
         summary: float64 arrays (d,), `mean`, `scale`, `lowest` and `highest`, over rows with weight.
         family: what is fitted.
         n_components: K.
@@ -50,7 +51,7 @@ def check_data(
     Raises:
         ValueError: naming the columns at fault and what to change.
     """
-    dtype = np.dtype(dtype)
+    dtype, sample_weight = np.dtype(dtype), x.weights
     _check_weights(sample_weight, dtype)
     gaussian = family.name != "bernoulli"
     if gaussian:
@@ -58,7 +59,7 @@ def check_data(
         _check_rounding(x, summary)
         _check_ridge_needed(summary, family, reg_covar)
     messages = list(_warnings(x, sample_weight, summary, family, reg_covar, dtype)) if gaussian else []
-    distinct = distinct_rows(x, sample_weight, n_components)
+    distinct = distinct_rows(x, n_components)
     if distinct < n_components:
         if distinct == 1:
             messages = []  # the same in other words
@@ -71,19 +72,17 @@ def check_data(
         telling.warn("; ".join(messages), DataWarning)
 
 
-def distinct_rows(x: Any, sample_weight: Any, enough: int) -> int:
+def distinct_rows(x: RowSource, enough: int) -> int:
     """How many different rows with weight there are; counting stops at `enough`."""
     seen: set[bytes] = set()
-    start, size = 0, max(_FIRST_BLOCK, 2 * enough)
-    while start < len(x) and len(seen) < enough:
-        block = x[start : start + size]
-        if sample_weight is not None:
-            block = block[sample_weight[start : start + size] > 0]
+    for block in x.blocks(max(_BLOCK, 2 * enough)):
+        rows = block.x if block.weight is None else block.x[block.weight > 0]
         # as bytes, in which −0 and 0 would differ
-        block = np.ascontiguousarray(block + np.zeros((), block.dtype))
-        seen.update(block.view(f"V{block.dtype.itemsize * block.shape[1]}").ravel().tolist())
-        start, size = start + size, min(2 * size, _LARGEST_BLOCK)
-    return min(len(seen), enough)
+        rows = np.ascontiguousarray(rows + np.zeros((), rows.dtype))
+        seen.update(rows.view(f"V{rows.dtype.itemsize * rows.shape[1]}").ravel().tolist())
+        if len(seen) >= enough:
+            return enough
+    return len(seen)
 
 
 # ---- errors -------------------------------------------------------------------------------------------------
@@ -154,7 +153,7 @@ def _check_ridge_needed(summary: Any, family: type[Family], reg_covar: float | s
 
 
 def _warnings(
-    x: Any, sample_weight: Any, summary: Any, family: type[Family], reg_covar: float | str, dtype: np.dtype
+    x: RowSource, sample_weight: Any, summary: Any, family: type[Family], reg_covar: float | str, dtype: np.dtype
 ) -> Iterator[str]:
     varied = varies(summary)
     if not varied.any():
@@ -163,7 +162,7 @@ def _warnings(
     if not varied.all():
         yield f"x is constant in {_columns(~varied)}, which cannot tell components apart; leave such columns out"
 
-    n, d = len(x) if sample_weight is None else int(np.count_nonzero(sample_weight)), x.shape[1]
+    n, d = x.shape[0] if sample_weight is None else int(np.count_nonzero(sample_weight)), x.shape[1]
     if d > n and family.name in ("full", "tied"):
         yield (
             f"x has more columns than rows{_weighted(sample_weight)}, {d} and {n}: in most directions {family.name} "
@@ -220,11 +219,11 @@ def wear(x: Any, summary: Any) -> Any:
         return _step(x.dtype, summary) / scale
 
 
-def _whole_numbers(x: Any, summary: Any) -> Any:
+def _whole_numbers(x: RowSource, summary: Any) -> Any:
     """Columns that look like counts or indicators: those were stored without rounding."""
     size = np.maximum(np.abs(summary.lowest), np.abs(summary.highest))
     exact = size <= (0 if x.dtype.kind in "biu" else 2 / float(jnp.finfo(x.dtype).eps))
-    some = np.asarray(x[:_FIRST_BLOCK], np.float64)
+    some = np.asarray(next(x.blocks(_FIRST)).x, np.float64)
     return exact & (some == np.rint(some)).all(axis=0)
 
 

@@ -18,12 +18,12 @@ from jaxgmm.em import e_step, m_step
 from jaxgmm.families.base import Root
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.mixture import Mixture, joint_log_prob, posterior
-from jaxgmm.rows import ArrayRows
+from jaxgmm.rows import Sample
 
 
 @partial(compiled, static_argnames=("n_moves", "kernel", "tries", "steps"))
 def moves(
-    key: Key[Array, ""], mixtures: Mixture, numbers: Int[Array, " r"], sample: ArrayRows, ridge: Root, n_moves: int,
+    key: Key[Array, ""], mixtures: Mixture, numbers: Int[Array, " r"], sample: Sample, ridge: Root, n_moves: int,
     kernel: str, tries: int, steps: int,
 ) -> Mixture:  # fmt: skip
     """`n_moves` mixtures, (r, n_moves), each one jump away from one of `mixtures` (r).
@@ -56,7 +56,7 @@ def _losses(mixture: Mixture, r: Float[Array, "k b"], w: Float[Array, " b"]) -> 
 
 
 def _splits(
-    key: Key[Array, ""], mixture: Mixture, log_p: Float[Array, "k b"], r: Float[Array, "k b"], sample: ArrayRows,
+    key: Key[Array, ""], mixture: Mixture, log_p: Float[Array, "k b"], r: Float[Array, "k b"], sample: Sample,
     ridge: Root, kernel: str, tries: int, steps: int,
 ) -> tuple[Mixture, Float[Array, " k"]]:  # fmt: skip
     """Every component as a mixture of two, (k, 2), fitted to its own rows; and what their log-likelihood gains."""

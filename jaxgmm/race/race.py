@@ -20,7 +20,7 @@ from jaxgmm.race.rounds import RaceEnded
 from jaxgmm.race.rules import Plan, RaceRules
 from jaxgmm.race.standings import Standings
 from jaxgmm.race.track import Track
-from jaxgmm.rows import ArrayRows
+from jaxgmm.rows import Rows
 from jaxgmm.run.batching import width_of_few, width_of_many
 from jaxgmm.run.record import Ended
 from jaxgmm.run.search import Pace, Search, Task
@@ -92,7 +92,7 @@ class _Host:
         """That of rounds before the semifinal."""
         return Pace(steps, self.tol, trust=self.rules.trust, leave=True)
 
-    def _heat(self, kind: str, runners: Runners, rows: ArrayRows, steps: int, wanted: int) -> Runners:
+    def _heat(self, kind: str, runners: Runners, rows: Rows, steps: int, wanted: int) -> Runners:
         """Runs `runners` on; the numbers of those that go on, first ones first."""
         places, all_rows = np.arange(len(runners)), kind != "heat"
         ended = self._on_all_rows(kind, runners, steps) if all_rows else self._on_sample(runners, rows, steps)
@@ -115,7 +115,7 @@ class _Host:
         self.track.tell(kind, rows, runners, value, heading, through, ended, merged)
         return runners[kept]
 
-    def _on_sample(self, runners: Runners, rows: ArrayRows, steps: int) -> Ended:
+    def _on_sample(self, runners: Runners, rows: Rows, steps: int) -> Ended:
         pace = Pace(steps, self.tol) if self.plan.thorough else self._pace(steps)
         pace = replace(pace, steps=min(steps, self._left(runners)), revive=True)
         return self.track.go(self.standings.of(runners), runners, rows, pace, width_of_many(len(runners)))
@@ -209,7 +209,7 @@ class _Host:
         return whose[chosen], jax.tree.map(lambda leaf: leaf[chosen], ended.restarts.mixtures)
 
     def _contest(
-        self, runners: Runners, whose: Runners, jumped: Mixture, rows: ArrayRows
+        self, runners: Runners, whose: Runners, jumped: Mixture, rows: Rows
     ) -> tuple[Float[np.ndarray, " m"], Bool[np.ndarray, " m"]]:
         """Runs `runners` and jumps side by side; a jump that ends higher takes its restart's place.
 

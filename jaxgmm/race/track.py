@@ -16,7 +16,7 @@ from jaxgmm.mixture.density import ANSWERS
 from jaxgmm.race.ranking import heading_for, ranked
 from jaxgmm.race.rounds import Round
 from jaxgmm.race.rules import Plan, RaceRules
-from jaxgmm.rows import ArrayRows
+from jaxgmm.rows import Rows
 from jaxgmm.run.record import Ended
 from jaxgmm.run.search import Pace, Task
 from jaxgmm.run.soundness import unsound
@@ -49,23 +49,23 @@ class Track:
         wanted = rules.probe_rows(self.k, self.rows.n_features)
         self.probe = self.rows.sample(probe_key(key), min(wanted, self.n_rows))
 
-    def sample(self, size: int | None) -> ArrayRows:
+    def sample(self, size: int | None) -> Rows:
         """`size` rows drawn anew, in as many slots as a contest's; all rows for None."""
         if size is None:
             return self.field()
         return self.rows.sample(self.keys(len(self.rounds)), size, self.plan.larger or self.rows.n_slots)
 
-    def field(self) -> ArrayRows:
+    def field(self) -> Rows:
         """The rows that contests read."""
         larger = self.plan.larger
         if larger is None:
             return self.rows.to_the_last()
         return self.rows.sample(self.keys(_FIELD), larger, larger)
 
-    def share(self, rows: ArrayRows) -> float:
+    def share(self, rows: Rows) -> float:
         return int(rows.n_rows) / self.n_rows
 
-    def go(self, mixtures: Mixture, runners: Int[np.ndarray, " m"], rows: ArrayRows, pace: Pace, batch: int) -> Ended:
+    def go(self, mixtures: Mixture, runners: Int[np.ndarray, " m"], rows: Rows, pace: Pace, batch: int) -> Ended:
         """How `mixtures` end, at rest, by as few programs as will do: in batches of one size, filled up if need be."""
         n, ends = len(runners), []
         for first in range(0, n, batch):
@@ -79,7 +79,7 @@ class Track:
         return Ended.joined(ends)[:n]
 
     def values(
-        self, ended: Ended, rows: ArrayRows, left: bool = False
+        self, ended: Ended, rows: Rows, left: bool = False
     ) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
         """Where runners stand and where they are heading, nats per row; −inf what is not sound.
 
@@ -108,7 +108,7 @@ class Track:
         return ranked(heading, np.asarray(labels)[:n, : int(self.probe.n_rows)], self.k, wanted, self.rules)
 
     def tell(
-        self, kind: str, rows: ArrayRows, restart: Int[np.ndarray, " m"], value: Float[np.ndarray, " m"],
+        self, kind: str, rows: Rows, restart: Int[np.ndarray, " m"], value: Float[np.ndarray, " m"],
         heading: Float[np.ndarray, " m"], through: Bool[np.ndarray, " m"], ended: Ended,
         merged: Int[np.ndarray, " m"] | None = None,
     ) -> None:  # fmt: skip

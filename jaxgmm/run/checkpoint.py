@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgmm.mixture.whole_files import abandoned, write_whole
+from jaxgmm.rows import RowSource
 
 Tree = TypeVar("Tree")
 
@@ -37,7 +38,9 @@ class CheckpointError(ValueError):
 
 
 def fingerprints(**arguments: Any) -> dict[str, str]:
-    """A short digest of every argument: arrays and pytrees of them by their bytes, anything else by its repr."""
+    """A short digest of every argument: sources of rows by their own, arrays and pytrees of them by their bytes,
+    anything else by its repr.
+    """
     return {name: _digest(value) for name, value in arguments.items()}
 
 
@@ -47,7 +50,9 @@ def _digest(value: Any) -> str:
     # Functions are told apart by name: their addresses differ from process to process.
     digest.update(_ADDRESS.sub("", str(structure)).encode())
     for leaf in leaves:
-        if isinstance(leaf, np.ndarray | jax.Array):
+        if isinstance(leaf, RowSource):
+            digest.update(leaf.fingerprint())
+        elif isinstance(leaf, np.ndarray | jax.Array):
             array = np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
             digest.update(f"{array.dtype} {array.shape}".encode())
             rows = np.atleast_1d(array)

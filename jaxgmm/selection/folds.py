@@ -12,8 +12,9 @@ from jaxtyping import Array, Float, Int, Key
 
 from jaxgmm.inputs.randomness import fold_key, generator
 from jaxgmm.problem.pose import Problem
-from jaxgmm.rows import Rows
+from jaxgmm.rows import Rows, RowSource
 from jaxgmm.rows.folds import FoldedRows
+from jaxgmm.rows.source import Chosen
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,12 @@ class Folds:
         """What a count of rows to fit is a count in, as words after it."""
         return " outside every fold" if self.number else ""
 
-    def training(self) -> Iterator[Int[np.ndarray, " m"] | slice]:
-        """Numbers of the rows left without each fold; all rows if there are no folds."""
+    def training(self, source: RowSource) -> Iterator[RowSource]:
+        """The rows left without each fold; all rows if there are no folds."""
         if not self.number:
-            yield slice(None)
+            yield source
         for fold in range(self.number):
-            yield np.flatnonzero(self.fold != fold)
+            yield Chosen(source, self.fold != fold)
 
     def rows(self, problem: Problem, sample_weight: Float[np.ndarray, " n"] | None) -> Rows:
         """The problem's rows, with folds if there are any."""

@@ -15,6 +15,7 @@ from jaxgmm.fit.result import FitError
 from jaxgmm.inputs import arguments, precision
 from jaxgmm.problem.checks import distinct_rows
 from jaxgmm.problem.pose import pose
+from jaxgmm.rows import ArraySource
 from jaxgmm.run import memory
 from jaxgmm.run.options import Settings
 from jaxgmm.run.record import BlockInfo
@@ -101,7 +102,7 @@ def select(
         x, sample_weight = x[sample_weight > 0], sample_weight[sample_weight > 0]
     folds = _folds(key, criterion, len(x), n_folds, held_out)
     dtype = precision.compute_dtype(x, dtype=dtype)
-    enough = min(distinct_rows(x[rows], None, max(sizes)) for rows in folds.training())
+    enough = min(distinct_rows(part, max(sizes)) for part in folds.training(ArraySource(x)))
     fitted = [k for k in sizes if k <= enough]
     if not fitted:
         raise ValueError(
@@ -127,7 +128,7 @@ def select(
             table += [replace(cell, note="not run: stopped before") for cell in blank.values()]
             continue
         with precision.scope(dtype), memory.explained():
-            problem = pose(x, sample_weight, family, max(fitted), settings.reg_covar, None, dtype)
+            problem = pose(ArraySource(x, sample_weight), family, max(fitted), settings.reg_covar, None, dtype)
             contest = Contest.held(
                 key, problem, settings, fitted, n_init, init, folds, now + left / (len(kinds) - i), x, sample_weight
             )

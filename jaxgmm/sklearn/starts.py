@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.checks import distinct_rows
+from jaxgmm.rows import ArraySource
 
 
 def first_start(
@@ -36,7 +37,7 @@ def first_start(
         weights = None
     if method == "kmeans":
         # Of rows too few of which differ the fit warns itself.
-        with _without_warning() if distinct_rows(x, None, k) < k else contextlib.nullcontext():
+        with _without_warning() if distinct_rows(ArraySource(x), k) < k else contextlib.nullcontext():
             return KMeans(k, n_init=1, random_state=rng).fit(x, sample_weight=weights).labels_
     if method == "random":
         shares = rng.uniform(size=(len(x), k)).astype(x.dtype)
