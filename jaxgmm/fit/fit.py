@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -32,7 +31,7 @@ from jaxgmm.rows.source import checked as checked_rows
 from jaxgmm.run import memory
 from jaxgmm.run.checkpoint import Checkpoint, fingerprints
 from jaxgmm.run.options import Settings
-from jaxgmm.run.record import BlockInfo
+from jaxgmm.run.record import OnBlock
 from jaxgmm.run.search import Search, Task
 from jaxgmm.starts.given import checked_init, make_starts, of_rows
 
@@ -62,7 +61,7 @@ def fit(
     search: str | Search | None = None,
     kernel: str = "auto",
     dtype: Any = None,
-    on_block: Callable[[BlockInfo], bool | None] | None = None,
+    on_block: OnBlock | None = None,
     progress: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
     every: float = 60.0,

@@ -149,6 +149,12 @@ def _judged(data: Posed, frames: Frames, ended: Restarts) -> tuple[Restarts, Evi
 
 
 def _starts(
-    shared: Controls, family: type[Family], n_components: int, n_init: int, method: str, data: Posed, numbers: Any
+    shared: Controls,
+    family: type[Family],
+    n_components: int,
+    n_init: int,
+    method: str,
+    data: Posed,
+    numbers: Int[np.ndarray, " q"],
 ) -> Mixture:
     return mapped.drawn(data, shared, family, n_components, n_init, method)

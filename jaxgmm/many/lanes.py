@@ -78,8 +78,8 @@ class PackedLanes(Lanes):
     """
 
     def __init__(
-        self, posed: Posed, make_starts: Callable[[Posed, Any], Mixture], controls: Controls, shape: tuple[int, int],
-        dtype: np.dtype, kernel: str, lives: int,
+        self, posed: Posed, make_starts: Callable[[Posed, Int[np.ndarray, " b"]], Mixture], controls: Controls,
+        shape: tuple[int, int], dtype: np.dtype, kernel: str, lives: int,
     ) -> None:  # fmt: skip
         self.posed, self.make_starts, self.controls = posed, make_starts, controls
         self.kernel, self.lives, self.max_iter = kernel, lives, int(controls.max_iter)
@@ -88,7 +88,7 @@ class PackedLanes(Lanes):
         p, d, slots = posed.rows.x.shape
         self.revivals = np.zeros((p, self.r), np.int32)
         self.kernels = np.zeros((p, self.r), np.int64)
-        self.layout: Any = None
+        self.layout: Any = None  # a `Layout`, and `Buffers`, once the first batch has begun
         self.buffers: Any = None
         room = _BATCH_ELEMENTS // (min(slots, _CHUNK_ROWS) * k * (d + 4))
         share = -(-p * self.r // n_threads())  # each thread's, lest some have nothing to do

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from jaxgmm.em.choice import KERNEL_NAMES
 from jaxgmm.mixture import Mixture, at_rest
@@ -47,7 +46,12 @@ class Standings:
         self.restarts.status[runner] = Status.CONVERGED
 
     def take_in(
-        self, runners: Runners, ended: Ended, places: Int[np.ndarray, " m"], share: float, jumped: Any = False
+        self,
+        runners: Runners,
+        ended: Ended,
+        places: Int[np.ndarray, " m"],
+        share: float,
+        jumped: Bool[np.ndarray, " m"] | bool = False,
     ) -> None:
         """`runners` are now where those in these `places` of a round ended, which read a `share` of the rows.
 
@@ -74,7 +78,7 @@ class Standings:
         """What the places of a round from `first` on have read counts as read by the restarts `whose` they are."""
         np.add.at(self.restarts.passes, whose, ended.restarts.passes[first:] * share)
 
-    def leave(self, runners: Int[np.ndarray, " m"], merged: Any = False) -> None:
+    def leave(self, runners: Int[np.ndarray, " m"], merged: Bool[np.ndarray, " m"] | bool = False) -> None:
         """`runners` run no further: those `merged` for another's sake, the others as too many were ahead of them."""
         sound = np.isin(self.restarts.status[runners], SOUND)
         left = np.broadcast_to(np.where(merged, Status.MERGED, Status.OUTRUN), runners.shape)

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxgmm.drivers import Driver
 from jaxgmm.em import KERNELS
@@ -27,7 +27,7 @@ from jaxgmm.run.drive import Lanes, drive
 from jaxgmm.run.identity import Tags, total_weight
 from jaxgmm.run.loop import Controls, Pool
 from jaxgmm.run.memory import within_memory
-from jaxgmm.run.record import BlockInfo, Ended, History, Restarts
+from jaxgmm.run.record import BlockInfo, Ended, History, OnBlock, Restarts
 from jaxgmm.run.revival import REVIVALS, Surroundings, revive
 from jaxgmm.run.status import SOUND, Status
 from jaxgmm.run.stopping import remaining
@@ -99,9 +99,9 @@ class DeviceLanes(Lanes):
 
     def __init__(
         self, driver: Driver, starts: Mixture, rows: Rows, controls: Controls, *, kernel: str = "auto",
-        on_block: Any = None, log_volume: float = 0.0, surroundings: Callable[[], Surroundings] | None = None,
-        deadline: float = np.inf, tags: Tags | None = None, checkpoint: Checkpoint | None = None,
-        trust: float = 1.0, leave: bool = False,
+        on_block: OnBlock | None = None, log_volume: float = 0.0,
+        surroundings: Callable[[], Surroundings] | None = None, deadline: float = np.inf, tags: Tags | None = None,
+        checkpoint: Checkpoint | None = None, trust: float = 1.0, leave: bool = False,
     ) -> None:  # fmt: skip
         self.driver, self.rows, self.controls, self.kernel, self.on_block = driver, rows, controls, kernel, on_block
         self.log_volume, self.deadline, self.tags = log_volume, deadline, tags or Tags.plain(starts)
@@ -114,7 +114,7 @@ class DeviceLanes(Lanes):
         self.share = driver.share_of_rows(self.n_rows)
         per_row = KERNELS["shared_feature"].elements(starts.components, 1) - starts.n_components
         self.work = 4.0 * self.n_rows * self.share * per_row * starts.n_components
-        conditioning: Any = np.asarray(loop.conditioning_of(starts, rows))
+        conditioning: np.ndarray = np.asarray(loop.conditioning_of(starts, rows))
         if self.leave and few_beyond(conditioning, self.limit):  # they may recover at their first step
             conditioning = np.where(conditioning > self.limit, 0, conditioning)
         self.kernels = self.chosen_kernels(conditioning, np.full(self.n, -1))
@@ -163,12 +163,17 @@ class DeviceLanes(Lanes):
         ]
         return pools[0] if len(pools) == 1 else _either(self.kernels == np.max(self.kernels), pools[1], pools[0])
 
-    def _values(self, high: Any, low: Any, members: Any = slice(None)) -> Any:
+    def _values(
+        self,
+        high: Float[Array, "*s m"],
+        low: Float[Array, "*s m"],
+        members: Int[np.ndarray, " m"] | slice = slice(None),
+    ) -> Float[np.ndarray, "*s m"]:
         """Mean log-likelihoods of `members` in float64 from a compensated pair."""
         total = np.asarray(high, np.float64) + np.asarray(low, np.float64)
         return total / self.total_weight[members] - self.log_volume
 
-    def current(self) -> Any:
+    def current(self) -> Float[np.ndarray, " r"]:
         """Every restart's mean log-likelihood on all rows, as last known."""
         state = self.pool.state
         return self._values(state.log_likelihood, state.log_likelihood_error) if self.exact is None else self.exact
@@ -211,7 +216,7 @@ class DeviceLanes(Lanes):
         self.pool = self._on_device(loop.renew, self.driver, self.pool, places, self.rows, kernel=name)
         self._remember(members)
 
-    def _remember(self, members: Any) -> None:
+    def _remember(self, members: Int[np.ndarray, " m"]) -> None:
         """Puts the current values of `members` into the history, where they stand."""
         if not self.driver.stochastic:
             n_iter, values = self.n_iter, self.current()
@@ -232,7 +237,7 @@ class DeviceLanes(Lanes):
         self.evaluated_at = np.where(dead, -1, self.evaluated_at)
         self._remember(members)
 
-    def _evaluated(self) -> Any:
+    def _evaluated(self) -> Float[np.ndarray, " r"]:
         """The mean log-likelihood of all rows, which costs every restart a pass."""
         name = KERNEL_NAMES[int(self.kernels.max())]
         values = self._on_device(loop.evaluate, self.pool.state.mixture, self.rows, kernel=name)
@@ -307,13 +312,13 @@ class DeviceLanes(Lanes):
             remaining=self._remaining(),
         )
 
-    def _remaining(self) -> Any:
+    def _remaining(self) -> Float[np.ndarray, " r"]:
         """What every restart is predicted still to gain, nats; unknown where steps see samples."""
         if self.driver.stochastic:
             return np.full(self.n, np.nan)
         each = remaining(np.asarray(self.pool.progress.trail), self.current() + self.log_volume)
         return each * self.total_weight
 
-    def passes(self) -> Any:
+    def passes(self) -> Float[np.ndarray, " r"]:
         """How often each restart has read the rows, in whole data sets."""
         return np.asarray(self.pool.state.passes, np.float64) * self.share + self.evaluations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,7 +12,7 @@ from jaxgmm.drivers import Penalty
 from jaxgmm.em.choice import KERNEL_NAMES
 from jaxgmm.inputs import arguments
 from jaxgmm.run.loop import Controls
-from jaxgmm.run.record import BlockInfo
+from jaxgmm.run.record import OnBlock
 from jaxgmm.run.stopping import CRITERIA
 
 
@@ -28,7 +27,7 @@ class Settings:
     reg_covar: float | Literal["auto"]
     on_degenerate: str
     kernel: str
-    on_block: Callable[[BlockInfo], bool | None] | None
+    on_block: OnBlock | None
 
     @classmethod
     def checked(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -34,6 +34,10 @@ class BlockInfo:
     n_active: int
     best: float
     rows: float
+
+
+#: what is called between blocks; True ends the fit there
+OnBlock = Callable[[BlockInfo], bool | None]
 
 
 @jax.tree_util.register_dataclass
