@@ -24,11 +24,11 @@ from jaxgmm.demo import demo
 from jaxgmm.drivers import EM
 from jaxgmm.families import FAMILIES
 from jaxgmm.fit import diagnostics
-from jaxgmm.fit.search import search_from
 from jaxgmm.inputs import precision
 from jaxgmm.problem import pose as posing
 from jaxgmm.rows import ArraySource
-from jaxgmm.run import drive, options
+from jaxgmm.run import lanes, loop, options
+from jaxgmm.run.search import Task
 from jaxgmm.starts.given import make_starts
 
 fit: Any = importlib.import_module("jaxgmm.fit.fit")  # the module, which the package hides
@@ -41,11 +41,11 @@ PARTS: tuple[tuple[Any, str, str], ...] = (
     (posing, "coordinates", "coordinates"),
     (posing, "placed", "laying rows out"),
     (fit, "make_starts", "starts"),
-    (drive.loop, "start", "steps: the first pass"),
-    (drive.loop, "block", "steps"),
-    (drive.loop, "renew", "steps: again by the other kernel"),
-    (drive, "revive", "revivals"),
-    (drive._Loop, "run", "host between blocks"),
+    (loop, "start", "steps: the first pass"),
+    (loop, "block", "steps"),
+    (loop, "renew", "steps: again by the other kernel"),
+    (lanes, "revive", "revivals"),
+    (lanes, "drive", "host between blocks"),
     (fit, "diagnose", "diagnosis"),
     (diagnostics.Diagnosis, "spurious", "diagnosis"),
 )
@@ -129,7 +129,7 @@ def starts_against_steps(n: int, d: int, k: int, starts: int, steps: int) -> dic
         )  # fmt: skip
         for _ in range(2):
             begun = time.perf_counter()
-            search_from(chosen, jax.random.key(0), posed, EM(), made, np.inf)
+            Task(jax.random.key(0), posed, EM(), made, chosen).run()
             taken["steps"] = time.perf_counter() - begun
     return taken
 

@@ -14,7 +14,7 @@ import jaxgmm
 from jaxgmm import EM, Gradient, Status
 from jaxgmm.drivers import Penalty
 from jaxgmm.rows import ArrayRows
-from jaxgmm.run.drive import run
+from jaxgmm.run.lanes import run_restarts
 
 DRIVERS = {
     "em": EM(),
@@ -209,6 +209,6 @@ def test_run_is_public_enough_to_drive_by_hand(iris):
     with scope():
         rows = ArrayRows.from_array(jnp.asarray(iris))
         starts = jax.tree.map(jnp.asarray, jaxgmm.fit(0, iris, 2, n_init=2, max_iter=1).mixtures)
-        ended = run(Halfway(), starts, rows, controls(4, tol=1e-8, max_iter=500))
+        ended = run_restarts(Halfway(), starts, rows, controls(4, tol=1e-8, max_iter=500)).restarts
     assert (ended.status == Status.CONVERGED).all()
     assert ended.log_likelihood.max() == pytest.approx(-214.354704, abs=1e-2)

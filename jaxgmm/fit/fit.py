@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -16,22 +15,24 @@ from jaxgmm.drivers import EM, Driver
 from jaxgmm.families import FAMILIES
 from jaxgmm.fit.diagnostics import diagnose
 from jaxgmm.fit.progress import bar, both
-from jaxgmm.fit.result import FitResult, best_restart, complaint, warn_of
-from jaxgmm.fit.search import search_from
+from jaxgmm.fit.result import FitResult, complaint, warn_of
+from jaxgmm.fit.search import checked_search, chosen_search
 from jaxgmm.inputs import arguments, precision
 from jaxgmm.problem.fixed import Fixed
 from jaxgmm.problem.fixed import checked as checked_fixed
 from jaxgmm.problem.labels import checked as checked_labels
-from jaxgmm.problem.pose import log_priors, pose
+from jaxgmm.problem.pose import pose
 from jaxgmm.problem.prior import Prior
 from jaxgmm.problem.prior import checked as checked_prior
+from jaxgmm.race.rounds import RaceEnded
 from jaxgmm.rows import ArraySource
 from jaxgmm.rows.source import Chosen
 from jaxgmm.rows.source import checked as checked_rows
 from jaxgmm.run import memory
 from jaxgmm.run.checkpoint import Checkpoint, fingerprints
 from jaxgmm.run.options import Settings
-from jaxgmm.run.record import BlockInfo
+from jaxgmm.run.record import OnBlock
+from jaxgmm.run.search import Search, Task
 from jaxgmm.starts.given import checked_init, make_starts, of_rows
 
 _NO_PART_OF_THE_ANSWER = ("on_block", "progress", "checkpoint", "every", "max_seconds")
@@ -57,10 +58,10 @@ def fit(
     reg_covar: float | Literal["auto"] = "auto",
     prior: Prior | str | None = None,
     on_degenerate: str = "reinit",
-    search: str | None = None,
+    search: str | Search | None = None,
     kernel: str = "auto",
     dtype: Any = None,
-    on_block: Callable[[BlockInfo], bool | None] | None = None,
+    on_block: OnBlock | None = None,
     progress: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
     every: float = 60.0,
@@ -105,7 +106,8 @@ def fit(
             optimum, and runs the best few to the end on all rows (see `FitResult.rounds`); "all" runs every start to
             its end, and so does "race" with fewer than eight starts or 50 iterations, tol=0, mini-batches, labels or
             fixed parameters. By default a race where `init` is a method's name and rows × starts × parameters come
-            to 5e8: for less, all starts take less time than a race takes to compile.
+            to 5e8: for less, all starts take less time than a race takes to compile. Or a `Search` object, such as
+            `Race(RaceRules(finalists=5))`.
         kernel: "shared_feature", "centred", or "auto", which chooses for each restart by its conditioning.
         dtype: "float32" or "float64", to compute in another precision than the rows'.
         on_block: called with a `BlockInfo` between blocks of iterations; returns True to end the fit there.
@@ -132,11 +134,10 @@ def fit(
     n_components = arguments.integer("n_components", n_components, 1)
     with_weight = source.present()
     present = n if with_weight is None else int(np.count_nonzero(with_weight))
-    if search is None and not isinstance(init, str):
-        search = "all"
+    search = checked_search("all" if search is None and not isinstance(init, str) else search)
     settings = Settings.checked(
         tol=tol, stopping=stopping, max_iter=max_iter, max_seconds=max_seconds, reg_covar=reg_covar,
-        on_degenerate=on_degenerate, kernel=kernel, on_block=on_block, search=search,
+        on_degenerate=on_degenerate, kernel=kernel, on_block=on_block,
     )  # fmt: skip
     if n_components > present:
         weighted = "" if source.weights is None else " with weight"
@@ -173,36 +174,20 @@ def fit(
         starts = make_starts(key, posed, init, n_init or 1)
         with bar() if progress else contextlib.nullcontext() as shown:
             watched = replace(settings, on_block=both(shown, settings.on_block))
-            ended = search_from(watched, key, posed, driver, starts, begun + settings.patience, checkpoint=saved)
-        held = log_priors(ended.mixtures, posed.penalty.prior)
-        mixtures = posed.frame.to_data(ended.mixtures, dtype)
-        diagnosis = diagnose(posed, ended.mixtures)
+            deadline = begun + settings.patience
+            task = Task(key, posed, driver, starts, watched, deadline, checkpoint=saved)
+            ended = chosen_search(search, task).run(task)
+        diagnosis = diagnose(posed, ended.restarts.mixtures)
+        restarts = replace(ended.restarts, mixtures=posed.frame.to_data(ended.restarts.mixtures, dtype))
 
     if saved is not None and ended.cut_short is None:
         saved.fit_ended()
-    flagged = diagnosis.spurious()
-    owed = diagnosis.owed(flagged)
-    best = best_restart(ended.log_likelihood + held - owed, ended.status)
-    result = FitResult(
-        mixture=mixtures[best],
-        mixtures=mixtures,
-        best=best,
-        log_likelihood=ended.log_likelihood,
-        log_prior=held,
-        n_iter=ended.n_iter,
-        status=ended.status,
-        spurious=flagged.any(axis=1),
-        owed=owed,
-        revivals=ended.revivals,
-        kernel=ended.kernel,
-        passes=ended.passes,
-        remaining=ended.remaining,
-        history=ended.history,
-        total_weight=diagnosis.total_weight,
+    result = FitResult.of(
+        diagnosis.judged(restarts),
+        diagnosis,
         seconds=time.perf_counter() - begun,
-        diagnosis=diagnosis,
-        moves=ended.moves,
-        rounds=ended.rounds,
+        history=ended.history,
+        rounds=ended.rounds if isinstance(ended, RaceEnded) else (),
     )
     warn_of(complaint(result))
     return result

@@ -6,10 +6,12 @@ import warnings
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Bool, Float, Num
 
 from jaxgmm.families import Family
 from jaxgmm.inputs import telling
 from jaxgmm.problem.checks import HEAVY_RIDGE, RANGE, WEIGHTS, WORN, DataWarning, check_data, varies, wear
+from jaxgmm.problem.summary import DataSummary
 from jaxgmm.rows import ArraySource
 
 # Rows for each component among which K different ones are usually found.
@@ -17,9 +19,9 @@ _DISTINCT = 8
 
 
 def unremarkable(
-    x: Any, sample_weight: Any, summary: Any, family: type[Family], n_components: int,
-    reg_covar: float | Literal["auto"], dtype: np.dtype,
-) -> Any:  # fmt: skip
+    x: Num[np.ndarray, "p n d"], sample_weight: Float[np.ndarray, "p n"], summary: DataSummary, family: type[Family],
+    n_components: int, reg_covar: float | Literal["auto"], dtype: np.dtype,
+) -> Bool[np.ndarray, " p"]:  # fmt: skip
     """Which of many data sets, (p, n, d) in the dtype they came in, `check_data` surely has nothing to say of: (p,).
 
     Rows without weight are one of the others.

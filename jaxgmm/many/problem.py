@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import jax
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Array, Float, Int, Key, Num, UInt
 
 from jaxgmm.drivers import Penalty
 from jaxgmm.families import Family
@@ -20,7 +20,8 @@ from jaxgmm.many.mapped import Posed
 from jaxgmm.problem.coordinates import Coordinates, coordinates, widths_of
 from jaxgmm.problem.prior import Prior, conjugate, ridge_beside
 from jaxgmm.problem.resolution import Widths
-from jaxgmm.problem.summary import SweepOfMany, summarise
+from jaxgmm.problem.summary import DataSummary, SweepOfMany, summarise
+from jaxgmm.rows import Sample
 from jaxgmm.rows.places import beside_one_another
 from jaxgmm.run.batching import n_threads
 from jaxgmm.starts.seeding import n_seed_rows, seed_index
@@ -38,14 +39,14 @@ _WAVE_ELEMENTS = 1 << 26
 class DataSets:
     """Checked data sets: rows (n_i, d) and their weights (n_i,), all positive, or None."""
 
-    x: Any
-    weights: Any
+    x: Sequence[Num[np.ndarray, "n d"]] | Num[np.ndarray, "p n d"]
+    weights: Sequence[Num[np.ndarray, " n"]] | None
 
     def __len__(self) -> int:
         return len(self.x)
 
     @property
-    def lengths(self) -> Any:
+    def lengths(self) -> Int[np.ndarray, " p"]:
         return np.fromiter((len(rows) for rows in self.x), np.int64, len(self.x))
 
     @property
@@ -104,7 +105,7 @@ def _finite(x: Any) -> Any:
     return x
 
 
-def waves(sets: DataSets) -> Iterator[tuple[Any, int]]:
+def waves(sets: DataSets) -> Iterator[tuple[Int[np.ndarray, " q"], int]]:
     """(numbers of data sets, slots for their rows): of about one length, and few enough to be held at once."""
     slots = np.array([_slots(n) for n in sets.lengths])
     for size in np.unique(slots):
@@ -127,14 +128,28 @@ class Frames:
 
     frame: Coordinates
     widths: Widths
-    ridge: Any
-    n_rows: Any
-    total_weight: Any
+    ridge: Float[np.ndarray, "p d"]
+    n_rows: Int[np.ndarray, " p"]
+    total_weight: Float[np.ndarray, " p"]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Laid:
+    """Data sets laid out, NumPy; leading axis p. See `Posed`."""
+
+    rows: Sample
+    penalty: Penalty
+    floor: Any
+    frames: Frames
+
+
+Odd = list[tuple[int, DataSummary]]
 
 
 def posed(
-    key: Key[Array, ""], sets: DataSets, numbers: Any, slots: int, family: type[Family], n_components: int,
-    reg_covar: float | Literal["auto"], prior: Prior | None, dtype: np.dtype,
+    key: Key[Array, ""], sets: DataSets, numbers: Int[np.ndarray, " q"], slots: int, family: type[Family],
+    n_components: int, reg_covar: float | Literal["auto"], prior: Prior | None, dtype: np.dtype,
 ) -> tuple[Posed, Frames, list[tuple[int, str]]]:  # fmt: skip
     """The data sets `numbers`, laid out in `slots`, and what there is to warn of: (data set, message).
 
@@ -143,7 +158,7 @@ def posed(
     """
     together = [numbers[i : i + _TOGETHER] for i in range(0, len(numbers), _TOGETHER)]
 
-    def lay(part: Any) -> Any:
+    def lay(part: Int[np.ndarray, " q"]) -> tuple[Laid, Odd]:
         with precision.scope(dtype):
             return _laid(sets, part, slots, family, n_components, reg_covar, prior, dtype)
 
@@ -151,10 +166,11 @@ def posed(
         parts = list(executor.map(lay, together))
     watched = ridge_beside(prior, reg_covar)[1]
     complaints = []
-    for i, summary in (one for part in parts for one in part[4]):
+    for i, summary in (one for _, odd in parts for one in odd):
         weights = None if sets.weights is None else sets.weights[i]
         complaints += looked_at(i, sets.x[i], weights, summary, family, n_components, watched, dtype)
-    rows, penalty, floor, frames = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(p[:4] for p in parts))
+    laid: Laid = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(part for part, _ in parts))
+    frames = laid.frames
     keys, seed_keys = data_set_keys(key, numbers)
     seeds: Any = None
     sample: Any = None
@@ -162,15 +178,24 @@ def posed(
         seeds = _samples(seed_keys, frames.n_rows, n_components, slots)
         sample = _samples(keys, frames.n_rows, n_components, slots)
     frame = frames.frame
-    data = Posed(rows, penalty, floor, frame.centre.astype(dtype), frame.spread.astype(dtype), seeds, sample, keys)
+    data = Posed(
+        rows=laid.rows,
+        penalty=laid.penalty,
+        floor=laid.floor,
+        centre=frame.centre.astype(dtype),
+        spread=frame.spread.astype(dtype),
+        seeds=seeds,
+        sample=sample,
+        key=keys,
+    )
     return data, frames, complaints
 
 
 def _laid(
-    sets: DataSets, numbers: Any, slots: int, family: type[Family], k: int, reg_covar: float | Literal["auto"],
-    prior: Prior | None, dtype: np.dtype,
-) -> Any:  # fmt: skip
-    """Rows, penalty, floor, what `Frames` holds, and the data sets to be looked at one by one with their summaries."""
+    sets: DataSets, numbers: Int[np.ndarray, " q"], slots: int, family: type[Family], k: int,
+    reg_covar: float | Literal["auto"], prior: Prior | None, dtype: np.dtype,
+) -> tuple[Laid, Odd]:  # fmt: skip
+    """The data sets `numbers` laid out, and those to be looked at one by one with their summaries."""
     lengths = np.array([len(sets.x[i]) for i in numbers])
     w = np.zeros((len(numbers), slots))
     # Room that is left over repeats the first row, without weight: nothing there can overflow. In memory rows are
@@ -197,10 +222,12 @@ def _laid(
     total = w.sum(axis=1)
     rows = beside_one_another(laid, w, total, lengths, frame.whitener)
     frames = Frames(frame, widths, ridge, lengths, total)
-    return rows, Penalty(ridge.astype(dtype), known), widths.floor.astype(dtype), frames, odd
+    return Laid(rows, Penalty(ridge.astype(dtype), known), widths.floor.astype(dtype), frames), odd
 
 
-def _samples(keys: Any, lengths: Any, k: int, slots: int) -> Any:
+def _samples(
+    keys: UInt[np.ndarray, "p ..."], lengths: Int[np.ndarray, " p"], k: int, slots: int
+) -> Int[np.ndarray, "p s"]:
     """Row numbers to pick from, (p, s); places left over name a slot without a row."""
     index = np.full((len(lengths), n_seed_rows(slots, k)), slots - 1, np.int32)
     for i, (data, n) in enumerate(zip(keys, lengths, strict=True)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -18,8 +18,9 @@ from jaxgmm.problem.pose import pose
 from jaxgmm.rows import ArraySource
 from jaxgmm.run import memory
 from jaxgmm.run.options import Settings
-from jaxgmm.run.record import BlockInfo
-from jaxgmm.selection.cells import Contest, Folds
+from jaxgmm.run.record import BlockInfo, OnBlock
+from jaxgmm.selection.cells import Contest
+from jaxgmm.selection.folds import Folds
 from jaxgmm.selection.result import CRITERIA, Cell, SelectionResult
 from jaxgmm.starts.methods import METHODS
 from jaxgmm.starts.several_k import shapes
@@ -45,7 +46,7 @@ def select(
     on_degenerate: str = "reinit",
     kernel: str = "auto",
     dtype: Any = None,
-    on_block: Callable[[BlockInfo], bool | None] | None = None,
+    on_block: OnBlock | None = None,
 ) -> SelectionResult:
     """Fits every K and covariance type asked for, and returns the one with the lowest criterion, and a table of all.
 
