@@ -165,7 +165,7 @@ def _found(data: Posed, frames: Frames, run: ManyRun) -> tuple[Restarts, Evidenc
         passes=run.passes,
         remaining=run.remaining,
     )
-    ridge = frames.ridge * (type(mixtures.components).rescaling != "none")  # as `Problem.diagnosis` has it
+    ridge = frames.ridge * mixtures.components.traits.has_width  # as `Problem.diagnosis` has it
     evidence = Evidence(run.mixtures, frame, ridge, frames.widths, data.penalty.prior, frames.n_rows)
     return restarts, evidence, frames.total_weight
 
