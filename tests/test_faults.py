@@ -316,7 +316,7 @@ OPTIONS = {
     "a start with NaN": ({"init": start(means=SOUND.means * np.nan)}, Refused(ValueError, "init must be finite, but holds NaN .* means, got nan in component 0")),
     "a start with weights off the simplex": ({"init": start(weights=np.ones(2))}, Refused(ValueError, "init must have weights that sum to 1, got 2")),
     "a start with a weight below 0": ({"init": start(weights=np.array([1.5, -0.5]))}, Refused(ValueError, "init must have weights of at least 0, got -0.5 in component 1")),
-    "a start that is not positive definite": ({"init": SPOILED_BATCH}, Refused(ValueError, "init holds covariances that are not positive definite: .*, got -1 in component 0 of restart 1")),
+    "a start that is not positive definite": ({"init": SPOILED_BATCH}, Refused(ValueError, "init must have scale_tril above 0 on its diagonal and 0 above it, got -1 in component 0 of restart 1")),
     "a sound start": ({"init": SOUND}, FITS),
     "labels out of range": ({"init": np.full(20, 2)}, Refused(ValueError, "init labels must lie in 0 … 1, got 2 … 2")),
     "no labels": ({"init": np.zeros((0, 20), int)}, Refused(ValueError, r"init must (be one of|hold) .*\(0, 20\)")),

@@ -199,7 +199,9 @@ def test_wide_and_bernoulli_mixtures_are_refused():
     with pytest.raises(ValueError, match="features must name one or two of the 4"):
         plot_mixture(made(d=4))
     binary = Mixture.create([1.0], [[0.2, 0.7]], covariance_type="bernoulli")
-    with pytest.raises(ValueError, match="mixture must be Gaussian"):
+    with pytest.raises(
+        ValueError, match=r"mixture must have densities to draw, got 'bernoulli', whose rows hold only 0 and 1"
+    ):
         plot_mixture(binary, features=0)
 
 

@@ -57,7 +57,7 @@ def starts(kind: str, x: Any, dtype: str) -> Mixture:
 def on_device(mixtures: Mixture, x: Any, w: Any, kernel: str) -> list[Step]:
     """The step of every restart."""
     dtype = x.dtype
-    linear = FAMILIES[mixtures.covariance_type].rescaling == "linear"
+    linear = FAMILIES[mixtures.covariance_type].traits.maps == "linear"
     whitener = np.linalg.inv(np.linalg.cholesky(np.cov(x.T.astype(np.float64)))) if linear else None
     with precision.scope(dtype):
         rows = ArrayRows.from_source(ArraySource(x, w), lambda block: np.asarray(block, np.float64).T, dtype, whitener)

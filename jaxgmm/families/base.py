@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +13,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxgmm.families import distances
+from jaxgmm.families.constraints import Constraint, constraints, parameter
+from jaxgmm.families.traits import Traits
 
-Rescaling = Literal["linear", "feature", "scalar", "none"]
+_Class = TypeVar("_Class", bound=type)
 
 Root = Float[Array, "d d"] | Float[Array, " d"]
 
@@ -38,6 +41,34 @@ class Conjugate:
     dof: Float[Array, ""]
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(parameter,))
+def family(cls: _Class) -> _Class:
+    """A class of components as a frozen dataclass and a pytree of its fields.
+
+    `jax.tree_util.register_dataclass` would not do: JAX 0.10 holds the trees of two dataclasses for equal where their
+    fields have the same names, and may run the program of one on the other.
+
+    Example:
+        >>> @family
+        ... class Exponential(Family):
+        ...     means: Float[Array, "k d"] = parameter(Positive())
+    """
+    made: Any = dataclass(frozen=True)(cls)
+    names = tuple(constraints(made))
+    keys = tuple(map(jax.tree_util.GetAttrKey, names))
+
+    def values(components: Any) -> tuple[Any, ...]:
+        return tuple(getattr(components, name) for name in names)
+
+    jax.tree_util.register_pytree_with_keys(
+        made,
+        lambda components: (tuple(zip(keys, values(components), strict=True)), None),
+        lambda _, leaves: made(*leaves),
+        lambda components: (values(components), None),
+    )
+    return made
+
+
 class Family(ABC):
     """Parameters of K components of one kind: an immutable pytree of arrays.
 
@@ -45,14 +76,14 @@ class Family(ABC):
     `x` of shape (d, b): rows are the minor axis, so that sums over components vectorise. A `root` is a factor R of a
     covariance R Rᵀ: lower triangular (d, d), or (d,) for a diagonal; structures without a matrix take only the latter.
 
-    To add a family, subclass, register in `jaxgmm.families.FAMILIES` and run `tests/test_families.py`.
+    Facts of the family as a whole stand in `traits`; fields are declared with `constraints.parameter`. What follows
+    from these is written here once: free parameters, their number, checks of rows and of parameters.
+
+    To add a family, subclass, decorate with `family`, register in `jaxgmm.families.FAMILIES` and run
+    `tests/test_families.py`.
     """
 
-    name: ClassVar[str]
-    #: how rows may be mapped without leaving the family: by any matrix, per feature, by one scalar, or not at all
-    rescaling: ClassVar[Rescaling]
-    #: whether all components have one covariance between them
-    pooled: ClassVar[bool] = False
+    traits: ClassVar[Traits]
 
     means: Float[Array, "k d"]
 
@@ -72,31 +103,47 @@ class Family(ABC):
         """Components at `means` when nothing else is known but the data's `centre`, and `root` of their spread."""
 
     @classmethod
-    @abstractmethod
     def from_covariances(cls, means: Float[Array, "*r k d"], covariances: Float[Array, "..."] | None) -> Self:
         """Components from the field's usual parameters, checked. Runs outside `jit`; leading axes batch.
+
+        Families whose covariances can be given have one of their own.
 
         Raises:
             ValueError: naming `means` or `covariances`, what it got and what it wants.
         """
+        if covariances is not None:
+            raise ValueError(
+                f"covariances must be None for covariance_type={cls.traits.name!r}: they follow from the means"
+            )
+        return cls(**{"means": jnp.asarray(checked_means(means, cls.traits.means))})
 
     @property
     @abstractmethod
     def covariances(self) -> Float[Array, "..."]:
         """Covariances in scikit-learn's shape for the structure."""
 
-    @abstractmethod
     def matrices(self) -> np.ndarray:
         """Covariances as matrices, (*r, k, d, d), float64, of components at rest."""
+        wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), self)
+        return self.traits.matrices(wide.covariances, *self.means.shape[-2:])
 
-    @staticmethod
-    def check_rows(name: str, x: Any, first_row: int = 0) -> None:
+    @classmethod
+    def check_rows(cls, name: str, x: Any, first_row: int = 0) -> None:
         """Complains of rows, the argument `name`, the first of them `first_row`, that no component could have made.
 
         Raises:
             ValueError: naming the first.
         """
-        return
+        support = cls.traits.support
+        if support.everything:
+            return
+        wrong = support.outside(x)
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            raise ValueError(
+                f"{name} must hold {support.words} for covariance_type={cls.traits.name!r}, got {x[row, column]} "
+                f"at row {first_row + row}, column {column}"
+            )
 
     # ---- the direct road: one density, one set of moments ------------------------------------------------
 
@@ -184,20 +231,31 @@ class Family(ABC):
         """The largest change from here to `other`: means in standard deviations, factors relative to themselves."""
 
     def with_replaced(self, which: Bool[Array, " k"], fresh: Self) -> Self:
-        """These components, those named by `which` taken from `fresh`."""
-        return jax.tree.map(lambda a, b: jnp.where(which.reshape(-1, *[1] * (a.ndim - 1)), b, a), self, fresh)
+        """These components, those named by `which` taken from `fresh`; what all share only where all are."""
+        return self._each(
+            lambda a, b: jnp.where(which.reshape(-1, *[1] * (a.ndim - 1)), b, a),
+            lambda a, b: jnp.where(jnp.all(which), b, a),
+            fresh,
+        )
 
     def picked(self, index: Int[Array, " s"]) -> Self:
         """The components at `index`, as components of their own."""
-        return jax.tree.map(lambda leaf: leaf[index], self)
+        return self._each(lambda leaf: leaf[index], lambda leaf: leaf)
 
     def rearranged(self, index: Int[np.ndarray, "*r s"]) -> Self:
         """The components at `index`, of components at rest, whose leading axes `index` has; in NumPy, to the bit."""
-        return jax.tree.map(lambda leaf: along_components(leaf, index), self)
+        return self._each(lambda leaf: _along_components(leaf, index), lambda leaf: leaf)
 
     def placed(self, slots: Int[Array, " s"], others: Self) -> Self:
         """These components with `others` in the places `slots`."""
-        return jax.tree.map(lambda leaf, other: leaf.at[slots].set(other), self, others)
+        return self._each(lambda leaf, other: leaf.at[slots].set(other), lambda leaf, _: leaf, others)
+
+    def _each(self, own: Callable[..., Any], shared: Callable[..., Any], *others: Self) -> Self:
+        """Every field by `own`, those that all components have in common by `shared`."""
+        return type(self)(**{
+            name: (shared if name in self.traits.shared else own)(*(getattr(a, name) for a in (self, *others)))
+            for name in constraints(type(self))
+        })  # fmt: skip
 
     def distances(self, other: Family, metric: str) -> np.ndarray:
         """How far each of these k components lies from each of `other`'s m, (k, m), float64; at rest, one mixture each.
@@ -207,8 +265,8 @@ class Family(ABC):
         Raises:
             ValueError: they are densities of different kinds, or have no such `metric`.
         """
-        if type(self) is not type(other) and "none" in (self.rescaling, other.rescaling):
-            raise ValueError(f"other must be {self.name!r} as this mixture is, got {other.name!r}")
+        if type(self) is not type(other) and not (self.traits.gaussian and other.traits.gaussian):
+            raise ValueError(f"other must be {self.traits.name!r} as this mixture is, got {other.traits.name!r}")
         return distances.gaussian(metric, self.means, self.matrices(), other.means, other.matrices())
 
     # ---- the rest -------------------------------------------------------------------------------------------
@@ -217,33 +275,45 @@ class Family(ABC):
     def sample(self, key: Key[Array, ""], labels: Int[Array, " n"]) -> Float[Array, "n d"]:
         """One row from the component named by each label."""
 
-    @abstractmethod
-    def unconstrain(self) -> Any:
-        """A pytree of free real parameters; `constrain` undoes it."""
+    def unconstrain(self) -> dict[str, Array]:
+        """Free real parameters, by the name of their field; `constrain` undoes it."""
+        return {name: rule.to_free(getattr(self, name)) for name, rule in constraints(type(self)).items()}
 
     @classmethod
-    @abstractmethod
-    def constrain(cls, free: Any) -> Self:
+    def constrain(cls, free: dict[str, Array]) -> Self:
         """Components from free parameters: every value gives valid components."""
+        return cls(**{name: rule.from_free(free[name]) for name, rule in constraints(cls).items()})
 
-    @abstractmethod
     def compose(self, inner: Self) -> Self:
         """`inner` seen from these components: `constrain` of zeros gives the inner that changes nothing.
 
         A free parameter then means the same for a wide component as for a narrow one, in any coordinates.
         """
+        return self.constrain(jax.tree.map(jnp.add, self.unconstrain(), inner.unconstrain()))
 
     @abstractmethod
     def affine(self, shift: Float[Array, " d"], root: Root) -> Self:
         """The components of R x + shift, R = `root` with positive diagonal. Leading axes batch; NumPy stays NumPy."""
 
     @property
-    @abstractmethod
     def n_parameters(self) -> int:
         """Free parameters of all K components, weights apart."""
+        leading = len(self.means.shape) - 2
+        rules = constraints(type(self)).items()
+        return sum(rule.n_free(getattr(self, name).shape[leading:]) for name, rule in rules)
 
 
-def along_components(leaf: Any, index: Int[np.ndarray, "*r s"]) -> Any:
+def _along_components(leaf: Any, index: Int[np.ndarray, "*r s"]) -> Any:
     """Entries of `leaf`, (*r, k, ...), at `index` along its axis of components; NumPy."""
     inner = (1,) * (np.ndim(leaf) - index.ndim)
     return np.take_along_axis(np.asarray(leaf), index.reshape(*index.shape, *inner), axis=index.ndim - 1)
+
+
+def checked_means(means: Any, rule: Constraint) -> Any:
+    """`means` as a NumPy array of shape (..., k, d), all as `rule` has them."""
+    means = np.asarray(means)
+    if means.ndim < 2 or 0 in means.shape:
+        raise ValueError(f"means must have shape (..., n_components, n_features), got {means.shape}")
+    if not (good := np.asarray(rule.holds(means))).all():
+        raise ValueError(f"means must lie {rule.words}, got {means[~good][0]:g}")
+    return means

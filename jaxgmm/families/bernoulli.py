@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -12,59 +11,34 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxgmm.families import distances
 from jaxgmm.families import linalg as tri
-from jaxgmm.families.base import Conjugate, Family, Rescaling, Root
-from jaxgmm.families.gaussian import HIGHEST, means_2d, positive
+from jaxgmm.families.base import Conjugate, Family, Root, family
+from jaxgmm.families.constraints import UnitInterval, parameter
+from jaxgmm.families.gaussian import HIGHEST, positive
+from jaxgmm.families.traits import BINARY, Traits
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@family
 class Bernoulli(Family):
     """p(x | k) = Π_d μ_kd^x_d (1 − μ_kd)^(1 − x_d) for x_d in {0, 1}. (Bishop 2006, §9.3.3)
 
     The ridge is λ pseudo-observations of each value per row of the component, which keeps μ inside (0, 1).
     """
 
-    means: Float[Array, "k d"]
+    means: Float[Array, "k d"] = parameter(UnitInterval())
 
-    name: ClassVar[str] = "bernoulli"
-    rescaling: ClassVar[Rescaling] = "none"
+    traits: ClassVar[Traits] = Traits("bernoulli", support=BINARY, means=UnitInterval(), means_called="success rates")
 
     @classmethod
     def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], root: Root) -> Self:
         # A seed row says 0 or 1; halfway towards the data's own rates it excludes nothing yet.
         return cls(jnp.clip(0.5 * (means + centre), 0.01, 0.99))
 
-    @classmethod
-    def from_covariances(cls, means: Any, covariances: Any) -> Self:
-        means = means_2d(means)
-        if covariances is not None:
-            raise ValueError("covariances must be None for a Bernoulli mixture: they follow from the means")
-        if not np.all((means >= 0) & (means <= 1)):
-            raise ValueError(f"means must lie in [0, 1], got values from {np.min(means):g} to {np.max(means):g}")
-        return cls(jnp.asarray(means))
-
     @property
     def covariances(self) -> Float[Array, "*r k d"]:
         return self.means * (1 - self.means)
 
-    def matrices(self) -> np.ndarray:
-        rates = np.asarray(self.means, np.float64)
-        return (rates * (1 - rates))[..., None] * np.eye(self.n_features)
-
-    @staticmethod
-    def check_rows(name: str, x: Any, first_row: int = 0) -> None:
-        wrong = ~np.isin(x, (0, 1))
-        if wrong.any():
-            row, column = np.argwhere(wrong)[0]
-            raise ValueError(
-                f"{name} must hold only 0 and 1 for covariance_type='bernoulli', got {x[row, column]} "
-                f"at row {first_row + row}, column {column}"
-            )
-
     def _log_odds(self) -> tuple[Float[Array, "k d"], Float[Array, "k d"]]:
-        """log μ and log(1 − μ), finite at 0 and 1 so that 0 · log 0 is 0."""
-        tiny = jnp.finfo(self.means.dtype).tiny
-        return jnp.log(jnp.maximum(self.means, tiny)), jnp.log(jnp.maximum(1 - self.means, tiny))
+        return UnitInterval.logs(self.means)
 
     def log_prob(self, x: Float[Array, "d b"]) -> Float[Array, "k b"]:
         on, off = self._log_odds()
@@ -119,7 +93,7 @@ class Bernoulli(Family):
 
     def distances(self, other: Family, metric: str) -> np.ndarray:
         if not isinstance(other, Bernoulli):
-            raise ValueError(f"other must be 'bernoulli' as this mixture is, got {other.name!r}")
+            raise ValueError(f"other must be 'bernoulli' as this mixture is, got {other.traits.name!r}")
         if metric != "bhattacharyya":
             raise ValueError(f"metric must be 'bhattacharyya' for Bernoulli mixtures, got {metric!r}")
         return distances.bernoulli(self.means, other.means)
@@ -134,20 +108,5 @@ class Bernoulli(Family):
         rates = self.means[labels]
         return (jax.random.uniform(key, rates.shape, rates.dtype) < rates).astype(rates.dtype)
 
-    def unconstrain(self) -> dict[str, Array]:
-        on, off = self._log_odds()
-        return {"logits": on - off}
-
-    @classmethod
-    def constrain(cls, free: dict[str, Array]) -> Self:
-        return cls(jax.nn.sigmoid(free["logits"]))
-
-    def compose(self, inner: Self) -> Self:
-        return self.constrain(jax.tree.map(jnp.add, self.unconstrain(), inner.unconstrain()))
-
     def affine(self, shift: Float[Array, " d"], root: Root) -> Self:
         return self  # rows of a Bernoulli mixture are never rescaled
-
-    @property
-    def n_parameters(self) -> int:
-        return self.n_components * self.n_features

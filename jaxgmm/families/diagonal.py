@@ -8,11 +8,11 @@ from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from jaxgmm.families import linalg as tri
-from jaxgmm.families.base import Conjugate, Rescaling, Root
+from jaxgmm.families.base import Conjugate, Root, checked_means, family
+from jaxgmm.families.constraints import Free, Positive, parameter
 from jaxgmm.families.gaussian import (
     HIGHEST,
     LOG_2PI,
@@ -21,18 +21,25 @@ from jaxgmm.families.gaussian import (
     checked_covariances,
     checked_scale,
     factor_scale,
-    means_2d,
     positive,
     rounded_off,
 )  # fmt: skip
+from jaxgmm.families.traits import Traits
 
 
 @dataclass(frozen=True)
 class ScaledGaussian(Gaussian):
     """Σ_k diagonal: `scale` holds standard deviations, (k, d), or (k, 1) where one serves all features."""
 
-    means: Float[Array, "k d"]
-    scale: Float[Array, "k s"]
+    means: Float[Array, "k d"] = parameter(Free())
+    scale: Float[Array, "k s"] = parameter(Positive())
+
+    @property
+    def root(self) -> Float[Array, "k s"]:
+        return self.scale
+
+    def with_root(self, root: Float[Array, "k s"]) -> Self:
+        return type(self)(self.means, root)
 
     @abstractmethod
     def contract(self, square: Float[Array, "k d"]) -> Float[Array, "k s"]:
@@ -45,10 +52,6 @@ class ScaledGaussian(Gaussian):
     def multiplicity(self) -> int:
         """How many features one scale serves."""
         return self.n_features // self.scale.shape[-1]
-
-    def matrices(self) -> np.ndarray:
-        variances = np.broadcast_to(np.asarray(self.scale, np.float64) ** 2, self.means.shape)
-        return variances[..., None] * np.eye(self.n_features)
 
     def whiten(self, z: Float[Array, "k d b"]) -> Float[Array, "k d b"]:
         return z / self.scale[:, :, None]
@@ -114,13 +117,6 @@ class ScaledGaussian(Gaussian):
         noise = jax.random.normal(key, (labels.shape[0], self.n_features), self.means.dtype)
         return self.means[labels] + self.scale[labels] * noise
 
-    def unconstrain(self) -> dict[str, Array]:
-        return {"means": self.means, "scale": jnp.log(self.scale)}
-
-    @classmethod
-    def constrain(cls, free: dict[str, Array]) -> Self:
-        return cls(free["means"], jnp.exp(free["scale"]))
-
     def compose(self, inner: Self) -> Self:
         return type(self)(self.means + self.colour(inner.means), self.scale * inner.scale)
 
@@ -130,17 +126,14 @@ class ScaledGaussian(Gaussian):
         constant = -0.5 * jnp.sum(self.means**2 * precision, axis=1) - normaliser
         return jnp.concatenate([constant[:, None], self.means * precision, -0.5 * precision], axis=1)
 
-    @property
-    def n_parameters(self) -> int:
-        return self.n_components * (self.n_features + self.scale.shape[-1])
 
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@family
 class DiagGaussian(ScaledGaussian):
     """Σ_k = diag(σ_k²), `scale` = σ, (k, d)."""
 
-    name: ClassVar[str] = "diag"
+    traits: ClassVar[Traits] = Traits(
+        "diag", maps="feature", covariance_axes=("k", "d"), gaussian=True, fewer_rows=("tied",)
+    )
 
     @classmethod
     def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], root: Root) -> Self:
@@ -148,7 +141,7 @@ class DiagGaussian(ScaledGaussian):
 
     @classmethod
     def from_covariances(cls, means: Any, covariances: Any) -> Self:
-        means = means_2d(means)
+        means = checked_means(means, Free())
         return cls(
             jnp.asarray(means),
             jnp.asarray(checked_scale(checked_covariances(covariances, means.shape, "(..., k, d)"))),
@@ -169,13 +162,11 @@ class DiagGaussian(ScaledGaussian):
         return type(self)(self.means * root + shift, self.scale * root)
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@family
 class SphericalGaussian(ScaledGaussian):
     """Σ_k = σ_k² I, `scale` = σ, (k, 1). The second moment is the mean over features, Σ r |y|²/d."""
 
-    name: ClassVar[str] = "spherical"
-    rescaling: ClassVar[Rescaling] = "scalar"
+    traits: ClassVar[Traits] = Traits("spherical", maps="scalar", covariance_axes=("k",), gaussian=True)
 
     @classmethod
     def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], root: Root) -> Self:
@@ -183,7 +174,7 @@ class SphericalGaussian(ScaledGaussian):
 
     @classmethod
     def from_covariances(cls, means: Any, covariances: Any) -> Self:
-        means = means_2d(means)
+        means = checked_means(means, Free())
         covariances = checked_covariances(covariances, means.shape[:-1], "(..., k)")
         return cls(jnp.asarray(means), jnp.asarray(checked_scale(covariances))[..., None])
 
@@ -199,5 +190,5 @@ class SphericalGaussian(ScaledGaussian):
         return jnp.concatenate([tri.with_one(x), jnp.sum(x * x, axis=0, keepdims=True)])
 
     def affine(self, shift: Float[Array, " d"], root: Root) -> Self:
-        # One scalar by contract (`rescaling`), so any feature's serves.
+        # One scalar by contract (`Traits.maps`), so any feature's serves.
         return type(self)(self.means * root + shift, self.scale * root[:1])

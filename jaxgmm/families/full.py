@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from jaxgmm.families import linalg as tri
-from jaxgmm.families.base import Conjugate, Rescaling, Root
+from jaxgmm.families.base import Conjugate, Root, checked_means, family
+from jaxgmm.families.constraints import Free, LowerTriangular, parameter
 from jaxgmm.families.gaussian import (
     HIGHEST,
     LOG_2PI,
@@ -19,22 +18,29 @@ from jaxgmm.families.gaussian import (
     Moments,
     checked_covariances,
     checked_factor,
-    means_2d,
     positive,
     rounded_off,
 )  # fmt: skip
+from jaxgmm.families.traits import Traits
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@family
 class FullGaussian(Gaussian):
     """Σ_k = L_k L_kᵀ, `scale_tril` = L."""
 
-    means: Float[Array, "k d"]
-    scale_tril: Float[Array, "k d d"]
+    means: Float[Array, "k d"] = parameter(Free())
+    scale_tril: Float[Array, "k d d"] = parameter(LowerTriangular())
 
-    name: ClassVar[str] = "full"
-    rescaling: ClassVar[Rescaling] = "linear"
+    traits: ClassVar[Traits] = Traits(
+        "full", maps="linear", covariance_axes=("k", "d", "d"), gaussian=True, fewer_rows=("diag", "tied")
+    )
+
+    @property
+    def root(self) -> Float[Array, "k d d"]:
+        return self.scale_tril
+
+    def with_root(self, root: Float[Array, "k d d"]) -> Self:
+        return type(self)(self.means, root)
 
     @classmethod
     def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], root: Root) -> Self:
@@ -43,17 +49,13 @@ class FullGaussian(Gaussian):
 
     @classmethod
     def from_covariances(cls, means: Any, covariances: Any) -> Self:
-        means = means_2d(means)
+        means = checked_means(means, Free())
         covariances = checked_covariances(covariances, (*means.shape, means.shape[-1]), "(..., k, d, d)")
         return cls(jnp.asarray(means), jnp.asarray(checked_factor(covariances)))
 
     @property
     def covariances(self) -> Float[Array, "*r k d d"]:
         return tri.covariance(self.scale_tril)
-
-    def matrices(self) -> np.ndarray:
-        factor = np.asarray(self.scale_tril, np.float64)
-        return factor @ np.swapaxes(factor, -1, -2)
 
     def whiten(self, z: Float[Array, "k d b"]) -> Float[Array, "k d b"]:
         return jnp.einsum("kde,keb->kdb", tri.inverse(self.scale_tril), z, precision=HIGHEST)
@@ -128,21 +130,9 @@ class FullGaussian(Gaussian):
         noise = jax.random.normal(key, (labels.shape[0], self.n_features), self.means.dtype)
         return self.means[labels] + jnp.einsum("nde,ne->nd", self.scale_tril[labels], noise, precision=HIGHEST)
 
-    def unconstrain(self) -> dict[str, Array]:
-        return {"means": self.means, "scale_tril": tri.log_diagonal(self.scale_tril)}
-
-    @classmethod
-    def constrain(cls, free: dict[str, Array]) -> Self:
-        return cls(free["means"], tri.exp_diagonal(free["scale_tril"]))
-
     def compose(self, inner: Self) -> Self:
         factor = jnp.einsum("kde,kef->kdf", self.scale_tril, inner.scale_tril, precision=HIGHEST)
         return type(self)(self.means + self.colour(inner.means), factor)
 
     def affine(self, shift: Float[Array, " d"], root: Root) -> Self:
         return type(self)(tri.apply(root, self.means) + shift, tri.apply_left(root, self.scale_tril))
-
-    @property
-    def n_parameters(self) -> int:
-        k, d = self.n_components, self.n_features
-        return int(k * d + k * np.arange(d + 1).sum())

@@ -8,14 +8,14 @@ what keeps tight components alive in float32.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from jaxgmm.families.base import Conjugate, Family, Rescaling, Root
+from jaxgmm.families.base import Conjugate, Family, Root
 
 HIGHEST = lax.Precision.HIGHEST
 LOG_2PI = float(np.log(2 * np.pi))
@@ -38,7 +38,14 @@ class Moments(NamedTuple):
 class Gaussian(Family):
     """Base of the Gaussian structures. Subclasses hold `means` and their factor `scale_tril`/`scale`."""
 
-    rescaling: ClassVar[Rescaling] = "feature"
+    @property
+    @abstractmethod
+    def root(self) -> Float[Array, "..."]:
+        """The factor that the structure holds: L, or standard deviations (k, d) or (k, 1)."""
+
+    @abstractmethod
+    def with_root(self, root: Float[Array, "..."]) -> Self:
+        """The same means with another factor."""
 
     @abstractmethod
     def whiten(self, z: Float[Array, "k d b"]) -> Float[Array, "k d b"]:
@@ -145,14 +152,6 @@ def positive(counts: Float[Array, "..."]) -> Float[Array, "..."]:
 def factor_scale(square: Float[Array, "..."]) -> Float[Array, "..."]:
     """√ of a variance that rounding may have pushed below zero; NaN there would hide the collapse it signals."""
     return jnp.sqrt(jnp.maximum(square, 0.0))
-
-
-def means_2d(means: Any) -> Any:
-    """`means` as a NumPy array of floats, shape (..., k, d)."""
-    means = np.asarray(means)
-    if means.ndim < 2 or 0 in means.shape:
-        raise ValueError(f"means must have shape (..., n_components, n_features), got {means.shape}")
-    return means
 
 
 def checked_covariances(covariances: Any, shape: tuple[int, ...], axes: str) -> Any:

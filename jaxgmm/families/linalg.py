@@ -188,18 +188,6 @@ def largest_move(
     return jnp.maximum(jnp.max(jnp.abs(moved)), jnp.max(jnp.abs(turned)))
 
 
-def log_diagonal(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
-    """A free lower triangle: the strict part of L, and the logarithm of its diagonal."""
-    eye = jnp.eye(factor.shape[-1], dtype=bool)
-    return jnp.where(eye, jnp.log(jnp.where(eye, factor, 1.0)), factor)
-
-
-def exp_diagonal(free: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
-    """Undoes `log_diagonal`; what stands above the diagonal is ignored."""
-    eye = jnp.eye(free.shape[-1], dtype=bool)
-    return jnp.tril(jnp.where(eye, jnp.exp(jnp.where(eye, free, 0.0)), free))
-
-
 def with_one(x: Float[Array, "d b"]) -> Float[Array, "e b"]:
     """[1, x]: the constant feature first."""
     return jnp.concatenate([jnp.ones((1, x.shape[1]), x.dtype), x])

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
 from jaxgmm.families import linalg as tri
-from jaxgmm.families.base import Conjugate, Rescaling, Root, along_components
+from jaxgmm.families.base import Conjugate, Root, checked_means, family
+from jaxgmm.families.constraints import Free, LowerTriangular, parameter
 from jaxgmm.families.gaussian import (
     HIGHEST,
     LOG_2PI,
@@ -19,22 +18,28 @@ from jaxgmm.families.gaussian import (
     Moments,
     checked_covariances,
     checked_factor,
-    means_2d,
     rounded_off,
 )  # fmt: skip
+from jaxgmm.families.traits import Traits
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@family
 class TiedGaussian(Gaussian):
     """Σ_k = L Lᵀ for every k, `scale_tril` = L. The second moment is pooled: Σ_k Σ_n r y yᵀ, (d, d)."""
 
-    means: Float[Array, "k d"]
-    scale_tril: Float[Array, "d d"]
+    means: Float[Array, "k d"] = parameter(Free())
+    scale_tril: Float[Array, "d d"] = parameter(LowerTriangular())
 
-    name: ClassVar[str] = "tied"
-    rescaling: ClassVar[Rescaling] = "linear"
-    pooled: ClassVar[bool] = True
+    traits: ClassVar[Traits] = Traits(
+        "tied", maps="linear", covariance_axes=("d", "d"), shared=("scale_tril",), gaussian=True
+    )
+
+    @property
+    def root(self) -> Float[Array, "d d"]:
+        return self.scale_tril
+
+    def with_root(self, root: Float[Array, "d d"]) -> Self:
+        return type(self)(self.means, root)
 
     @classmethod
     def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], root: Root) -> Self:
@@ -42,7 +47,7 @@ class TiedGaussian(Gaussian):
 
     @classmethod
     def from_covariances(cls, means: Any, covariances: Any) -> Self:
-        means = means_2d(means)
+        means = checked_means(means, Free())
         d = means.shape[-1]
         covariances = checked_covariances(covariances, (*means.shape[:-2], d, d), "(..., d, d)")
         return cls(jnp.asarray(means), jnp.asarray(checked_factor(covariances)))
@@ -50,11 +55,6 @@ class TiedGaussian(Gaussian):
     @property
     def covariances(self) -> Float[Array, "*r d d"]:
         return tri.covariance(self.scale_tril)
-
-    def matrices(self) -> np.ndarray:
-        factor = np.asarray(self.scale_tril, np.float64)
-        shared = (factor @ np.swapaxes(factor, -1, -2))[..., None, :, :]
-        return np.broadcast_to(shared, (*self.means.shape, self.n_features))
 
     def whiten(self, z: Float[Array, "k d b"]) -> Float[Array, "k d b"]:
         return jnp.einsum("de,keb->kdb", tri.inverse(self.scale_tril), z, precision=HIGHEST)
@@ -100,20 +100,6 @@ class TiedGaussian(Gaussian):
     def move(self, other: Self) -> Float[Array, ""]:
         return tri.largest_move(self.scale_tril, self.means, other.scale_tril, other.means)
 
-    def with_replaced(self, which: Bool[Array, " k"], fresh: Self) -> Self:
-        lost = jnp.all(which)  # the covariance is everybody's: it stays unless nobody is left
-        means = jnp.where(which[:, None], fresh.means, self.means)
-        return type(self)(means, jnp.where(lost, fresh.scale_tril, self.scale_tril))
-
-    def picked(self, index: Int[Array, " s"]) -> Self:
-        return type(self)(self.means[index], self.scale_tril)
-
-    def rearranged(self, index: Int[np.ndarray, "*r s"]) -> Self:
-        return type(self)(along_components(self.means, index), self.scale_tril)
-
-    def placed(self, slots: Int[Array, " s"], others: Self) -> Self:
-        return type(self)(self.means.at[slots].set(others.means), self.scale_tril)
-
     def smallest_scale(self) -> Float[Array, "k d"]:
         return jnp.broadcast_to(jnp.diagonal(self.scale_tril), self.means.shape)
 
@@ -158,21 +144,9 @@ class TiedGaussian(Gaussian):
         noise = jax.random.normal(key, (labels.shape[0], self.n_features), self.means.dtype)
         return self.means[labels] + jnp.einsum("de,ne->nd", self.scale_tril, noise, precision=HIGHEST)
 
-    def unconstrain(self) -> dict[str, Array]:
-        return {"means": self.means, "scale_tril": tri.log_diagonal(self.scale_tril)}
-
-    @classmethod
-    def constrain(cls, free: dict[str, Array]) -> Self:
-        return cls(free["means"], tri.exp_diagonal(free["scale_tril"]))
-
     def compose(self, inner: Self) -> Self:
         factor = jnp.einsum("de,ef->df", self.scale_tril, inner.scale_tril, precision=HIGHEST)
         return type(self)(self.means + self.colour(inner.means), factor)
 
     def affine(self, shift: Float[Array, " d"], root: Root) -> Self:
         return type(self)(tri.apply(root, self.means) + shift, tri.apply_left(root, self.scale_tril))
-
-    @property
-    def n_parameters(self) -> int:
-        k, d = self.n_components, self.n_features
-        return k * d + d * (d + 1) // 2

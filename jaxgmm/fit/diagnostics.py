@@ -110,7 +110,7 @@ class Diagnosis:
         flagged = self.spurious()[restart]
         if not flagged.any():
             return ""
-        family, few = type(self.mixtures.components), flagged & self._underdetermined(restart)
+        traits, few = self.mixtures.components.traits, flagged & self._underdetermined(restart)
         narrow = flagged & ~few
         narrow[narrow] = self._below_resolution(restart)[narrow]
         parts, advice, prior = [], [], 'prior="default", '
@@ -118,9 +118,9 @@ class Diagnosis:
             span = self.mixtures[restart].components.rows_to_span
             parts.append(
                 f"{_named(few)} {'hold' if few.sum() > 1 else 'holds'} fewer than the {span} rows that span a "
-                f"{family.name} covariance, and {'are' if few.sum() > 1 else 'is'} ridge in the missing directions"
+                f"{traits.name} covariance, and {'are' if few.sum() > 1 else 'is'} ridge in the missing directions"
             )
-            others = [f'"{name}"' for name in ("diag", "tied") if name != family.name and family.name != "spherical"]
+            others = [f'"{name}"' for name in traits.fewer_rows]
             kinds = f"covariance_type={' or '.join(others)}, or " if others else ""
             advice.append(f"use {'' if self.prior else prior}{kinds}fewer components")
         if narrow.any():
@@ -201,7 +201,7 @@ class Diagnosis:
 def diagnose(problem: Problem, mixtures: Mixture) -> Diagnosis:
     """`mixtures` (leading axis r) with all that their diagnosis needs."""
     ridge, prior, pinned = jax.tree.map(np.asarray, tuple(problem.penalty))
-    ridge = ridge * (problem.family.rescaling != "none")  # rates have a ridge, too, but no width for it to blur
+    ridge = ridge * problem.family.traits.has_width  # rates have a ridge, too, but no width for it to blur
     rows, held = problem.rows, None
     if pinned is not None and pinned.weights.any():
         held = np.asarray(_counts_of(mixtures, rows), np.float64)
@@ -240,6 +240,6 @@ def _prior_share(mixture: Mixture, prior: Conjugate, counts: Float[np.ndarray, "
     with precision.scope(np.dtype(np.float64)):
         pseudo_counts, moments = _pseudo(mixture, prior)
         worth = np.asarray(pseudo_counts) + np.asarray(getattr(moments, "dof", 0.0))
-    if mixture.components.pooled:
+    if mixture.components.traits.one_covariance:
         worth, counts = np.full_like(counts, worth.sum()), np.full_like(counts, counts.sum())
     return worth / (worth + counts)

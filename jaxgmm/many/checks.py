@@ -29,12 +29,16 @@ def unremarkable(
     n = np.count_nonzero(sample_weight, axis=-1)
     largest, total = np.max(sample_weight, axis=-1), np.sum(sample_weight, axis=-1, dtype=np.float64)
     fine = (largest >= WEIGHTS[dtype][0]) & (total <= WEIGHTS[dtype][1])
-    first = x[:, : _DISTINCT * n_components, 0] if family.name != "bernoulli" else x[:, :0, 0]
+    traits = family.traits
+    # Of discrete values one column says little of how many rows differ.
+    first = x[:, :0, 0] if traits.support.discrete else x[:, : _DISTINCT * n_components, 0]
     fine &= 1 + np.count_nonzero(np.diff(np.sort(first, axis=-1), axis=-1), axis=-1) >= n_components
-    if family.name == "bernoulli":
+    if traits.support.discrete:
         return fine
     size = np.maximum(np.abs(summary.lowest), np.abs(summary.highest))
     good = varies(summary) & (size <= RANGE[dtype][1]) & (summary.scale >= RANGE[dtype][0])
+    if not traits.has_width:
+        return fine & good.all(axis=(-2, -1))
     good &= wear(x, summary) <= WORN
     if x.dtype.kind in "iu":
         good &= size <= 2.0 ** (24 if dtype == np.float32 else 53)

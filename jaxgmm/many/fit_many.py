@@ -144,7 +144,7 @@ def _judged(data: Posed, frames: Frames, ended: Restarts) -> tuple[Restarts, Evi
         mixtures=restarts.mixtures.astype(ended.mixtures.dtype),
         log_likelihood=restarts.log_likelihood - volume,
     )
-    ridge = frames.ridge * (type(wide.components).rescaling != "none")  # as `diagnose` has it
+    ridge = frames.ridge * wide.components.traits.has_width  # as `diagnose` has it
     return restarts, Evidence(ended.mixtures, replace(frames, ridge=ridge), data.penalty.prior)
 
 

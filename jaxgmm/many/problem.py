@@ -68,7 +68,7 @@ def checked(x: Any, sample_weight: Any, family: type[Family]) -> DataSets:
             f"x must hold data sets with equally many columns, got {sets[odd].shape[1]} in x[{odd}], "
             f"{sets[0].shape[1]} in x[0]"
         )
-    for i, rows in enumerate(sets if family.name == "bernoulli" else ()):
+    for i, rows in enumerate(sets):
         family.check_rows(f"x[{i}]", rows)
     if sample_weight is None:
         return DataSets(sets, None)

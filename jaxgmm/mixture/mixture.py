@@ -119,7 +119,7 @@ class Mixture(Ordered):
 
     @property
     def covariance_type(self) -> str:
-        return self.components.name
+        return self.components.traits.name
 
     @property
     def n_components(self) -> int:

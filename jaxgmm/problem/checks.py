@@ -53,12 +53,13 @@ def check_data(
     """
     dtype, sample_weight = np.dtype(dtype), x.weights
     _check_weights(sample_weight, dtype)
-    gaussian = family.name != "bernoulli"
-    if gaussian:
+    if not family.traits.support.discrete:
         _check_range(x, summary, dtype)
+    messages = []
+    if family.traits.has_width:
         _check_rounding(x, summary)
         _check_ridge_needed(summary, family, reg_covar)
-    messages = list(_warnings(x, sample_weight, summary, family, reg_covar, dtype)) if gaussian else []
+        messages = list(_warnings(x, sample_weight, summary, family, reg_covar, dtype))
     distinct = distinct_rows(x, n_components)
     if distinct < n_components:
         if distinct == 1:
@@ -140,7 +141,8 @@ def _check_rounding(x: Any, summary: Any) -> None:
 
 def _check_ridge_needed(summary: Any, family: type[Family], reg_covar: float | str) -> None:
     constant = ~varies(summary)
-    if reg_covar != 0 or not constant.any() or (family.name == "spherical" and not constant.all()):
+    enough_vary = not constant.all() if family.traits.covariance_kind == "number" else not constant.any()
+    if reg_covar != 0 or enough_vary:
         return
     columns = f"columns that vary, got {_columns(constant)} constant"
     what = "rows that differ, got equal rows" if constant.all() else columns
@@ -163,9 +165,10 @@ def _warnings(
         yield f"x is constant in {_columns(~varied)}, which cannot tell components apart; leave such columns out"
 
     n, d = x.shape[0] if sample_weight is None else int(np.count_nonzero(sample_weight)), x.shape[1]
-    if d > n and family.name in ("full", "tied"):
+    traits = family.traits
+    if d > n and traits.covariance_kind == "matrix":
         yield (
-            f"x has more columns than rows{_weighted(sample_weight)}, {d} and {n}: in most directions {family.name} "
+            f"x has more columns than rows{_weighted(sample_weight)}, {d} and {n}: in most directions {traits.name} "
             'covariances are the ridge alone; use covariance_type="diag"'
         )
 

@@ -111,11 +111,11 @@ def coordinates(family: type[Family], means: Sweep, summary: DataSummary) -> Coo
     """The coordinates for fitting `family` to the rows of a sweep, which are summed up in `summary`."""
     d = summary.mean.shape[-1]
     mean, scale = summary.mean, summary.unit
-    if family.rescaling == "none":
+    if family.traits.maps == "none":
         one = np.ones_like(mean)
         zero, one, mean = means.lines(np.zeros_like(mean), one, mean)
         return Coordinates(zero, one, one, mean, one, zero, one)
-    if family.rescaling == "scalar":
+    if family.traits.maps == "scalar":
         largest = np.max(summary.scale, axis=-1, keepdims=True)
         unit = np.where(largest > 0, largest, 1.0)
         scale = unit * np.sqrt(np.mean((summary.scale / unit) ** 2, axis=-1, keepdims=True))
@@ -130,7 +130,7 @@ def coordinates(family: type[Family], means: Sweep, summary: DataSummary) -> Coo
         shift, root, spread, (mean - shift) / root, narrowest, step
     )
     own = line
-    if family.rescaling == "linear":
+    if family.traits.maps == "linear":
         correlation = means.matrix(lambda rows: scaled(rows, mean, scale))
         factor = np.linalg.cholesky(correlation / (1 + _SHRINKAGE) + _SHRINKAGE * np.eye(d))
         own = spread.reshape(*spread.shape[:-2], d, 1) * factor
@@ -139,7 +139,7 @@ def coordinates(family: type[Family], means: Sweep, summary: DataSummary) -> Coo
 
 def widths_of(family: type[Family], frame: Coordinates, summary: DataSummary, ridge: Any) -> Widths:
     """What components are held against; 0 for features that do not vary, and for families without widths."""
-    varied = np.reshape(summary.scale > 0, np.shape(ridge)) & (family.rescaling != "none")
+    varied = np.reshape(summary.scale > 0, np.shape(ridge)) & family.traits.has_width
     floor = frame.floor(ridge)
     spike = np.where(floor > 0, np.maximum(floor, _SPIKE * NARROW * frame.narrowest), 0.0)
     usual = np.maximum(frame.narrowest, frame.resolution)

@@ -67,29 +67,34 @@ def checked(fixed: Any, family: type[Family], k: int, d: int) -> CheckedFixed | 
         return None
     if not isinstance(fixed, Fixed):
         raise TypeError(f"fixed must be a Fixed(weights=, means=, covariances=), got {fixed!r}")
-    no_shape = family.rescaling == "none"
-    shapes = {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}
-    if no_shape and fixed.covariances is not None:
-        raise ValueError(f"fixed.covariances must be None for covariance_type={family.name!r}: they follow from means")
+    traits = family.traits
+    if fixed.covariances is not None and not traits.has_width:
+        raise ValueError(f"fixed.covariances must be None for covariance_type={traits.name!r}: they follow from means")
     weights, has_weight = _part("weights", fixed.weights, (k,), each=True)
     means, has_mean = _part("means", fixed.means, (k, d), each=True)
-    shape = shapes.get(family.name, ())
-    covariances, has_covariance = _part("covariances", fixed.covariances, shape, each=not family.pooled)
+    shape = traits.covariance_shape(k, d)
+    covariances, has_covariance = _part("covariances", fixed.covariances, shape, each=not traits.one_covariance)
     if not (has_weight.any() or has_mean.any() or has_covariance.any()):
         return None
     _check_weights(weights, has_weight)
-    means = np.where(has_mean[:, None], means, 0.5 if no_shape else 0.0)
-    if no_shape and not ((means >= 0) & (means <= 1)).all():
-        raise ValueError(f"fixed.means must lie in [0, 1] for covariance_type={family.name!r}, got {fixed.means!r}")
+    means = np.where(has_mean[:, None], means, traits.means.inside)
+    if not np.all(traits.means.holds(means)):
+        raise ValueError(
+            f"fixed.means must lie {traits.means.words} for covariance_type={traits.name!r}, got {fixed.means!r}"
+        )
     shares = np.where(has_weight, weights, 1.0)
-    sigma = None if no_shape else _filled(covariances, has_covariance, shape)
+    sigma = None
+    if traits.has_width:
+        held = has_covariance.reshape(has_covariance.shape + (1,) * (len(shape) - has_covariance.ndim))
+        sigma = np.where(held, covariances, traits.unit_covariances(k, d))
     try:
-        given = Mixture.create(shares / shares.sum(), means, sigma, covariance_type=family.name, dtype=np.float64)
+        given = Mixture.create(shares / shares.sum(), means, sigma, covariance_type=traits.name, dtype=np.float64)
     except ValueError as error:
         raise ValueError(f"fixed.{error}") from None
     shares = np.where(has_weight, weights, 1.0 / k)
     given = replace(given, weights=shares)  # type: ignore[arg-type]
-    return CheckedFixed(given, has_weight, has_mean, has_mean if no_shape else np.broadcast_to(has_covariance, (k,)))
+    shapes = np.broadcast_to(has_covariance, (k,)) if traits.has_width else has_mean
+    return CheckedFixed(given, has_weight, has_mean, shapes)
 
 
 def _part(name: str, value: Any, shape: tuple[int, ...], *, each: bool) -> tuple[Any, Any]:
@@ -122,10 +127,3 @@ def _check_weights(weights: Any, held: Any) -> None:
         raise ValueError(f"fixed.weights must sum to 1 where none is free, got {total:g}")
     if not all_held and total >= 1:
         raise ValueError(f"fixed.weights must leave something for the components that are free, got a sum of {total:g}")
-
-
-def _filled(covariances: Any, held: Any, shape: tuple[int, ...]) -> Any:
-    """`covariances` with unit ones where none is given."""
-    d = shape[-1]
-    unit = np.broadcast_to(np.eye(d) if len(shape) == 3 or held.ndim == 0 else 1.0, shape)
-    return np.where(held.reshape(held.shape + (1,) * (len(shape) - held.ndim)), covariances, unit)

@@ -84,8 +84,11 @@ def checked(prior: Any, family: type[Family], d: int) -> Prior | None:
         mean = arrays.finite("prior.mean", prior.mean)
         if mean.shape != (d,):
             raise ValueError(f"prior.mean must be {d} finite numbers, one a feature; got {prior.mean!r}")
-        if family.rescaling == "none" and not ((mean >= 0) & (mean <= 1)).all():
-            raise ValueError(f"prior.mean must lie in [0, 1] for covariance_type={family.name!r}, got {prior.mean!r}")
+        allowed = family.traits.means
+        if not np.all(allowed.holds(mean)):
+            raise ValueError(
+                f"prior.mean must lie {allowed.words} for covariance_type={family.traits.name!r}, got {prior.mean!r}"
+            )
     if prior.dof is not None:
         _check_dof(prior.dof, family, d)
     if prior.scale is not None:
@@ -94,23 +97,25 @@ def checked(prior: Any, family: type[Family], d: int) -> Prior | None:
 
 
 def _check_dof(dof: Any, family: type[Family], d: int) -> None:
-    if family.rescaling == "none":
-        raise ValueError(f"prior.dof must be None for covariance_type={family.name!r}")
-    least, words = (d - 1, f"n_features - 1 = {d - 1}") if family.rescaling == "linear" else (0, "0")
+    kind = family.traits.covariance_kind
+    if kind is None:
+        raise ValueError(f"prior.dof must be None for covariance_type={family.traits.name!r}, got {dof!r}")
+    least, words = (d - 1, f"n_features - 1 = {d - 1}") if kind == "matrix" else (0, "0")
     if arguments.real("prior.dof", dof) <= least:
         raise ValueError(f"prior.dof must be above {words}, got {dof}")
 
 
 def _check_scale(covariance: Any, family: type[Family], d: int) -> None:
-    if family.rescaling == "none":
-        raise ValueError(f"prior.scale must be None for covariance_type={family.name!r}")
+    kind = family.traits.covariance_kind
+    if kind is None:
+        raise ValueError(f"prior.scale must be None for covariance_type={family.traits.name!r}, got {covariance!r}")
     allowed: list[tuple[int, ...]] = [()]
-    allowed += [(d,)] if family.rescaling != "scalar" else []
-    allowed += [(d, d)] if family.rescaling == "linear" else []
+    allowed += [(d,)] if kind != "number" else []
+    allowed += [(d, d)] if kind == "matrix" else []
     array = arrays.finite("prior.scale", covariance, np.float64)
     if array.shape not in allowed:
         raise ValueError(
-            f"prior.scale must have shape {' or '.join(map(str, allowed))} for covariance_type={family.name!r}, "
+            f"prior.scale must have shape {' or '.join(map(str, allowed))} for covariance_type={family.traits.name!r}, "
             f"got {array.shape}"
         )
     if array.ndim == 2 and np.abs(array - array.T).max() > 1e-5 * np.abs(array).max():

@@ -81,10 +81,11 @@ def select(
     """
     kinds = [covariance_types] if isinstance(covariance_types, str) else list(covariance_types)
     kinds = list(dict.fromkeys(arguments.choice("covariance_types", kind, FAMILIES) for kind in kinds))
-    if not kinds or ("bernoulli" in kinds and len(kinds) > 1):
+    if len({FAMILIES[kind].traits.support.discrete for kind in kinds}) != 1:
+        discrete = [repr(name) for name, family in FAMILIES.items() if family.traits.support.discrete]
         raise ValueError(
-            f"covariance_types must name Gaussian types, or 'bernoulli' alone, as only densities of the same kind "
-            f"compare; got {kinds}"
+            f"covariance_types must name types with densities, or types with probabilities ({', '.join(discrete)}), as "
+            f"only those of the same kind compare; got {kinds}"
         )
     criterion = arguments.choice("criterion", criterion, CRITERIA)
     settings = Settings.checked(

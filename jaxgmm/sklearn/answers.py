@@ -12,10 +12,11 @@ from sklearn.mixture import GaussianMixture as Theirs
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from jaxgmm.families import FAMILIES
 from jaxgmm.mixture import Mixture, files
 from jaxgmm.sklearn import onnx
 from jaxgmm.sklearn.hooks import DENSITY, PrivateMethods
-from jaxgmm.sklearn.parameters import COVARIANCE_TYPES, mixture_of, precisions_cholesky_of, precisions_of
+from jaxgmm.sklearn.parameters import mixture_of, precisions_cholesky_of, precisions_of
 
 
 class MixtureAnswers(PrivateMethods):
@@ -118,12 +119,11 @@ class MixtureAnswers(PrivateMethods):
         # Beyond 1 by rounding NumPy refuses; within it a division would change what is drawn.
         counts = rng.multinomial(n_samples, shares / total if total > 1 else shares)
         k, d = self.means_.shape
-        covariances = np.broadcast_to(self.covariances_, (k, d, d)) if self.covariance_type == "tied" else None
+        traits = FAMILIES[self.covariance_type].traits
+        covariances = np.broadcast_to(self.covariances_, (k, d, d)) if traits.one_covariance else self.covariances_
         parts = []
-        for mean, covariance, count in zip(
-            self.means_, self.covariances_ if covariances is None else covariances, counts, strict=True
-        ):
-            if self.covariance_type in ("full", "tied"):
+        for mean, covariance, count in zip(self.means_, covariances, counts, strict=True):
+            if traits.covariance_kind == "matrix":
                 parts.append(rng.multivariate_normal(mean, covariance, int(count)))
             else:
                 parts.append(mean + rng.standard_normal(size=(count, d)) * np.sqrt(covariance))
@@ -138,7 +138,7 @@ class MixtureAnswers(PrivateMethods):
         Raises:
             ValueError: a batch of mixtures, or one that is not Gaussian.
         """
-        if mixture.batch_shape or mixture.covariance_type not in COVARIANCE_TYPES:
+        if mixture.batch_shape or not mixture.components.traits.gaussian:
             raise ValueError(f"mixture must be a single Gaussian mixture, got {mixture!r}")
         options: Any = {"n_components": mixture.n_components, "covariance_type": mixture.covariance_type}
         self = cls(**options | parameters)

@@ -37,11 +37,10 @@ def checked_init(init: Any, n_init: int | None, family: type[Family], k: int, sh
     if isinstance(init, Mixture):
         if len(init.batch_shape) > 1:
             raise ValueError(f"init must be a mixture with at most one leading axis, got {init.batch_shape}")
-        wanted, got = (family.name, k, d), (init.covariance_type, init.n_components, init.n_features)
-        if wanted != got:
+        if not (type(init.components) is family and (init.n_components, init.n_features) == (k, d)):
             raise ValueError(
-                f"init must be a {wanted[0]} mixture with {k} components and {d} features, "
-                f"got {got[0]} with {got[1]} and {got[2]}"
+                f"init must be a {family.traits.name} mixture with {k} components and {d} features, "
+                f"got {init.covariance_type} with {init.n_components} and {init.n_features}"
             )
         integrity.sound_mixture("init", init)
         checked: Any = init if init.batch_shape else jax.tree.map(lambda leaf: np.asarray(leaf)[None], init)
