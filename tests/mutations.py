@@ -34,8 +34,8 @@ MUTATIONS = {
     "no log-determinant": Mutation("families/gaussian.py", "normaliser = self.log_det() + 0.5", "normaliser = 0 * self.log_det() + 0.5", "tests/test_families.py::test_log_prob_is_the_textbook_density"),
     "pairs counted once": Mutation("families/linalg.py", "np.where(i == j, 1, 2)", "np.where(i == j, 1, 1)", "tests/test_em.py::test_kernels_agree[full]"),
     "posterior without its maximum": Mutation("mixture/density.py", "largest = jnp.max(joint, axis=0)", "largest = 0 * jnp.max(joint, axis=0)", "tests/test_em.py::test_posterior_survives_impossible_rows"),
-    "far rows fall off linearly": Mutation("mixture/density.py", "values * pull**2", "values * pull", "tests/test_laws.py::test_a_row_too_far_for_one_component_is_right_for_another"),
-    "far rows not pulled": Mutation("mixture/density.py", "x / pull[:, None]", "x", "tests/test_far.py::test_far_rows_are_finite_ordered_and_shared_out"),
+    "far rows fall off linearly": Mutation("mixture/answers.py", "values * pull**2", "values * pull", "tests/test_laws.py::test_a_row_too_far_for_one_component_is_right_for_another"),
+    "far rows not pulled": Mutation("mixture/answers.py", "x / pull[:, None]", "x", "tests/test_far.py::test_far_rows_are_finite_ordered_and_shared_out"),
     # the pass
     "sums without compensation": Mutation("rows/base.py", "return value, jax.tree.map(jnp.add, error, dropped)", "return value, error", "tests/test_em.py::test_compensated_sums_keep_what_float32_drops"),
     "the last chunk repeats rows": Mutation("rows/array.py", "fresh = jnp.where(index >= number * chunk, w, 0)", "fresh = w", "tests/test_em.py::test_any_chunk_size_gives_the_same_statistics[full-centred]"),

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Key
 
 from jaxgmm.families import FAMILIES, Family
 from jaxgmm.inputs import arguments, arrays, forking, precision
+from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.mixture.answers import answer
 from jaxgmm.mixture.ordering import Ordered
@@ -86,9 +87,9 @@ class Mixture(Ordered):
         pi, mu = arrays.finite("weights", pi, dtype), arrays.finite("means", mu, dtype)
         sigma = None if sigma is None else arrays.finite("covariances", sigma, dtype)
         if pi.ndim < 1 or mu.shape[:-1] != pi.shape:
-            raise ValueError(f"weights must have shape (..., k) = {mu.shape[:-1]} as means do, got {pi.shape}")
+            raise ArgumentError("weights", f"have shape (..., k) = {mu.shape[:-1]} as means do", str(pi.shape))
         if (pi < 0).any() or not np.allclose(pi.sum(-1), 1, atol=1e-3 if dtype == np.float32 else 1e-6):
-            raise ValueError(f"weights must be at least 0 and sum to 1, got {pi.tolist()}")
+            raise ArgumentError("weights", "be at least 0 and sum to 1", arguments.shown(pi.tolist()))
         with precision.scope(dtype):
             return at_rest(cls(pi / pi.sum(-1, keepdims=True), family.from_covariances(mu, sigma)))
 
@@ -242,7 +243,9 @@ class Mixture(Ordered):
     def sample_blocks(self, key: Key[Array, ""] | int, n: int) -> Iterator[tuple[Any, Any]]:
         """The same rows and components, a block at a time."""
         if self.batch_shape:
-            raise ValueError(f"sample needs a single mixture, got leading axes {self.batch_shape}; index it first")
+            raise ArgumentError(
+                "mixture", "be a single mixture", f"leading axes {self.batch_shape}", "index it before it is sampled"
+            )
         n = arguments.integer("n", n, 1)
         key = arguments.random_key(key)
         size = _lot_size(self.n_features)

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.patches import Ellipse
 
 from jaxgmm.inputs import arguments, arrays
+from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 from jaxgmm.mixture import Mixture
 from jaxgmm.plotting.style import HALO, INK, new_or_given, tidy
 
@@ -54,7 +55,8 @@ def plot_mixture(
     mixture, shown = single_gaussian(mixture), _features(features, mixture)
     colors = component_colors(mixture) if colors is None else arrays.finite("colors", colors, np.float64)
     if colors.shape != (mixture.n_components, 3):
-        raise ValueError(f"colors must have shape ({mixture.n_components}, 3), a row a component; got {colors.shape}")
+        wants = f"have shape ({mixture.n_components}, 3), a row a component"
+        raise ArgumentError("colors", wants, str(colors.shape))
     points = shares = None
     if x is not None:
         x = some_rows(x, mixture, max_points)
@@ -136,12 +138,12 @@ def single_gaussian(mixture: Any) -> Mixture:
         ValueError: it is not.
     """
     if not isinstance(mixture, Mixture):
-        hint = "; pass result.mixture" if hasattr(mixture, "mixture") else ""
-        raise ValueError(f"mixture must be a Mixture, got {type(mixture).__name__}{hint}")
+        hint = "pass result.mixture" if hasattr(mixture, "mixture") else ""
+        raise ArgumentTypeError("mixture", "be a Mixture", type(mixture).__name__, hint)
     if mixture.batch_shape:
-        raise ValueError(f"mixture must be a single one, got leading axes {mixture.batch_shape}; index it first")
+        raise ArgumentError("mixture", "be a single one", f"leading axes {mixture.batch_shape}", "index it first")
     if mixture.covariance_type == "bernoulli":
-        raise ValueError(f"mixture must be Gaussian, got {mixture.covariance_type!r}")
+        raise ArgumentError("mixture", "be Gaussian", repr(mixture.covariance_type))
     return mixture
 
 
@@ -149,10 +151,11 @@ def _features(features: int | Sequence[int] | None, mixture: Mixture) -> list[in
     d = mixture.n_features
     if features is None:
         if d > 2:
-            raise ValueError(f"features must name one or two of the {d} features to show, got None")
+            raise ArgumentError("features", f"name one or two of the {d} features to show", "None")
         return list(range(d))
     chosen = [features] if isinstance(features, int | np.integer) else list(features)
     whole = all(isinstance(f, int | np.integer) and not isinstance(f, bool) for f in chosen)
     if not (whole and len(chosen) in (1, 2) and len(set(chosen)) == len(chosen) and all(0 <= f < d for f in chosen)):
-        raise ValueError(f"features must be one or two different numbers in 0 … {d - 1}, got {features!r}")
+        wants = f"be one or two different numbers in 0 … {d - 1}"
+        raise ArgumentError("features", wants, arguments.shown(features))
     return [int(f) for f in chosen]

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import matplotlib as mpl
 import numpy as np
 
+from jaxgmm.inputs.errors import ArgumentTypeError
 from jaxgmm.plotting.style import ACCENT, HALO, INK, new_or_given, tidy
 
 _DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (7, 2, 1.5, 2)))
@@ -45,7 +46,7 @@ def plot_selection(result: Table, *, ax: Any = None) -> Any:
         ValueError: not a `SelectionResult`.
     """
     if not hasattr(result, "axis_label"):
-        raise ValueError(f"result must be a SelectionResult, got {type(result).__name__}")
+        raise ArgumentTypeError("result", "be a SelectionResult", type(result).__name__)
     ax, kinds, won = new_or_given(ax), result.covariance_types, result.winner
     colors = mpl.colormaps["viridis"](np.linspace(0.0, 0.8, len(kinds)))[:, :3]
     low, high = _limits(np.array([c.criterion for c in result.table if np.isfinite(c.criterion)]), won.criterion)

@@ -12,6 +12,7 @@ from sklearn.mixture import GaussianMixture as Theirs
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 from jaxgmm.mixture import Mixture, files
 from jaxgmm.sklearn import onnx
 from jaxgmm.sklearn.hooks import DENSITY, PrivateMethods
@@ -139,7 +140,7 @@ class MixtureAnswers(PrivateMethods):
             ValueError: a batch of mixtures, or one that is not Gaussian.
         """
         if mixture.batch_shape or mixture.covariance_type not in COVARIANCE_TYPES:
-            raise ValueError(f"mixture must be a single Gaussian mixture, got {mixture!r}")
+            raise ArgumentError("mixture", "be a single Gaussian mixture", repr(mixture))
         options: Any = {"n_components": mixture.n_components, "covariance_type": mixture.covariance_type}
         self = cls(**options | parameters)
         self._take(mixture)
@@ -204,7 +205,7 @@ class MixtureAnswers(PrivateMethods):
             TypeError: `estimator` is another kind of thing.
         """
         if not isinstance(estimator, Theirs):
-            raise TypeError(f"estimator must be scikit-learn's GaussianMixture, got {type(estimator).__name__}")
+            raise ArgumentTypeError("estimator", "be scikit-learn's GaussianMixture", type(estimator).__name__)
         return _with_attributes(cls(**estimator.get_params(deep=False) | parameters), estimator)
 
 
