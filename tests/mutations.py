@@ -39,8 +39,8 @@ MUTATIONS = {
     # the pass
     "sums without compensation": Mutation("rows/base.py", "return value, jax.tree.map(jnp.add, error, dropped)", "return value, error", "tests/test_em.py::test_compensated_sums_keep_what_float32_drops"),
     "the last chunk repeats rows": Mutation("rows/array.py", "fresh = jnp.where(index >= number * chunk, w, 0)", "fresh = w", "tests/test_em.py::test_any_chunk_size_gives_the_same_statistics[full-centred]"),
-    "impossible rows without weight count": Mutation("em/steps.py", "jnp.sum(jnp.where(w > 0, w * x, 0.0))", "jnp.sum(w * x)", "tests/test_laws.py::test_padding_has_no_say_even_where_it_is_impossible"),
-    "the whitener's volume dropped": Mutation("em/steps.py", "jnp.log(mixture.weights) + volume", "jnp.log(mixture.weights)", REPORTED),
+    "impossible rows without weight count": Mutation("em/kernels.py", "jnp.sum(jnp.where(w > 0, w * x, 0.0))", "jnp.sum(w * x)", "tests/test_laws.py::test_padding_has_no_say_even_where_it_is_impossible"),
+    "the whitener's volume dropped": Mutation("em/kernels.py", "jnp.log(mixture.weights) + volume", "jnp.log(mixture.weights)", REPORTED),
     "the error of the sum dropped": Mutation("run/drive.py", "np.asarray(high, np.float64) + np.asarray(low, np.float64)", "np.asarray(high, np.float64)", "tests/test_laws.py::test_float32_reports_what_its_sums_dropped"),
     # the M-step
     "weights not normalised": Mutation("em/steps.py", "Mixture(shares / jnp.sum(shares)", "Mixture(shares", f"{TEXTBOOK}[diag-float64-centred]"),

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxgmm.families import distances
+from jaxgmm.inputs.errors import ArgumentError
 
 Rescaling = Literal["linear", "feature", "scalar", "none"]
 
@@ -208,7 +209,7 @@ class Family(ABC):
             ValueError: they are densities of different kinds, or have no such `metric`.
         """
         if type(self) is not type(other) and "none" in (self.rescaling, other.rescaling):
-            raise ValueError(f"other must be {self.name!r} as this mixture is, got {other.name!r}")
+            raise ArgumentError("other", f"be {self.name!r} as this mixture is", repr(other.name))
         return distances.gaussian(metric, self.means, self.matrices(), other.means, other.matrices())
 
     # ---- the rest -------------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from jaxgmm.families import distances
 from jaxgmm.families import linalg as tri
 from jaxgmm.families.base import Conjugate, Family, Rescaling, Root
 from jaxgmm.families.gaussian import HIGHEST, means_2d, positive
+from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.wording import Wording
 
 
 @jax.tree_util.register_dataclass
@@ -38,9 +40,9 @@ class Bernoulli(Family):
     def from_covariances(cls, means: Any, covariances: Any) -> Self:
         means = means_2d(means)
         if covariances is not None:
-            raise ValueError("covariances must be None for a Bernoulli mixture: they follow from the means")
+            raise ArgumentError("covariances", "be None for a Bernoulli mixture", None, "they follow from the means")
         if not np.all((means >= 0) & (means <= 1)):
-            raise ValueError(f"means must lie in [0, 1], got values from {np.min(means):g} to {np.max(means):g}")
+            raise ArgumentError("means", "lie in [0, 1]", f"values from {np.min(means):g} to {np.max(means):g}")
         return cls(jnp.asarray(means))
 
     @property
@@ -56,10 +58,8 @@ class Bernoulli(Family):
         wrong = ~np.isin(x, (0, 1))
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
-            raise ValueError(
-                f"{name} must hold only 0 and 1 for covariance_type='bernoulli', got {x[row, column]} "
-                f"at row {first_row + row}, column {column}"
-            )
+            wants = Wording("hold only 0 and 1 for {covariance_type:'bernoulli'}")
+            raise ArgumentError(name, wants, f"{x[row, column]} at row {first_row + row}, column {column}")
 
     def _log_odds(self) -> tuple[Float[Array, "k d"], Float[Array, "k d"]]:
         """log μ and log(1 − μ), finite at 0 and 1 so that 0 · log 0 is 0."""
@@ -119,9 +119,9 @@ class Bernoulli(Family):
 
     def distances(self, other: Family, metric: str) -> np.ndarray:
         if not isinstance(other, Bernoulli):
-            raise ValueError(f"other must be 'bernoulli' as this mixture is, got {other.name!r}")
+            raise ArgumentError("other", "be 'bernoulli' as this mixture is", repr(other.name))
         if metric != "bhattacharyya":
-            raise ValueError(f"metric must be 'bhattacharyya' for Bernoulli mixtures, got {metric!r}")
+            raise ArgumentError("metric", "be 'bhattacharyya' for Bernoulli mixtures", repr(metric))
         return distances.bernoulli(self.means, other.means)
 
     def log_width(self) -> Float[Array, " k"]:

@@ -19,6 +19,7 @@ from jaxgmm.fit.progress import bar, both
 from jaxgmm.fit.result import FitResult, best_restart, complaint, warn_of
 from jaxgmm.fit.search import search_from
 from jaxgmm.inputs import arguments, precision
+from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 from jaxgmm.problem.fixed import Fixed
 from jaxgmm.problem.fixed import checked as checked_fixed
 from jaxgmm.problem.labels import checked as checked_labels
@@ -137,15 +138,16 @@ def fit(
     )  # fmt: skip
     if n_components > present:
         weighted = "" if sample_weight is None else " with weight"
-        raise ValueError(f"n_components must be at most the number of rows{weighted}, {present}; got {n_components}")
+        wants = f"be at most the number of rows{weighted}, {present}"
+        raise ArgumentError("n_components", wants, str(n_components))
     prior = checked_prior(prior, family, x.shape[1])
     driver = EM() if driver is None else driver
     if isinstance(driver, type) or not (hasattr(driver, "init") and hasattr(driver, "step")):
-        raise TypeError(f"driver must be a driver such as EM() or Gradient(...), got {driver!r}")
+        wants = "be a driver such as EM() or Gradient(...)"
+        raise ArgumentTypeError("driver", wants, arguments.shown(driver))
     if driver.stochastic and stopping != "log_likelihood":
-        raise ValueError(
-            f"stopping must be 'log_likelihood' for mini-batches, got {stopping!r}: single steps are noise"
-        )
+        wants = "be 'log_likelihood' for mini-batches"
+        raise ArgumentError("stopping", wants, repr(stopping), "single steps are noise")
     init = checked_init(init, n_init, family, n_components, x.shape)
     with_weight = slice(None) if sample_weight is None else sample_weight > 0
     known = checked_labels(labels, component_labels, len(x), n_components, with_weight)

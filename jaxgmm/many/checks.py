@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxgmm.families import Family
 from jaxgmm.inputs import telling
+from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.problem.checks import HEAVY_RIDGE, RANGE, WEIGHTS, WORN, DataWarning, check_data, varies, wear
 
 # Rows for each component among which K different ones are usually found.
@@ -46,8 +47,8 @@ def looked_at(i: int, x: Any, *rest: Any) -> list[tuple[int, str]]:
         warnings.simplefilter("always")
         try:
             check_data(x, *rest)
-        except ValueError as error:
-            raise ValueError(f"x[{i}] cannot be fitted: {error}") from None
+        except ArgumentError as error:
+            raise error.of(f"{error.argument}[{i}]") from None
     return [(i, str(warning.message)) for warning in heard]
 
 

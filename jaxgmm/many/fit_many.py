@@ -15,6 +15,7 @@ from jaxgmm.em.choice import KERNEL_NAMES
 from jaxgmm.families import FAMILIES, Family
 from jaxgmm.fit.result import best_of
 from jaxgmm.inputs import arguments, precision
+from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.many import mapped
 from jaxgmm.many.checks import warn
 from jaxgmm.many.mapped import Posed
@@ -88,10 +89,9 @@ def fit_many(
     sets = checked(x, sample_weight, family)
     short = np.flatnonzero(sets.lengths < n_components)
     if len(short):
-        raise ValueError(
-            f"n_components must be at most the number of rows with weight in every data set, "
-            f"{sets.lengths[short[0]]} in x[{short[0]}]; got {n_components}"
-        )
+        fewest = f"{sets.lengths[short[0]]} in x[{short[0]}]"
+        wants = f"be at most the number of rows with weight in every data set, {fewest}"
+        raise ArgumentError("n_components", wants, str(n_components))
     prior = checked_prior(prior, family, sets.n_features)
     dtype = precision.compute_dtype(*(sets.x if isinstance(sets.x, list) else [sets.x]), dtype=dtype)
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxgmm.inputs import arrays
+from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 
 UNKNOWN = -1
 
@@ -41,7 +42,8 @@ def checked(labels: Any, component_labels: Any, n: int, k: int, present: Any = s
     """
     if labels is None:
         if component_labels is not None:
-            raise ValueError("component_labels say which labels components have: they need labels")
+            hint = "they say which labels components have"
+            raise ArgumentError("component_labels", "be left out where there are no labels", None, hint)
         return None
     label = _whole("labels", labels, (n,), "row")
     own = np.arange(k) if component_labels is None else _whole("component_labels", component_labels, (k,), "component")
@@ -50,7 +52,7 @@ def checked(labels: Any, component_labels: Any, n: int, k: int, present: Any = s
     if lost.any():
         row = int(np.argmax(lost))
         wanted = f"0 … {k - 1}" if component_labels is None else f"among {names.tolist()}"
-        raise ValueError(f"labels must be {wanted}, or -1 where unknown; got {label[row]} at row {row}")
+        raise ArgumentError("labels", f"be {wanted}, or -1 where unknown", f"{label[row]} at row {row}")
     if (label == UNKNOWN).all():
         return None
     possible = np.concatenate([own == names[:, None], np.ones((1, k), bool)])
@@ -64,22 +66,22 @@ def _check_room(label: Any, own: Any, names: Any) -> None:
         return
     if (own == UNKNOWN).any():
         k = int(np.argmax(own == UNKNOWN))
-        raise ValueError(f"component_labels must not be -1 where all rows have a label, got -1 for component {k}")
+        wants = "not be -1 where all rows have a label"
+        raise ArgumentError("component_labels", wants, f"-1 for component {k}")
     for name in names:
         held, wanted = np.count_nonzero(label == name), np.count_nonzero(own == name)
         if held < wanted:
             parts = "component" if wanted == 1 else "components"
-            raise ValueError(
-                f"labels must leave rows for every component, got {held} with label {name} for {wanted} {parts}"
-            )
+            got = f"{held} with label {name} for {wanted} {parts}"
+            raise ArgumentError("labels", "leave rows for every component", got)
 
 
 def _whole(name: str, value: Any, shape: tuple[int, ...], what: str) -> Any:
     array = arrays.to_numpy(name, value)
     if array.dtype.kind not in "iu":
-        raise TypeError(f"{name} must be integers, -1 where unknown; got dtype {array.dtype}")
+        raise ArgumentTypeError(name, "be integers, -1 where unknown", f"dtype {array.dtype}")
     if array.shape != shape:
-        raise ValueError(f"{name} must have shape {shape}, one a {what}; got {array.shape}")
+        raise ArgumentError(name, f"have shape {shape}, one a {what}", str(array.shape))
     if array.min() < UNKNOWN:
-        raise ValueError(f"{name} must be at least -1, got {array.min()} for {what} {int(np.argmin(array))}")
+        raise ArgumentError(name, "be at least -1", f"{array.min()} for {what} {int(np.argmin(array))}")
     return array.astype(np.int64)

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxgmm.em.choice import KERNEL_NAMES
 from jaxgmm.inputs import arguments
+from jaxgmm.inputs.errors import ArgumentTypeError
 from jaxgmm.run.record import BlockInfo
 from jaxgmm.run.stopping import CRITERIA
 
@@ -53,5 +54,5 @@ class Settings:
             on_block=on_block,
         )
         if on_block is not None and not callable(on_block):
-            raise TypeError(f"on_block must be callable, got {on_block!r}")
+            raise ArgumentTypeError("on_block", "be callable", arguments.shown(on_block))
         return settings

@@ -16,6 +16,7 @@ from jaxgmm.fit.diagnostics import Diagnosis, diagnose
 from jaxgmm.fit.result import FitError, FitResult, best_restart
 from jaxgmm.fit.search import search_from
 from jaxgmm.inputs.randomness import fold_key, generator
+from jaxgmm.inputs.wording import Wording
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.pose import Problem
 from jaxgmm.rows.folds import FoldedRows
@@ -140,7 +141,11 @@ class Contest:
             if bests[-1, i] < 0:
                 cells.append(replace(cell, status=Status.NON_FINITE, note="no restart stayed finite"))
                 continue
-            notes = [f"without fold {fold}: {view[i]}" for fold, view in enumerate(faults[:-1]) if view[i]]
+            notes = [
+                Wording("without fold {fold}: {fault}", fold=fold, fault=view[i])
+                for fold, view in enumerate(faults[:-1])
+                if view[i]
+            ]
             cells.append(
                 replace(
                     cell,
@@ -149,7 +154,7 @@ class Contest:
                     standard_error=float(errors[i]),
                     status=Status(int(self.ended.status[bests[-1, i]])),
                     spurious=bool(self.spurious.ravel()[bests[-1, i]]),
-                    note=faults[-1][i] or "; ".join(notes),
+                    note=faults[-1][i] or Wording.joined("; ", notes),
                 )
             )
         return cells
@@ -202,7 +207,7 @@ class Contest:
         # Its likelihood then says more of the ridge than of the rows, and would be as large as one likes with less.
         if not self.spurious.ravel()[number]:
             return ""
-        return f"every restart is spurious: {self.diagnosis.doubt(number)}"
+        return Wording("every restart is spurious: {doubt}", doubt=self.diagnosis.doubt(number))
 
     def _judged(self, bests: Any, criterion: str) -> tuple[Any, Any]:
         """The criterion of each K's best restart, and its standard error; (K,)."""
