@@ -90,7 +90,7 @@ def _wanted(message: str) -> str:
 def _is_typers(error: BaseException) -> bool:
     """Whether typer itself deals with it: exits, and complaints about options.
 
-    Those come from a click that may be typer's private copy, so they are known by what they can do.
+    Complaints come from a click that may be typer's private copy, so they are recognised by a method they have.
     """
     return isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "format_message")
 
@@ -105,7 +105,7 @@ class Commands(TyperGroup):
             code = super().main(args, standalone_mode=False, **extra)
             sys.stdout.flush()
         except BrokenPipeError:
-            # What is still held back goes nowhere, or Python would complain of it at the very end.
+            # What stdout still holds goes to the null device, or Python would complain of it at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = PIPE_CLOSED
         except SystemExit:  # typer's only one: the reader of stdout has seen enough

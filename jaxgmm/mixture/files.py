@@ -76,7 +76,7 @@ def load(path: str | os.PathLike[str]) -> Mixture:
 
 
 def _check_length(path: Path) -> None:
-    """Refuses what cannot be a model file by its first eight bytes: the header's length."""
+    """Refuses a file whose first eight bytes, the length of its header, cannot be those of a model file."""
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder, not a model file")
     if path.exists() and not path.is_file():

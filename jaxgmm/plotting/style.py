@@ -25,7 +25,7 @@ def new_or_given(ax: Any) -> Any:
 
 
 def tidy(ax: Any) -> Any:
-    """Takes away what does not help."""
+    """`ax` without the lines that do not help, in muted colours."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(PALE)
     ax.tick_params(color=PALE, labelcolor=INK)

@@ -22,7 +22,7 @@ from jaxgmm.sklearn.parameters import COVARIANCE_TYPES, mixture_of, precisions_c
 class MixtureAnswers(PrivateMethods):
     """Methods of an estimator that holds `weights_`, `means_`, `covariances_` and `precisions_cholesky_`.
 
-    The arrays are what counts: who assigns others gets answers from those, as with scikit-learn.
+    Answers follow from these arrays. Assign others, and answers follow from those, as with scikit-learn.
     """
 
     weights_: Any
@@ -116,7 +116,7 @@ class MixtureAnswers(PrivateMethods):
         rng = check_random_state(self.random_state)
         shares = np.asarray(self.weights_, np.float64)
         total = shares.sum()
-        # Beyond 1 by rounding NumPy refuses; within it a division would change what is drawn.
+        # NumPy refuses shares that sum to more than 1 by rounding. A division of others would change what is drawn.
         counts = rng.multinomial(n_samples, shares / total if total > 1 else shares)
         k, d = self.means_.shape
         covariances = np.broadcast_to(self.covariances_, (k, d, d)) if self.covariance_type == "tied" else None
