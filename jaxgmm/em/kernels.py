@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
 from jaxgmm.families import Family
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, joint_log_prob, posterior
 
 HIGHEST = lax.Precision.HIGHEST

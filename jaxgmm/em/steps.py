@@ -12,13 +12,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from jaxgmm.em.kernels import KERNELS, uncorrelated
 from jaxgmm.em.pinned import Pinned
 from jaxgmm.em.statistics import SufficientStatistics
 from jaxgmm.families.base import Conjugate, Root
 from jaxgmm.inputs import forking
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import Rows, chunk_size
 from jaxgmm.rows.base import two_sum

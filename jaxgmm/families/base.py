@@ -9,10 +9,11 @@ from typing import Any, ClassVar, Literal, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Bool, Float, Int, Key
 
 from jaxgmm.families import distances
 from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.typing import Array
 
 Rescaling = Literal["linear", "feature", "scalar", "none"]
 

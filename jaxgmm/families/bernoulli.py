@@ -8,13 +8,14 @@ from typing import Any, ClassVar, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Bool, Float, Int, Key
 
 from jaxgmm.families import distances
 from jaxgmm.families import linalg as tri
 from jaxgmm.families.base import Conjugate, Family, Rescaling, Root
 from jaxgmm.families.gaussian import HIGHEST, means_2d, positive
 from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.typing import Array
 from jaxgmm.inputs.wording import Wording
 
 

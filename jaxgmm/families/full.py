@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Float, Int, Key
 
 from jaxgmm.families import linalg as tri
 from jaxgmm.families.base import Conjugate, Rescaling, Root
@@ -23,6 +23,7 @@ from jaxgmm.families.gaussian import (
     positive,
     rounded_off,
 )  # fmt: skip
+from jaxgmm.inputs.typing import Array
 
 
 @jax.tree_util.register_dataclass

@@ -13,10 +13,11 @@ from typing import Any, ClassVar, NamedTuple, Self
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
 from jaxgmm.families.base import Conjugate, Family, Rescaling, Root
 from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.typing import Array
 
 HIGHEST = lax.Precision.HIGHEST
 LOG_2PI = float(np.log(2 * np.pi))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Bool, Float, Int, Key
 
 from jaxgmm.families import linalg as tri
 from jaxgmm.families.base import Conjugate, Rescaling, Root, along_components
@@ -22,6 +22,7 @@ from jaxgmm.families.gaussian import (
     means_2d,
     rounded_off,
 )  # fmt: skip
+from jaxgmm.inputs.typing import Array
 
 
 @jax.tree_util.register_dataclass

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Key
 
 from jaxgmm.drivers import EM, Driver
 from jaxgmm.families import FAMILIES
@@ -20,6 +20,7 @@ from jaxgmm.fit.result import FitResult, best_restart, complaint, warn_of
 from jaxgmm.fit.search import search_from
 from jaxgmm.inputs import arguments, precision
 from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
+from jaxgmm.inputs.typing import Array
 from jaxgmm.problem.fixed import Fixed
 from jaxgmm.problem.fixed import checked as checked_fixed
 from jaxgmm.problem.labels import checked as checked_labels

@@ -7,9 +7,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Key
 
 from jaxgmm.drivers import Driver
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.pose import Problem
 from jaxgmm.race.plan import FEWEST, Pace, worthwhile

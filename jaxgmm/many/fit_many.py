@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Key
 
 from jaxgmm.drivers import Penalty
 from jaxgmm.em.choice import KERNEL_NAMES
@@ -16,6 +16,7 @@ from jaxgmm.families import FAMILIES, Family
 from jaxgmm.fit.result import best_of
 from jaxgmm.inputs import arguments, precision
 from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.typing import Array
 from jaxgmm.many import mapped
 from jaxgmm.many.checks import warn
 from jaxgmm.many.mapped import Posed

@@ -9,13 +9,14 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Key
 
 from jaxgmm.drivers import Penalty
 from jaxgmm.families import Family
 from jaxgmm.inputs import arguments, arrays, precision
 from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.inputs.randomness import data_set_keys
+from jaxgmm.inputs.typing import Array
 from jaxgmm.many.checks import looked_at, unremarkable
 from jaxgmm.many.mapped import Posed
 from jaxgmm.problem.coordinates import Coordinates, coordinates, widths_of

@@ -10,18 +10,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Float, Key
 
 from jaxgmm.families import FAMILIES, Family
 from jaxgmm.inputs import arguments, arrays, forking, precision
 from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.inputs.programs import compiled
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture.answers import answer
 from jaxgmm.mixture.ordering import Ordered
 
-# Rows drawn with one key: so many, and no more numbers in their factors, which are the widest thing that is held.
+# A lot is the rows drawn with one key: so many, or fewer where their factors would hold more numbers than this.
 _DRAWN, _DRAWN_ELEMENTS = 64, 1 << 22
-# As many of those at once as is needed, in powers of this: few programs serve samples of any size.
+# Lots are drawn together in powers of this, so that few programs serve samples of any size.
 _TOGETHER = 8
 
 

@@ -13,9 +13,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Key
 
 from jaxgmm.inputs.randomness import race_key
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, at_rest
 from jaxgmm.problem.pose import Problem
 from jaxgmm.race.jumps import moves

@@ -9,10 +9,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Key
 
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.randomness import probe_key
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, at_rest
 from jaxgmm.mixture.density import ANSWERS, joint_log_prob
 from jaxgmm.problem.pose import Problem, log_priors

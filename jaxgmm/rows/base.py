@@ -16,7 +16,9 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Bool, Float, Int
+
+from jaxgmm.inputs.typing import Array
 
 ChunkFunction = Callable[[Float[Array, "d b"], Float[Array, " b"], Int[Array, " b"]], Any]
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Bool, Float, Int
 
+from jaxgmm.inputs.typing import Array
 from jaxgmm.rows.base import ChunkFunction, Rows
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import jax
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Bool, Int
+
+from jaxgmm.inputs.typing import Array
 
 
 @jax.tree_util.register_dataclass

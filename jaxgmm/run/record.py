@@ -103,7 +103,7 @@ class History:
     def __init__(self, at_start: Any) -> None:
         self.values = np.asarray(at_start)[:, None]
 
-    def write(self, restart: int, place: int, values: Any) -> None:
+    def write(self, restart: int | np.integer, place: int | np.integer, values: Any) -> None:
         """`values` of `restart` from step `place` on."""
         held, end = self.values.shape[1], place + len(values)
         if end > held:

@@ -9,13 +9,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Key
 
 from jaxgmm.drivers import EM
 from jaxgmm.fit.diagnostics import Diagnosis, diagnose
 from jaxgmm.fit.result import FitError, FitResult, best_restart
 from jaxgmm.fit.search import search_from
 from jaxgmm.inputs.randomness import fold_key, generator
+from jaxgmm.inputs.typing import Array
 from jaxgmm.inputs.wording import Wording
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.pose import Problem

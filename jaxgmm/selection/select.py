@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Key
 
 from jaxgmm.families import FAMILIES
 from jaxgmm.fit.result import FitError
 from jaxgmm.inputs import arguments, precision
 from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.typing import Array
 from jaxgmm.inputs.wording import Wording
 from jaxgmm.problem.checks import distinct_rows
 from jaxgmm.problem.pose import pose

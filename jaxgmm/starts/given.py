@@ -7,11 +7,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Key
 
 from jaxgmm.families import Family
 from jaxgmm.inputs import arguments
 from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.typing import Array
 from jaxgmm.inputs.wording import Wording
 from jaxgmm.mixture import Mixture, integrity
 from jaxgmm.problem.pose import Problem
