@@ -160,13 +160,18 @@ def test_gradient_complains_about_what_it_cannot_use():
         Gradient("adm")
     with pytest.raises(TypeError, match=r"optimizer must be a name, an optax factory or .* got 3"):
         Gradient(3)
-    with pytest.raises(ValueError, match=r"settings \['learning_rate'\] need an optax factory"):
+    with pytest.raises(
+        ValueError, match=r"optimizer must be an optax factory .* to take the settings \['learning_rate'\]"
+    ):
         Gradient(optax.adam(0.1), learning_rate=0.2)
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         Gradient("adam", batch_size=0)
-    with pytest.raises(TypeError, match="optimizer adam has no setting 'learning_rat'; did you mean 'learning_rate'"):
+    with pytest.raises(
+        TypeError,
+        match=r"settings must be one of .* for optimizer adam; got 'learning_rat'; did you mean 'learning_rate'",
+    ):
         Gradient("adam", learning_rat=0.1)
-    with pytest.raises(TypeError, match="optimizer adamw needs the setting 'learning_rate'"):
+    with pytest.raises(TypeError, match="settings must hold 'learning_rate' for optimizer adamw"):
         Gradient(optax.adamw)
 
 

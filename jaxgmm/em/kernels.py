@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from jaxgmm.families import Family
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, joint_log_prob, posterior
 from jaxgmm.rows import Chunk
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool
+from jaxtyping import Bool
 
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 
 

@@ -11,13 +11,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from jaxgmm.em.kernels import KERNELS, uncorrelated
 from jaxgmm.em.pinned import Pinned
 from jaxgmm.em.statistics import SufficientStatistics
 from jaxgmm.families.base import Conjugate, Root
 from jaxgmm.inputs import forking
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import Chunk, Rows, chunk_size
 from jaxgmm.rows.sums import two_sum

@@ -10,11 +10,13 @@ from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Bool, Float, Int, Key
 
 from jaxgmm.families import distances
 from jaxgmm.families.constraints import Constraint, constraints, parameter
 from jaxgmm.families.traits import Traits
+from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.typing import Array
 
 _Class = TypeVar("_Class", bound=type)
 
@@ -266,7 +268,7 @@ class Family(ABC):
             ValueError: they are densities of different kinds, or have no such `metric`.
         """
         if type(self) is not type(other) and not (self.traits.gaussian and other.traits.gaussian):
-            raise ValueError(f"other must be {self.traits.name!r} as this mixture is, got {other.traits.name!r}")
+            raise ArgumentError("other", f"be {self.traits.name!r} as this mixture is", repr(other.traits.name))
         return distances.gaussian(metric, self.means, self.matrices(), other.means, other.matrices())
 
     # ---- the rest -------------------------------------------------------------------------------------------

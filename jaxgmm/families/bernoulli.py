@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Bool, Float, Int, Key
 
 from jaxgmm.families import distances
 from jaxgmm.families import linalg as tri
@@ -15,6 +15,8 @@ from jaxgmm.families.base import Conjugate, Family, Root, family
 from jaxgmm.families.constraints import UnitInterval, parameter
 from jaxgmm.families.gaussian import HIGHEST, positive
 from jaxgmm.families.traits import BINARY, Traits
+from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.typing import Array
 
 
 @family
@@ -93,9 +95,9 @@ class Bernoulli(Family):
 
     def distances(self, other: Family, metric: str) -> np.ndarray:
         if not isinstance(other, Bernoulli):
-            raise ValueError(f"other must be 'bernoulli' as this mixture is, got {other.traits.name!r}")
+            raise ArgumentError("other", "be 'bernoulli' as this mixture is", repr(other.traits.name))
         if metric != "bhattacharyya":
-            raise ValueError(f"metric must be 'bhattacharyya' for Bernoulli mixtures, got {metric!r}")
+            raise ArgumentError("metric", "be 'bhattacharyya' for Bernoulli mixtures", repr(metric))
         return distances.bernoulli(self.means, other.means)
 
     def log_width(self) -> Float[Array, " k"]:

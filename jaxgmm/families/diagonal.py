@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Float, Int, Key
 
 from jaxgmm.families import linalg as tri
 from jaxgmm.families.base import Conjugate, Root, checked_means, family
@@ -25,6 +25,7 @@ from jaxgmm.families.gaussian import (
     rounded_off,
 )  # fmt: skip
 from jaxgmm.families.traits import Traits
+from jaxgmm.inputs.typing import Array
 
 
 @dataclass(frozen=True)

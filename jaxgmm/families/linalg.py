@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from jaxgmm.families.base import Root
+from jaxgmm.inputs.typing import Array
 
 HIGHEST = lax.Precision.HIGHEST
 
@@ -90,7 +91,7 @@ def _split(d: int) -> int:
     return -(-d // (2 * _BLOCK)) * _BLOCK
 
 
-def product(a: Float[Array, "*k d e"], b: Float[Array, "*k e f"]) -> Float[Array, "*k d f"]:
+def product(a: Float[Array, "*#k d e"], b: Float[Array, "*#k e f"]) -> Float[Array, "*k d f"]:
     """A B."""
     if max(*a.shape[-2:], b.shape[-1]) <= _FEW + 1:  # [1, x] has an entry more than x
         return reduce(add, (a[..., :, e, None] * b[..., None, e, :] for e in range(a.shape[-1])))
@@ -125,7 +126,7 @@ def apply_left(root: Root, factor: Float[Array, "*k d d"]) -> Float[Array, "*k d
     return factor * root[:, None] if root.ndim == 1 else root @ factor
 
 
-def gram(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
+def gram(factor: Float[Array, "*k d e"]) -> Float[Array, "*k d d"]:
     """L Lᵀ."""
     return product(factor, jnp.swapaxes(factor, -1, -2))
 

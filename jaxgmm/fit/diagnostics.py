@@ -13,6 +13,7 @@ from jaxgmm.em import e_step
 from jaxgmm.families.base import Conjugate
 from jaxgmm.inputs import precision
 from jaxgmm.inputs.programs import compiled
+from jaxgmm.inputs.wording import Wording
 from jaxgmm.mixture import Mixture, at_rest
 from jaxgmm.mixture.ordering import permuted
 from jaxgmm.problem.coordinates import Coordinates
@@ -105,15 +106,15 @@ class Diagnosis:
         counts = np.stack([self._counts(restart) for restart in range(len(self.mixtures.weights))])
         return owed(self.mixtures, self.widths, counts, spurious)
 
-    def doubt(self, restart: int) -> str:
+    def doubt(self, restart: int) -> Wording:
         """Why a restart is unsound and what to do about it, in words; empty where it is not."""
         flagged = self.spurious()[restart]
         if not flagged.any():
-            return ""
+            return Wording("")
         traits, few = self.mixtures.components.traits, flagged & self._underdetermined(restart)
         narrow = flagged & ~few
         narrow[narrow] = self._below_resolution(restart)[narrow]
-        parts, advice, prior = [], [], 'prior="default", '
+        parts, advice, prior = [], [], "" if self.prior else '{prior:"default"}, '
         if few.any():
             span = self.mixtures[restart].components.rows_to_span
             parts.append(
@@ -121,8 +122,8 @@ class Diagnosis:
                 f"{traits.name} covariance, and {'are' if few.sum() > 1 else 'is'} ridge in the missing directions"
             )
             others = [f'"{name}"' for name in traits.fewer_rows]
-            kinds = f"covariance_type={' or '.join(others)}, or " if others else ""
-            advice.append(f"use {'' if self.prior else prior}{kinds}fewer components")
+            kinds = f"{{covariance_type:{' or '.join(others)}}}, or " if others else ""
+            advice.append(Wording(f"use {prior}{kinds}fewer components"))
         if narrow.any():
             stepped = np.flatnonzero(self.frame.step > 0)
             rounded = f" (column{'s' if len(stepped) > 1 else ''} {', '.join(map(str, stepped[:6]))})"
@@ -132,14 +133,16 @@ class Diagnosis:
                 f"repeat{steps}, or than the ridge"
             )
             advice.append(
-                "add noise as wide as the steps that values are rounded to, leave such columns out, use "
-                f"{'' if self.prior else prior}a smaller reg_covar if clusters are that narrow, or fewer components"
+                Wording(
+                    "add noise as wide as the steps that values are rounded to, leave such columns out, use "
+                    f"{prior}a smaller {{reg_covar}} if clusters are that narrow, or fewer components"
+                )
             )
         handful = flagged & ~few & ~narrow
         if handful.any():
             parts.append(f"{_named(handful)} {'sit' if handful.sum() > 1 else 'sits'} on a handful of rows")
-            advice.append(f"use {'' if self.prior else prior}fewer components, or start more restarts")
-        return f"{'; '.join(parts)}: {'; '.join(advice)}"
+            advice.append(Wording(f"use {prior}fewer components, or start more restarts"))
+        return Wording("{parts}: {advice}", parts="; ".join(parts), advice=Wording.joined("; ", advice))
 
     def _underdetermined(self, restart: int) -> Bool[np.ndarray, " k"]:
         """Which components hold fewer rows than span their covariance, (k,)."""

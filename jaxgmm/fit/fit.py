@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Key
 
 from jaxgmm.drivers import EM, Driver
 from jaxgmm.families import FAMILIES
@@ -18,6 +18,8 @@ from jaxgmm.fit.progress import bar, both
 from jaxgmm.fit.result import FitResult, complaint, warn_of
 from jaxgmm.fit.search import checked_search, chosen_search
 from jaxgmm.inputs import arguments, precision
+from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
+from jaxgmm.inputs.typing import Array
 from jaxgmm.problem.fixed import Fixed
 from jaxgmm.problem.fixed import checked as checked_fixed
 from jaxgmm.problem.labels import checked as checked_labels
@@ -141,15 +143,16 @@ def fit(
     )  # fmt: skip
     if n_components > present:
         weighted = "" if source.weights is None else " with weight"
-        raise ValueError(f"n_components must be at most the number of rows{weighted}, {present}; got {n_components}")
+        wants = f"be at most the number of rows{weighted}, {present}"
+        raise ArgumentError("n_components", wants, str(n_components))
     prior = checked_prior(prior, family, d)
     driver = EM() if driver is None else driver
     if isinstance(driver, type) or not (hasattr(driver, "init") and hasattr(driver, "step")):
-        raise TypeError(f"driver must be a driver such as EM() or Gradient(...), got {driver!r}")
+        wants = "be a driver such as EM() or Gradient(...)"
+        raise ArgumentTypeError("driver", wants, arguments.shown(driver))
     if driver.stochastic and stopping != "log_likelihood":
-        raise ValueError(
-            f"stopping must be 'log_likelihood' for mini-batches, got {stopping!r}: single steps are noise"
-        )
+        wants = "be 'log_likelihood' for mini-batches"
+        raise ArgumentError("stopping", wants, repr(stopping), "single steps are noise")
     init = checked_init(init, n_init, family, n_components, source.shape)
     kept = slice(None) if with_weight is None else with_weight
     known = checked_labels(source.labels, component_labels, n_components, kept)

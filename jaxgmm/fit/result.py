@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from jaxgmm.fit.diagnostics import ComponentReport, Diagnosis
 from jaxgmm.inputs import arguments, telling
+from jaxgmm.inputs.wording import InPython, Wording
 from jaxgmm.mixture import Mixture
 from jaxgmm.mixture.ordering import order_of, permuted
 from jaxgmm.race.rounds import Round
@@ -260,26 +261,32 @@ def best_restart(value: Any, status: Any, spurious: Any = False) -> int:
         return int(best)
     counts = ", ".join(f"{int(np.sum(status == s))} {s.name}" for s in Status if np.any(status == s))
     worst = Status.NON_FINITE if np.any(status == Status.NON_FINITE) else Status.DEGENERATE
-    raise FitError(f"no restart stayed finite: {counts}. {worst.advice}")
+    raise FitError(Wording("no restart stayed finite: {counts}. {advice}", counts=counts, advice=worst.advice))
 
 
 def complaint(result: FitResult) -> str:
     """What speaks against the best restart, in words; empty if nothing does."""
     best = result.best
     if result.status[best] not in SOUND:
-        return f"every restart is degenerate. {Status.DEGENERATE.advice}"
+        return Wording("every restart is degenerate. {advice}", advice=Status.DEGENERATE.advice)
     if result.spurious[best]:
         others = np.isin(result.status, SOUND) & ~result.spurious
         ahead = "the best restart is spurious, and ahead of the sound ones less what it owes to that"
-        return f"{ahead if others.any() else 'every restart is spurious'}: {result.doubt}; see result.components()"
+        return Wording(
+            "{fault}: {doubt}{see}", fault=ahead if others.any() else "every restart is spurious", doubt=result.doubt,
+            see=InPython("; see result.components()"),
+        )  # fmt: skip
     cost = result.diagnosis.ridge_cost(best)
     if not cost.sum() > _DEAR * result.total_weight:
         return ""
     narrow = np.flatnonzero(cost > 0.5 * _DEAR * result.total_weight / len(cost))
-    return (
-        f"reg_covar costs about {cost.sum() / result.total_weight:.2g} nats per row: component"
-        f"{'s' if len(narrow) > 1 else ''} {', '.join(map(str, narrow))} of the best restart "
-        f"{'are' if len(narrow) > 1 else 'is'} hardly wider than the ridge; lower reg_covar, or see result.components()"
+    return Wording(
+        "{reg_covar} costs about {cost:.2g} nats per row: {components} of the best restart {are} hardly wider than the "
+        "ridge; lower {reg_covar}{see}",
+        cost=cost.sum() / result.total_weight,
+        components=f"component{'s' if len(narrow) > 1 else ''} {', '.join(map(str, narrow))}",
+        are="are" if len(narrow) > 1 else "is",
+        see=InPython(", or see result.components()"),
     )
 
 

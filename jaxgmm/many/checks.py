@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Num
 
 from jaxgmm.families import Family
 from jaxgmm.inputs import telling
+from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.problem.checks import HEAVY_RIDGE, RANGE, WEIGHTS, WORN, DataWarning, check_data, varies, wear
 from jaxgmm.problem.summary import DataSummary
 from jaxgmm.rows import ArraySource
@@ -53,8 +54,8 @@ def looked_at(i: int, x: Any, weights: Any, *rest: Any) -> list[tuple[int, str]]
         warnings.simplefilter("always")
         try:
             check_data(ArraySource(x, weights), *rest)
-        except ValueError as error:
-            raise ValueError(f"x[{i}] cannot be fitted: {error}") from None
+        except ArgumentError as error:
+            raise error.of(f"{error.argument}[{i}]") from None
     return [(i, str(warning.message)) for warning in heard]
 
 

@@ -9,12 +9,14 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Int, Key
+from jaxtyping import Bool, Int, Key
 
 from jaxgmm.drivers import Penalty
 from jaxgmm.families import FAMILIES, Family
 from jaxgmm.fit.result import best_of
 from jaxgmm.inputs import arguments, precision
+from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.typing import Array
 from jaxgmm.many import mapped
 from jaxgmm.many.checks import warn
 from jaxgmm.many.lanes import PackedLanes, sized, taken
@@ -88,10 +90,9 @@ def fit_many(
     sets = checked(x, sample_weight, family)
     short = np.flatnonzero(sets.lengths < n_components)
     if len(short):
-        raise ValueError(
-            f"n_components must be at most the number of rows with weight in every data set, "
-            f"{sets.lengths[short[0]]} in x[{short[0]}]; got {n_components}"
-        )
+        fewest = f"{sets.lengths[short[0]]} in x[{short[0]}]"
+        wants = f"be at most the number of rows with weight in every data set, {fewest}"
+        raise ArgumentError("n_components", wants, str(n_components))
     prior = checked_prior(prior, family, sets.n_features)
     dtype = precision.compute_dtype(*(sets.x if isinstance(sets.x, list) else [sets.x]), dtype=dtype)
 

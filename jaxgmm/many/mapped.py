@@ -12,12 +12,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, UInt
+from jaxtyping import Float, Int, UInt
 
 from jaxgmm.drivers import EM, Penalty
 from jaxgmm.em import log_prior
 from jaxgmm.families import Family
 from jaxgmm.inputs.programs import compiled
+from jaxgmm.inputs.typing import Array
 from jaxgmm.many.packing import Buffers, Layout
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import Sample

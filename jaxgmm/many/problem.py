@@ -9,12 +9,14 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int, Key, Num, UInt
+from jaxtyping import Float, Int, Key, Num, UInt
 
 from jaxgmm.drivers import Penalty
 from jaxgmm.families import Family
 from jaxgmm.inputs import arguments, arrays, precision
+from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.inputs.randomness import data_set_keys
+from jaxgmm.inputs.typing import Array
 from jaxgmm.many.checks import looked_at, unremarkable
 from jaxgmm.many.mapped import Posed
 from jaxgmm.problem.coordinates import Coordinates, coordinates, widths_of
@@ -64,17 +66,16 @@ def checked(x: Any, sample_weight: Any, family: type[Family]) -> DataSets:
     sets = _finite(x) if isinstance(x, np.ndarray) else [arguments.rows(f"x[{i}]", rows) for i, rows in enumerate(x)]
     odd = next((i for i, rows in enumerate(sets) if rows.shape[1] != sets[0].shape[1]), None)
     if odd is not None:
-        raise ValueError(
-            f"x must hold data sets with equally many columns, got {sets[odd].shape[1]} in x[{odd}], "
-            f"{sets[0].shape[1]} in x[0]"
-        )
+        got = f"{sets[odd].shape[1]} in x[{odd}], {sets[0].shape[1]} in x[0]"
+        raise ArgumentError("x", "hold data sets with equally many columns", got)
     for i, rows in enumerate(sets):
         family.check_rows(f"x[{i}]", rows)
     if sample_weight is None:
         return DataSets(sets, None)
     weights = _separate("sample_weight", sample_weight)
     if len(weights) != len(sets):
-        raise ValueError(f"sample_weight must hold weights for {len(sets)} data sets, as x does; got {len(weights)}")
+        wants = f"hold weights for {len(sets)} data sets, as x does"
+        raise ArgumentError("sample_weight", wants, str(len(weights)))
     weights = [arguments.weights(f"sample_weight[{i}]", w, len(sets[i])) for i, w in enumerate(weights)]
     if any(not w.all() for w in weights):
         sets = [rows[w > 0] for rows, w in zip(sets, weights, strict=True)]
@@ -86,18 +87,19 @@ def _separate(name: str, x: Any) -> Any:
     """What holds one thing per data set: a list or tuple as it is, anything else as one array."""
     held = x if isinstance(x, list | tuple) else arrays.to_numpy(name, x)
     if not isinstance(held, list | tuple) and name == "x" and held.ndim != 3:
-        raise ValueError(f"x must have shape (p, n, d), or be a list of arrays (n_i, d); got shape {held.shape}")
+        wants = "have shape (p, n, d), or be a list of arrays (n_i, d)"
+        raise ArgumentError("x", wants, f"shape {held.shape}")
     if not isinstance(held, list | tuple) and held.ndim < 2:
-        raise ValueError(f"{name} must hold one array for each data set, got shape {held.shape}")
+        raise ArgumentError(name, "hold one array for each data set", f"shape {held.shape}")
     if len(held) == 0:
-        raise ValueError(f"{name} must hold at least one data set, got none")
+        raise ArgumentError(name, "hold at least one data set", "none")
     return held
 
 
 def _finite(x: Any) -> Any:
     """`x`, (p, n, d), all finite."""
     if 0 in x.shape:
-        raise ValueError(f"x must have at least one row and one column, got shape {x.shape}")
+        raise ArgumentError("x", "have at least one row and one column", f"shape {x.shape}")
     good = np.array([np.isfinite(rows).all() for rows in x]) if x.dtype.kind not in "biu" else np.ones(len(x), bool)
     if not good.all():
         i = int(np.argmin(good))

@@ -7,9 +7,10 @@ from typing import Protocol
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
 from jaxgmm.families import Family
+from jaxgmm.inputs.typing import Array
 
 
 class Weighted(Protocol):

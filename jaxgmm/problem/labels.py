@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.rows.labels import UNKNOWN, Labels, whole
 
 
@@ -17,7 +18,8 @@ def checked(label: Any, component_labels: Any, k: int, present: Any = slice(None
     """
     if label is None:
         if component_labels is not None:
-            raise ValueError("component_labels say which labels components have: they need labels")
+            hint = "they say which labels components have"
+            raise ArgumentError("component_labels", "be left out where there are no labels", None, hint)
         return None
     own = np.arange(k) if component_labels is None else whole("component_labels", component_labels, (k,), "component")
     names = np.unique(own[own != UNKNOWN])
@@ -25,7 +27,7 @@ def checked(label: Any, component_labels: Any, k: int, present: Any = slice(None
     if lost.any():
         row = int(np.argmax(lost))
         wanted = f"0 … {k - 1}" if component_labels is None else f"among {names.tolist()}"
-        raise ValueError(f"labels must be {wanted}, or -1 where unknown; got {label[row]} at row {row}")
+        raise ArgumentError("labels", f"be {wanted}, or -1 where unknown", f"{label[row]} at row {row}")
     if (label == UNKNOWN).all():
         return None
     possible = np.concatenate([own == names[:, None], np.ones((1, k), bool)])
@@ -39,11 +41,11 @@ def _check_room(label: Any, own: Any, names: Any) -> None:
         return
     if (own == UNKNOWN).any():
         k = int(np.argmax(own == UNKNOWN))
-        raise ValueError(f"component_labels must not be -1 where all rows have a label, got -1 for component {k}")
+        wants = "not be -1 where all rows have a label"
+        raise ArgumentError("component_labels", wants, f"-1 for component {k}")
     for name in names:
         held, wanted = np.count_nonzero(label == name), np.count_nonzero(own == name)
         if held < wanted:
             parts = "component" if wanted == 1 else "components"
-            raise ValueError(
-                f"labels must leave rows for every component, got {held} with label {name} for {wanted} {parts}"
-            )
+            got = f"{held} with label {name} for {wanted} {parts}"
+            raise ArgumentError("labels", "leave rows for every component", got)

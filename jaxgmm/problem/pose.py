@@ -8,13 +8,14 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from jaxgmm.drivers import Penalty
 from jaxgmm.em import log_prior
 from jaxgmm.families import Family
 from jaxgmm.families.base import Conjugate
 from jaxgmm.inputs.programs import compiled
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.checks import check_data
 from jaxgmm.problem.coordinates import Coordinates, coordinates, widths_of

@@ -12,11 +12,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Float, Int, Key
 
 from jaxgmm.em import e_step, m_step
 from jaxgmm.families.base import Root
 from jaxgmm.inputs.programs import compiled
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, joint_log_prob, posterior
 from jaxgmm.rows import Sample
 

@@ -15,10 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Bool, Float, Int, Key
 
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.randomness import generator
+from jaxgmm.inputs.typing import Array
 from jaxgmm.rows.labels import Known, Labels
 from jaxgmm.rows.layout import laid_out
 from jaxgmm.rows.rungs import slots_for

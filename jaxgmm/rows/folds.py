@@ -9,8 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
+from jaxgmm.inputs.typing import Array
 from jaxgmm.rows.base import Chunk, Operand, Rows
 from jaxgmm.rows.labels import Known
 from jaxgmm.rows.sums import Compensated, Sums

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Bool, Int
 
 from jaxgmm.inputs import arrays
+from jaxgmm.inputs.typing import Array
 
 UNKNOWN = -1
 

@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgmm.inputs.wording import Wording
 from jaxgmm.mixture.whole_files import abandoned, write_whole
 from jaxgmm.rows import RowSource
 
@@ -181,7 +182,6 @@ class Checkpoint:
     def _compare(self, found: Mapping[str, str]) -> None:
         differing = [name for name in self.wanted if found.get(name) != self.wanted[name]]
         if differing:
-            raise CheckpointError(
-                f"checkpoint {self.path} is of a fit with other {', '.join(differing)}: "
-                "give the same arguments to go on with it, or remove it to begin anew"
-            )
+            text = "{checkpoint} {path} is of a fit with other {differing}: give the same {arguments} to go on with it"
+            names = Wording.joined(", ", (Wording(f"{{{name}}}") for name in differing))
+            raise CheckpointError(Wording(f"{text}, or remove it to begin anew", path=str(self.path), differing=names))

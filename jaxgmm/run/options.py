@@ -11,6 +11,7 @@ from jaxtyping import Array, Key
 from jaxgmm.drivers import Penalty
 from jaxgmm.em.choice import KERNEL_NAMES
 from jaxgmm.inputs import arguments
+from jaxgmm.inputs.errors import ArgumentTypeError
 from jaxgmm.run.loop import Controls
 from jaxgmm.run.record import OnBlock
 from jaxgmm.run.stopping import CRITERIA
@@ -50,7 +51,7 @@ class Settings:
             on_block=on_block,
         )
         if on_block is not None and not callable(on_block):
-            raise TypeError(f"on_block must be callable, got {on_block!r}")
+            raise ArgumentTypeError("on_block", "be callable", arguments.shown(on_block))
         return settings
 
     def controls(self, key: Key[Array, ""], penalty: Penalty, floor: np.ndarray, dtype: np.dtype) -> Controls:

@@ -170,7 +170,7 @@ class History:
     def __init__(self, values: Float[np.ndarray, "r t"]) -> None:
         self.values = values
 
-    def write(self, restart: int, place: int, values: Float[np.ndarray, " s"]) -> None:
+    def write(self, restart: int | np.integer, place: int | np.integer, values: Float[np.ndarray, " s"]) -> None:
         """`values` of `restart` from step `place` on."""
         held, end = self.values.shape[1], place + len(values)
         if end > held:

@@ -7,11 +7,12 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Bool, Float, Int, Key
 
 from jaxgmm.drivers import Driver
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.randomness import revival_key
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, joint_log_prob, posterior
 from jaxgmm.problem.pose import Problem
 from jaxgmm.rows import Rows, Sample

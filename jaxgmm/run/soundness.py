@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Bool, Float, Int
 
 from jaxgmm.em.pinned import Pinned
 from jaxgmm.inputs import precision
 from jaxgmm.inputs.programs import compiled
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.resolution import Widths
 from jaxgmm.run.status import Status
@@ -78,7 +79,7 @@ def faults(
 
 def _suspects(
     mixture: Mixture, spike: Float[Array, " d"], limit: Float[Array, " d"], n_rows: Int[Array, ""],
-    given: Bool[Array, " k"] | bool,
+    given: Bool[Array, " k"] | Bool[Array, ""] | bool,
 ) -> tuple[Bool[Array, " k"], Float[Array, " k"]]:  # fmt: skip
     """Which components owe their likelihood to a handful of rows, and what bounds how much of each is below `limit`.
 

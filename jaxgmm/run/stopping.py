@@ -8,8 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Bool, Float, Int
 
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 
 #: what `tol` may be compared with

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key, Num
+from jaxtyping import Float, Int, Key, Num
 
 from jaxgmm.drivers import EM
 from jaxgmm.fit.diagnostics import Diagnosis, diagnose
 from jaxgmm.fit.result import FitError, FitResult, best_restart
+from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.wording import Wording
 from jaxgmm.problem.pose import Problem
 from jaxgmm.run.identity import Tags
 from jaxgmm.run.options import Settings
@@ -80,7 +82,11 @@ class Contest:
             if bests[-1, i] < 0:
                 cells.append(replace(cell, status=Status.NON_FINITE, note="no restart stayed finite"))
                 continue
-            notes = [f"without fold {fold}: {view[i]}" for fold, view in enumerate(faults[:-1]) if view[i]]
+            notes = [
+                Wording("without fold {fold}: {fault}", fold=fold, fault=view[i])
+                for fold, view in enumerate(faults[:-1])
+                if view[i]
+            ]
             best = self.restarts[-1, i, bests[-1, i]]
             cells.append(
                 replace(
@@ -90,7 +96,7 @@ class Contest:
                     standard_error=float(errors[i]),
                     status=Status(int(best.status)),
                     spurious=bool(best.spurious),
-                    note=faults[-1][i] or "; ".join(notes),
+                    note=faults[-1][i] or Wording.joined("; ", notes),
                 )
             )
         return cells
@@ -130,7 +136,8 @@ class Contest:
         # Its likelihood then says more of the ridge than of the rows, and would be as large as one likes with less.
         if not self.restarts.spurious[view, i, start]:
             return ""
-        return f"every restart is spurious: {self.diagnosis.doubt(self._number(view, i, start))}"
+        doubt = self.diagnosis.doubt(self._number(view, i, start))
+        return Wording("every restart is spurious: {doubt}", doubt=doubt)
 
     def _judged(
         self, bests: Int[np.ndarray, "v K"], criterion: str

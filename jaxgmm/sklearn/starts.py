@@ -37,7 +37,7 @@ def first_start(
     if weights is not None and np.ptp(weights) == 0:
         weights = None
     if method == "kmeans":
-        # Of rows too few of which differ the fit warns itself.
+        # The fit itself warns where too few rows differ.
         with _without_warning() if distinct_rows(ArraySource(x), k) < k else contextlib.nullcontext():
             return KMeans(k, n_init=1, random_state=rng).fit(x, sample_weight=weights).labels_
     if method == "random":

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Float, Key
 
 from jaxgmm.em.pinned import Pinned
 from jaxgmm.inputs.randomness import restart_keys, seed_key
+from jaxgmm.inputs.typing import Array
 from jaxgmm.rows import Rows, Sample
 from jaxgmm.starts.seeding import chosen_centres, seed_index, seed_rows, trials_for
 

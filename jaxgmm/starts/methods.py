@@ -12,13 +12,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Bool, Float, Key
 
 from jaxgmm.drivers import Penalty
 from jaxgmm.em import m_step, statistics_of
 from jaxgmm.families import Family, TiedGaussian
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.randomness import restart_keys, seed_key
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import Chunk, Rows, Sample, chunk_size
 from jaxgmm.starts.guided import guided_centres, guided_sample

@@ -10,10 +10,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Float, Int, Key
 
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.randomness import generator
+from jaxgmm.inputs.typing import Array
 from jaxgmm.rows import Rows, Sample
 
 # Seeds are picked from this many rows, or this many per component, whichever is more.
