@@ -17,6 +17,7 @@ from jaxgmm.families.constraints import Constraint, constraints, parameter
 from jaxgmm.families.traits import Traits
 from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.wording import Wording
 
 _Class = TypeVar("_Class", bound=type)
 
@@ -114,9 +115,8 @@ class Family(ABC):
             ValueError: naming `means` or `covariances`, what it got and what it wants.
         """
         if covariances is not None:
-            raise ValueError(
-                f"covariances must be None for covariance_type={cls.traits.name!r}: they follow from the means"
-            )
+            wants = f"be None for covariance_type={cls.traits.name!r}"
+            raise ArgumentError("covariances", wants, None, "they follow from the means")
         return cls(**{"means": jnp.asarray(checked_means(means, cls.traits.means))})
 
     @property
@@ -142,10 +142,8 @@ class Family(ABC):
         wrong = support.outside(x)
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
-            raise ValueError(
-                f"{name} must hold {support.words} for covariance_type={cls.traits.name!r}, got {x[row, column]} "
-                f"at row {first_row + row}, column {column}"
-            )
+            wants = Wording(f"hold {support.words} for {{covariance_type:{cls.traits.name!r}}}")
+            raise ArgumentError(name, wants, f"{x[row, column]} at row {first_row + row}, column {column}")
 
     # ---- the direct road: one density, one set of moments ------------------------------------------------
 
@@ -315,7 +313,7 @@ def checked_means(means: Any, rule: Constraint) -> Any:
     """`means` as a NumPy array of shape (..., k, d), all as `rule` has them."""
     means = np.asarray(means)
     if means.ndim < 2 or 0 in means.shape:
-        raise ValueError(f"means must have shape (..., n_components, n_features), got {means.shape}")
+        raise ArgumentError("means", "have shape (..., n_components, n_features)", str(means.shape))
     if not (good := np.asarray(rule.holds(means))).all():
-        raise ValueError(f"means must lie {rule.words}, got {means[~good][0]:g}")
+        raise ArgumentError("means", f"lie {rule.words}", f"{means[~good][0]:g}")
     return means

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jaxgmm.inputs import arguments
+from jaxgmm.inputs.errors import ArgumentTypeError
 from jaxgmm.race.race import Race
 from jaxgmm.run.search import All, Search, Task
 
@@ -21,7 +22,8 @@ def checked_search(search: Any) -> Search | None:
     if search is None or isinstance(search, Search):
         return search
     if isinstance(search, type) and issubclass(search, Search):
-        raise TypeError(f"search must be a name or a search such as Race(), got the class {search.__name__}")
+        wants = "be a name or a search such as Race()"
+        raise ArgumentTypeError("search", wants, f"the class {search.__name__}")
     return SEARCHES[arguments.choice("search", search, SEARCHES)]
 
 

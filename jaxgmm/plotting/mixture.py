@@ -57,10 +57,9 @@ def plot_mixture(
     mixture = drawable(mixture)
     shown = _features(features, mixture)
     if not has_picture(mixture, shown):
-        raise ValueError(
-            f"features must be all {mixture.n_features} of a mixture that is not Gaussian, got {shown} for "
-            f"{mixture.covariance_type!r}: its densities in some features are not known"
-        )
+        wants = f"be all {mixture.n_features} of a mixture that is not Gaussian"
+        hint = "its densities in some features are not known"
+        raise ArgumentError("features", wants, f"{shown} for {mixture.covariance_type!r}", hint)
     colors = component_colors(mixture) if colors is None else arrays.finite("colors", colors, np.float64)
     if colors.shape != (mixture.n_components, 3):
         wants = f"have shape ({mixture.n_components}, 3), a row a component"

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from jaxgmm.inputs import arrays
+from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 from jaxgmm.inputs.typing import Array
 
 UNKNOWN = -1
@@ -66,9 +67,9 @@ def whole(name: str, value: Any, shape: tuple[int, ...], what: str) -> Any:
     """
     array = arrays.to_numpy(name, value)
     if array.dtype.kind not in "iu":
-        raise TypeError(f"{name} must be integers, -1 where unknown; got dtype {array.dtype}")
+        raise ArgumentTypeError(name, "be integers, -1 where unknown", f"dtype {array.dtype}")
     if array.shape != shape:
-        raise ValueError(f"{name} must have shape {shape}, one a {what}; got {array.shape}")
+        raise ArgumentError(name, f"have shape {shape}, one a {what}", str(array.shape))
     if array.min() < UNKNOWN:
-        raise ValueError(f"{name} must be at least -1, got {array.min()} for {what} {int(np.argmin(array))}")
+        raise ArgumentError(name, "be at least -1", f"{array.min()} for {what} {int(np.argmin(array))}")
     return array.astype(np.int64)

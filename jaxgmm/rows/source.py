@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxgmm.inputs import arguments
+from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.rows.labels import whole
 
 _BLOCK = 1 << 16
@@ -183,17 +184,19 @@ def checked(x: Any, sample_weight: Any, labels: Any, look: Callable[..., None]) 
         return ArraySource(x, weights, None if labels is None else whole("labels", labels, (len(x),), "row"))
     for name, value in (("sample_weight", sample_weight), ("labels", labels)):
         if value is not None:
-            raise ValueError(f"{name} must be left out where x is a RowSource, whose blocks hold it beside their rows")
+            wants = "be left out where x is a RowSource, whose blocks hold it beside their rows"
+            raise ArgumentError(name, wants)
     n, start = x.shape[0], 0
     for block in x.blocks(_BLOCK):
         arguments.rows("x", block.x, first_row=start)
         if np.shape(block.x)[1] != x.shape[1] or block.x.dtype != x.dtype:
             wanted, got = f"{x.shape[1]} columns of {x.dtype}", f"{np.shape(block.x)[1]} of {block.x.dtype}"
-            raise ValueError(f"x must give blocks with {wanted}, as its shape and dtype say; got {got} at row {start}")
+            wants = f"give blocks with {wanted}, as its shape and dtype say"
+            raise ArgumentError("x", wants, f"{got} at row {start}")
         look("x", block.x, start)
         start += len(block.x)
     if start != n:
-        raise ValueError(f"x must give the {n} rows that its shape tells of, got {start}")
+        raise ArgumentError("x", f"give the {n} rows that its shape tells of", str(start))
     arguments.weights("sample_weight", x.weights, n)
     if x.labels is not None:
         whole("labels", x.labels, (n,), "row")

@@ -7,7 +7,8 @@ from typing import Any, Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+
+from jaxgmm.inputs.typing import Array
 
 Sums = TypeVar("Sums")
 

@@ -11,12 +11,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Bool, Float, Int
 
 from jaxgmm.drivers import Driver
 from jaxgmm.em import KERNELS
 from jaxgmm.em.choice import KERNEL_NAMES, few_beyond, trusted_conditioning
 from jaxgmm.inputs.programs import compiled
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.pose import log_priors
 from jaxgmm.rows import Rows

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Key
 
 from jaxgmm.drivers import Penalty
 from jaxgmm.em.choice import KERNEL_NAMES
 from jaxgmm.inputs import arguments
 from jaxgmm.inputs.errors import ArgumentTypeError
+from jaxgmm.inputs.typing import Array
 from jaxgmm.run.loop import Controls
 from jaxgmm.run.record import OnBlock
 from jaxgmm.run.stopping import CRITERIA

@@ -11,9 +11,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Array, Int, Key
+from jaxtyping import Int, Key
 
 from jaxgmm.drivers import Driver
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.pose import Problem
 from jaxgmm.rows import Rows

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Float, Int, Key
 
 from jaxgmm.inputs.randomness import fold_key, generator
+from jaxgmm.inputs.typing import Array
 from jaxgmm.problem.pose import Problem
 from jaxgmm.rows import Rows, RowSource
 from jaxgmm.rows.folds import FoldedRows
