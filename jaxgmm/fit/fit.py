@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from jaxgmm.drivers import EM, Driver
+from jaxgmm.em.choice import kernel_for
 from jaxgmm.families import FAMILIES
 from jaxgmm.fit.diagnostics import diagnose
 from jaxgmm.fit.progress import bar, both
@@ -123,6 +124,7 @@ def fit(
     """
     given = {name: value for name, value in locals().items() if name not in _NO_PART_OF_THE_ANSWER}
     family = FAMILIES[arguments.choice("covariance_type", covariance_type, FAMILIES)]
+    kernel = kernel_for(kernel, family)
     key = arguments.random_key(key)
     x = arguments.rows("x", x)
     family.check_rows("x", x)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from jaxgmm.drivers import Penalty
-from jaxgmm.em.choice import KERNEL_NAMES
+from jaxgmm.em.choice import KERNEL_NAMES, kernel_for
 from jaxgmm.families import FAMILIES, Family
 from jaxgmm.fit.result import best_of
 from jaxgmm.inputs import arguments, precision
@@ -76,7 +76,7 @@ def fit_many(
         MemoryError: the device has no room for one batch of data sets.
     """
     family = FAMILIES[arguments.choice("covariance_type", covariance_type, FAMILIES)]
-    kernel = arguments.choice("kernel", kernel, ("auto", *KERNEL_NAMES))
+    kernel = kernel_for(arguments.choice("kernel", kernel, ("auto", *KERNEL_NAMES)), family)
     stopping = arguments.choice("stopping", stopping, CRITERIA)
     on_degenerate = arguments.choice("on_degenerate", on_degenerate, ("reinit", "stop", "keep"))
     init = arguments.choice("init", init, METHODS)

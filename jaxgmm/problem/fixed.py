@@ -78,6 +78,11 @@ def checked(fixed: Any, family: type[Family], k: int, d: int) -> CheckedFixed | 
         return None
     _check_weights(weights, has_weight)
     means = np.where(has_mean[:, None], means, traits.means.inside)
+    if has_mean.any() and traits.has_width and not family.says("about_means"):
+        raise ValueError(
+            f"fixed.means must be None for covariance_type={traits.name!r}, whose covariances cannot be fitted about "
+            f"means that are held; got {fixed.means!r}"
+        )
     if not np.all(traits.means.holds(means)):
         raise ValueError(
             f"fixed.means must lie {traits.means.words} for covariance_type={traits.name!r}, got {fixed.means!r}"

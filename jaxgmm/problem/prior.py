@@ -78,6 +78,10 @@ def checked(prior: Any, family: type[Family], d: int) -> Prior | None:
         prior = Prior()
     if not isinstance(prior, Prior):
         raise TypeError(f"prior must be None, 'default' or a Prior(...), got {prior!r}")
+    if not family.says("pseudo"):
+        raise ValueError(
+            f"prior must be None for covariance_type={family.traits.name!r}, which has none; got {prior!r}"
+        )
     arguments.real("prior.concentration", prior.concentration, 1.0)
     arguments.real("prior.mean_strength", prior.mean_strength)
     if prior.mean is not None:
