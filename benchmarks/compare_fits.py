@@ -89,7 +89,8 @@ def _numbers(result: Any) -> dict[str, Any]:
     names = ("log_likelihood", "log_prior", "n_iter", "status", "spurious", "owed", "revivals", "passes", "remaining")
     found = {name: np.asarray(getattr(held, name)) for name in names}
     mixtures = held.mixtures
-    parts = {field.name: getattr(mixtures.components, field.name) for field in dataclasses.fields(mixtures.components)}
+    components = mixtures.components
+    parts = {field.name: getattr(components, field.name) for field in dataclasses.fields(components)}
     found |= {"best": np.asarray(result.best), "weights": np.asarray(mixtures.weights)}
     found |= {name: np.asarray(part) for name, part in parts.items()}
     return found | ({"history": np.asarray(result.history)} if hasattr(result, "history") else {})

@@ -30,10 +30,10 @@ REPORTED = "tests/test_laws.py::test_what_is_reported_is_what_the_mixture_says[f
 # fmt: off
 MUTATIONS = {
     # densities
-    "sign of the quadratic": Mutation("families/gaussian.py", "return -0.5 * jnp.sum(y * y, axis=1)", "return 0.5 * jnp.sum(y * y, axis=1)", "tests/test_families.py::test_log_prob_is_the_textbook_density"),
+    "sign of the quadratic": Mutation("families/gaussian.py", "return -0.5 * namespace(y).sum(y * y, axis=-2)", "return 0.5 * namespace(y).sum(y * y, axis=-2)", "tests/test_families.py::test_log_prob_is_the_textbook_density"),
     "no log-determinant": Mutation("families/gaussian.py", "normaliser = self.log_det() + 0.5", "normaliser = 0 * self.log_det() + 0.5", "tests/test_families.py::test_log_prob_is_the_textbook_density"),
     "pairs counted once": Mutation("families/linalg.py", "np.where(i == j, 1, 2)", "np.where(i == j, 1, 1)", "tests/test_em.py::test_kernels_agree[full]"),
-    "posterior without its maximum": Mutation("mixture/density.py", "largest = jnp.max(joint, axis=0)", "largest = 0 * jnp.max(joint, axis=0)", "tests/test_em.py::test_posterior_survives_impossible_rows"),
+    "posterior without its maximum": Mutation("mixture/density.py", "largest = xp.max(joint, axis=-2)", "largest = 0 * xp.max(joint, axis=-2)", "tests/test_em.py::test_posterior_survives_impossible_rows"),
     "far rows fall off linearly": Mutation("mixture/answers.py", "values * pull**2", "values * pull", "tests/test_laws.py::test_a_row_too_far_for_one_component_is_right_for_another"),
     "far rows not pulled": Mutation("mixture/answers.py", "x / pull[:, None]", "x", "tests/test_far.py::test_far_rows_are_finite_ordered_and_shared_out"),
     # the pass
@@ -41,17 +41,17 @@ MUTATIONS = {
     "the last chunk repeats rows": Mutation("rows/base.py", "fresh = jnp.where(index >= number * chunk, w, 0)", "fresh = w", "tests/test_em.py::test_any_chunk_size_gives_the_same_statistics[full-centred]"),
     "impossible rows without weight count": Mutation("em/kernels.py", "jnp.sum(jnp.where(w > 0, w * x, 0.0))", "jnp.sum(w * x)", "tests/test_laws.py::test_padding_has_no_say_even_where_it_is_impossible"),
     "the whitener's volume dropped": Mutation("em/kernels.py", "jnp.log(mixture.weights) + volume", "jnp.log(mixture.weights)", REPORTED),
-    "the error of the sum dropped": Mutation("run/drive.py", "np.asarray(high, np.float64) + np.asarray(low, np.float64)", "np.asarray(high, np.float64)", "tests/test_laws.py::test_float32_reports_what_its_sums_dropped"),
+    "the error of the sum dropped": Mutation("run/lanes.py", "np.asarray(high, np.float64) + np.asarray(low, np.float64)", "np.asarray(high, np.float64)", "tests/test_laws.py::test_float32_reports_what_its_sums_dropped"),
     "a row is found once in every chunk": Mutation("rows/base.py", "== rows.index) & (rows.weights > 0)", "== rows.index)", "tests/test_rows.py::test_single_rows_are_found_by_a_pass"),
     "a sum captures its mixture": Mutation("em/steps.py", "mixture, operand = held", "_, operand = held", "tests/test_rows.py::test_starts_have_all_they_need_from_their_operand[random]"),
     "chosen rows come in blocks of any length": Mutation("rows/source.py", ">= size:", ">= size and False:", "tests/test_rows.py::test_chosen_rows_come_in_full_blocks[40]"),
     "weights are no part of a fingerprint": Mutation("rows/source.py", "for part in block:", "for part in block[:1]:", "tests/test_rows.py::test_fingerprints_tell_rows_weights_and_labels_apart"),
     # the M-step
-    "weights not normalised": Mutation("em/steps.py", "Mixture(shares / jnp.sum(shares)", "Mixture(shares", f"{TEXTBOOK}[diag-float64-centred]"),
+    "weights not normalised": Mutation("em/steps.py", "Mixture(shares / xp.sum(shares, axis=-1, keepdims=True)", "Mixture(shares", f"{TEXTBOOK}[diag-float64-centred]"),
     "means not moved": Mutation("families/gaussian.py", "self.means + self.colour(offset)", "self.means", f"{TEXTBOOK}[full-float64-centred]"),
-    "offset not taken out, full": Mutation("families/full.py", " - share * offset[:, :, None] * offset[:, None, :]", "", f"{TEXTBOOK}[full-float64-centred]"),
+    "offset not taken out, full": Mutation("families/full.py", " - share * offset[..., :, None] * offset[..., None, :]", "", f"{TEXTBOOK}[full-float64-centred]"),
     "offset not taken out, tied": Mutation("families/tied.py", "(moments.second - between) / dof", "moments.second / dof", f"{TEXTBOOK}[tied-float64-centred]"),
-    "offset not taken out, diag": Mutation("families/diagonal.py", " - counts[:, None] / dof * self.contract(offset**2)", "", f"{TEXTBOOK}[diag-float64-centred]"),
+    "offset not taken out, diag": Mutation("families/diagonal.py", " - counts[..., None] / dof * self.contract(offset**2)", "", f"{TEXTBOOK}[diag-float64-centred]"),
     "the ridge added twice": Mutation("families/linalg.py", "cholesky(m + whitened_ridge)", "cholesky(m + 2 * whitened_ridge)", f"{TEXTBOOK}[full-float64-centred]"),
     "the rates' ridge counted once": Mutation("families/bernoulli.py", "(1 + 2 * ridge**2)", "(1 + ridge**2)", f"{TEXTBOOK}[bernoulli-float64-centred]"),
     "half the cross term of Q": Mutation("families/full.py", "spread + 2 * cross", "spread + cross", "tests/test_families.py::test_q_elsewhere_is_the_expected_joint[full]"),
@@ -60,9 +60,19 @@ MUTATIONS = {
     "a tied prior for each component": Mutation("families/tied.py", "(prior.dof + self.n_features + 1) / self.n_components", "prior.dof + self.n_features + 1", f"{MODE}[centred-tied]"),
     "the prior is no part of the gain": Mutation("run/loop.py", "return value + (new.log_prior - old.log_prior)", "return value", "tests/test_laws.py::test_gains_are_of_the_posterior_and_signed"),
     # what is known beforehand
-    "labels not heard": Mutation("mixture/density.py", "jnp.where(possible, joint, -jnp.inf)", "joint", "tests/test_labels.py::test_a_pass_shares_rows_among_possible_components_only[centred-full]"),
-    "covariances not about held means": Mutation("families/gaussian.py", "jnp.where(which[:, None], 0.0, moments.first)", "moments.first", "tests/test_fixed.py::test_the_m_step_is_the_maximum_over_what_is_free"),
+    "labels not heard": Mutation("mixture/density.py", "xp.where(possible, joint, -xp.inf)", "joint", "tests/test_labels.py::test_a_pass_shares_rows_among_possible_components_only[centred-full]"),
+    "covariances not about held means": Mutation("families/gaussian.py", "namespace(moments.first, which).where(which[..., None], 0.0, moments.first)", "moments.first", "tests/test_fixed.py::test_the_m_step_is_the_maximum_over_what_is_free"),
     "free weights take all": Mutation("em/pinned.py", "free * (room /", "free * (1 /", "tests/test_fixed.py::test_within_is_idempotent_and_keeps_the_simplex[full]"),
+    # families as a whole
+    "held means of any size": Mutation("problem/fixed.py", "if not np.all(traits.means.holds(means)):", "if False:", "tests/test_traits.py::test_fixed_parameters[exponential]"),
+    "priors of any size": Mutation("problem/prior.py", "if not np.all(allowed.holds(mean)):", "if False:", "tests/test_traits.py::test_priors[exponential]"),
+    "files are not looked at": Mutation("mixture/integrity.py", "~rule.holds(leaves[leaf])", "False", "tests/test_traits.py::test_files[exponential]"),
+    "families are dataclasses like others": Mutation("families/base.py", "    jax.tree_util.register_pytree_with_keys(\n        made,", "    jax.tree_util.register_dataclass(made)\n    (lambda *_: None)(\n        made,", "tests/test_traits.py::test_families_with_the_same_fields_do_not_run_each_others_programs"),
+    "what all share goes to one": Mutation("families/base.py", "xp.all(which, axis=-1)", "xp.any(which, axis=-1)", "tests/test_families_numpy.py::test_what_all_share_stays_unless_all_are_replaced"),
+    "factors by rows above": Mutation("families/linalg.py", "known = factor[..., j, None, :j]", "known = 0 * factor[..., j, None, :j]", "tests/test_families_numpy.py::test_factors_are_the_same_on_numpy"),
+    "contours of half the mass": Mutation("plotting/components.py", "math.exp(-(sigmas**2) / 2)", "0.5", "tests/test_traits.py::test_pictures_in_the_plane[exponential]"),
+    "everybody has shared features": Mutation("em/choice.py", "if issubclass(family, SharedFeatures):", "if True:", "tests/test_traits.py::test_the_fast_kernel_is_for_families_with_shared_features[exponential]"),
+    "ridges cost nothing": Mutation("em/steps.py", " - 0.5 * jnp.sum(counts * other.components.ridge_trace(ridge))", "", "tests/test_families.py::test_q_is_stationary_at_its_maximum_and_lower_elsewhere"),
     # selection
     "absent components count as collapsed": Mutation("run/soundness.py", "collapsed = present & (weightless | narrow)", "collapsed = weightless | narrow", "tests/test_selection.py::test_absent_components_change_nothing[diag-centred-float64]"),
     "absent components move": Mutation("em/steps.py", "moved.with_replaced(mixture.weights == 0, components)", "moved", "tests/test_selection.py::test_absent_components_change_nothing[diag-centred-float64]"),
@@ -94,7 +104,7 @@ MUTATIONS = {
     "every number of rows has slots of its own": Mutation("rows/rungs.py", "RUNGS[bisect_left(RUNGS, n)]", "n + -n % 16", "tests/test_programs.py::test_a_new_number_of_rows_compiles_at_most_once_a_rung[fit]"),
     "programs are never let go of": Mutation("inputs/programs.py", "        program.clear_cache()", "        pass", "tests/test_programs.py::test_programs_are_let_go_of_before_the_system_runs_out_of_maps"),
     # coordinates
-    "volume of the coordinates, wrong way": Mutation("run/drive.py", "/ self.total_weight[members] - self.log_volume", "/ self.total_weight[members] + self.log_volume", REPORTED),
+    "volume of the coordinates, wrong way": Mutation("run/lanes.py", "/ self.total_weight[members] - self.log_volume", "/ self.total_weight[members] + self.log_volume", REPORTED),
     "starts not shifted": Mutation("problem/coordinates.py", "-self.shift / self.root, 1 / self.root", "0 * self.shift, 1 / self.root", "tests/test_initialization.py::test_a_given_mixture_is_the_start"),
     "a ridge in wrong units": Mutation("problem/coordinates.py", "return np.maximum(NARROW * self.narrowest, _STEPS", "return np.maximum(NARROW**2 * self.narrowest, _STEPS", "tests/test_laws.py::test_the_automatic_ridge_is_a_thousandth_of_the_narrowest_scale"),
 }

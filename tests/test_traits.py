@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import chex
 import jax
@@ -16,12 +17,25 @@ from matplotlib.figure import Figure
 from newcomers import newcomers, registered
 
 import jaxgmm
-from jaxgmm import Fixed, Mixture, Prior
-from jaxgmm.families import FAMILIES, Family, LowerTriangular, Positive
-from jaxgmm.families.constraints import Free, UnitInterval, constraints
+from jaxgmm import Fixed, Mixture, Prior, em
+from jaxgmm.families import (
+    FAMILIES,
+    DiagGaussian,
+    Family,
+    Free,
+    LowerTriangular,
+    Positive,
+    SharedFeatures,
+    Traits,
+    UnitInterval,
+    family,
+    parameter,
+)
+from jaxgmm.families.constraints import constraints
 from jaxgmm.mixture import integrity
 from jaxgmm.mixture.files import ModelFileError
 from jaxgmm.plotting import plot_density, plot_mixture
+from jaxgmm.rows import ArrayRows
 
 mpl.use("Agg")
 KNOWN = tuple(FAMILIES)
@@ -60,21 +74,21 @@ def test_the_page_brings_a_family():
 
 @every_family
 def test_traits_say_what_the_family_does(name):
-    family, x = FAMILIES[name], rows(name)
-    traits, mixture = family.traits, fitted(name).mixture
-    assert isinstance(mixture.components, family)
-    rules = constraints(family)
+    own, x = FAMILIES[name], rows(name)
+    traits, mixture = own.traits, fitted(name).mixture
+    assert isinstance(mixture.components, own)
+    rules = constraints(own)
     assert set(traits.shared) <= set(rules)
     if "means" in rules:
         assert rules["means"] == traits.means
     assert traits.means.holds(np.asarray(traits.means.inside))
     assert not traits.means.holds(np.asarray(np.nan))
-    family.check_rows("x", x)
+    own.check_rows("x", x)
     if not traits.support.everything:
         with pytest.raises(
             ValueError, match=rf"^x must hold {traits.support.words} .*{name}.*, got -1.0 at row 3, column 1"
         ):
-            family.check_rows("x", np.where((np.arange(len(x)) == 3)[:, None] & [False, True], -1.0, x))
+            own.check_rows("x", np.where((np.arange(len(x)) == 3)[:, None] & [False, True], -1.0, x))
     if traits.has_width:
         assert mixture.covariances.shape == traits.covariance_shape(2, 2)
         unit = Mixture.create([0.5, 0.5], mixture.means, traits.unit_covariances(2, 2), covariance_type=name)
@@ -264,6 +278,89 @@ def test_rows_far_from_0_are_a_trouble_to_widths_only():
     assert np.isfinite(jaxgmm.fit(0, far, 1, covariance_type="exponential").score)
     with pytest.raises(ValueError, match="x must carry its spread"):
         jaxgmm.fit(0, far, 1, covariance_type="diag")
+
+
+# ---- what a family can do without --------------------------------------------------------------------------------
+
+
+@every_family
+def test_the_fast_kernel_is_for_families_with_shared_features(name):
+    able, x = issubclass(FAMILIES[name], SharedFeatures), rows(name)
+    assert set(fitted(name, x, kernel="centred").kernel) == {"centred"}
+    found = fitted(name, x)
+    assert set(found.kernel) == ({"shared_feature"} if able else {"centred"})
+    assert np.all(np.diff(found.history, axis=1) > -1e-12)
+    if able:
+        assert np.isfinite(fitted(name, x, kernel="shared_feature").score)
+        return
+    fits = (
+        lambda: fitted(name, x, kernel="shared_feature"),
+        lambda: jaxgmm.fit_many(0, [x, x], 2, covariance_type=name, kernel="shared_feature"),
+        lambda: jaxgmm.select(0, x, 2, covariance_types=name, kernel="shared_feature"),
+    )
+    for fit in fits:
+        with pytest.raises(
+            ValueError,
+            match=f"^kernel must be 'auto' or 'centred' for covariance_type='{name}', which has no shared features; got 'shared_feature'",
+        ):
+            fit()
+    with pytest.raises(TypeError, match=f"^kernel must be 'centred' for components of '{name}'"):
+        em.e_step(found.mixture, ArrayRows.from_array(x.astype(np.float32)), kernel="shared_feature")
+    assert np.isfinite(fitted(name, x, search="race", n_init=16).score)
+
+
+@family
+class Plain(Family):
+    """A diagonal Gaussian that says no more than it must."""
+
+    means: Any = parameter(Free())
+    scale: Any = parameter(Positive())
+
+    traits = dataclasses.replace(DiagGaussian.traits, name="plain", fewer_rows=())
+
+    from_means = classmethod(DiagGaussian.from_means.__func__)
+    from_covariances = classmethod(DiagGaussian.from_covariances.__func__)
+    affine, covariances, sample = DiagGaussian.affine, DiagGaussian.covariances, DiagGaussian.sample
+
+    def _own(self):
+        return DiagGaussian(self.means, self.scale)
+
+    def log_prob(self, x):
+        return self._own().log_prob(x)
+
+    def moments(self, x, r):
+        return self._own().moments(x, r)
+
+    def expected_log_prob(self, counts, moments, other):
+        return self._own().expected_log_prob(counts, moments, other._own())
+
+    def improve(self, counts, moments, ridge):
+        found = self._own().improve(counts, moments, ridge)
+        return Plain(found.means, found.scale)
+
+
+def test_a_family_that_says_no_more_than_it_must_is_as_right():
+    FAMILIES["plain"] = Plain
+    x = rows("diag")
+    plain, known = (fitted(name, x, max_iter=30, reg_covar=1e-3) for name in ("plain", "diag"))
+    np.testing.assert_allclose(plain.history, known.history, rtol=1e-8)
+    for ask in (lambda c: c.log_width(), lambda c: c.collapsed(), lambda c: c.rows_to_span, lambda c: c.n_parameters):
+        np.testing.assert_allclose(ask(plain.mixture.components), ask(known.mixture.components), rtol=1e-6)
+    climbed = fitted("plain", x, driver=jaxgmm.Gradient("lbfgs"), max_iter=60, reg_covar=0)
+    assert climbed.score == pytest.approx(fitted("diag", x, max_iter=300, reg_covar=0).score, abs=1e-4)
+    for option, value, words in (
+        ("prior", "default", "prior must be None for covariance_type='plain', which has none"),
+        ("fixed", Fixed(means=[[0.0, 0.0], [np.nan] * 2]), "fixed.means must be None for covariance_type='plain'"),
+    ):
+        with pytest.raises(ValueError, match=f"^{words}"):
+            fitted("plain", x, **{option: value})
+
+
+def test_what_traits_promise_a_family_must_say():
+    body = {"means": parameter(Free()), "__annotations__": {"means": Any}}
+    for traits, method in (({"covariance_axes": ("k", "d")}, "from_covariances"), ({"maps": "feature"}, "affine")):
+        with pytest.raises(TypeError, match=f"^Boaster must have {method}, as its traits say"):
+            family(type("Boaster", (Family,), body | {"traits": Traits("boaster", **traits)}))
 
 
 # ---- nobody asks for a name -------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 `centred` whitens every row by every component, and holds at any tightness. `shared_feature` writes log p as a product
 with features φ(x) that all components *and all restarts* share: one wide matrix product for everything, several times
-faster, but its rounding error grows with `Family.conditioning`.
+faster, but its rounding error grows with `SharedFeatures.conditioning`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from jax import lax
 from jaxtyping import Float
 
 from jaxgmm.families import Family
+from jaxgmm.families.shared_features import SharedFeatures, n_shared_features, shared_features
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, joint_log_prob, posterior
 from jaxgmm.rows import Chunk
@@ -64,7 +65,7 @@ def _centred_finish(mixture: Mixture, rest: Any) -> tuple[Any, Any, Any]:
 
 
 class _Shared(NamedTuple):
-    components: Family
+    components: SharedFeatures
     theta: Float[Array, "k f"]
     whitener: Float[Array, "d d"] | None
 
@@ -78,7 +79,7 @@ def uncorrelated(components: Family, whitener: Float[Array, "d d"] | None) -> Fa
 
 
 def _shared_prepare(mixture: Mixture, whitener: Float[Array, "d d"] | None) -> _Shared:
-    components = uncorrelated(mixture.components, whitener)
+    components = shared_features(uncorrelated(mixture.components, whitener))
     volume = 0.0 if whitener is None else jnp.sum(jnp.log(jnp.diagonal(whitener)))
     theta = components.natural().at[:, 0].add(jnp.log(mixture.weights) + volume)
     return _Shared(components, theta, whitener)
@@ -104,8 +105,7 @@ def _shared_finish(prepared: _Shared, rest: Any) -> tuple[Any, Any, Any]:
 
 
 def _shared_elements(components: Family, batch: int) -> int:
-    probe = jax.ShapeDtypeStruct((components.n_features, 1), components.means.dtype)
-    return batch * components.n_components + jax.eval_shape(components.features, probe).shape[0]
+    return batch * components.n_components + n_shared_features(components)
 
 
 KERNELS: dict[str, Kernel] = {

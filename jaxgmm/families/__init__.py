@@ -5,6 +5,8 @@ from jaxgmm.families.bernoulli import Bernoulli
 from jaxgmm.families.constraints import Constraint, Free, LowerTriangular, Positive, UnitInterval, parameter
 from jaxgmm.families.diagonal import DiagGaussian, SphericalGaussian
 from jaxgmm.families.full import FullGaussian
+from jaxgmm.families.namespace import einsum, namespace
+from jaxgmm.families.shared_features import SharedFeatures
 from jaxgmm.families.tied import TiedGaussian
 from jaxgmm.families.traits import Support, Traits
 
@@ -14,5 +16,5 @@ FAMILIES: dict[str, type[Family]] = {
 }
 
 __all__ = ["FAMILIES", "Bernoulli", "DiagGaussian", "Family", "FullGaussian", "SphericalGaussian", "TiedGaussian"]
-__all__ += ["Constraint", "Free", "LowerTriangular", "Positive", "Support", "Traits", "UnitInterval", "family"]
-__all__ += ["parameter"]
+__all__ += ["Constraint", "Free", "LowerTriangular", "Positive", "SharedFeatures", "Support", "Traits", "UnitInterval"]
+__all__ += ["einsum", "family", "namespace", "parameter"]

@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Bool, Float
 
-from jaxgmm.families.namespace import Array, expit, namespace
+from jaxgmm.families.namespace import expit, namespace
+from jaxgmm.inputs.typing import Array
 
 
 class Constraint(ABC):
@@ -40,6 +41,10 @@ class Constraint(ABC):
     @abstractmethod
     def from_free(self, free: Float[Array, "..."]) -> Float[Array, "..."]:
         """Undoes `to_free`: whatever the numbers, the value is allowed."""
+
+    def change(self, old: Float[Array, "..."], new: Float[Array, "..."]) -> Float[Array, "..."]:
+        """How far each number has moved: by itself, or relative to what it was."""
+        return abs(new - old)
 
     def n_free(self, shape: tuple[int, ...]) -> int:
         """How many numbers of a parameter of this shape are free."""
@@ -78,6 +83,9 @@ class Positive(Constraint):
 
     def from_free(self, free: Float[Array, "..."]) -> Float[Array, "..."]:
         return namespace(free).exp(free)
+
+    def change(self, old: Float[Array, "..."], new: Float[Array, "..."]) -> Float[Array, "..."]:
+        return abs(new / old - 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +135,10 @@ class LowerTriangular(Constraint):
         xp = namespace(free)
         eye = xp.eye(free.shape[-1], dtype=bool)
         return xp.tril(xp.where(eye, xp.exp(xp.where(eye, free, 0.0)), free))
+
+    def change(self, old: Float[Array, "*k d d"], new: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
+        # Relative to the width in the direction of each row.
+        return abs(new - old) / namespace(old).diagonal(old, 0, -2, -1)[..., None]
 
     def n_free(self, shape: tuple[int, ...]) -> int:
         *outer, d, _ = shape

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-#: an array of NumPy or of JAX, for signatures; a type checker could not follow which of the two comes out
-if TYPE_CHECKING:
-    Array = Any
-else:
-    Array = jax.Array | np.ndarray | np.generic
-
+#: the precision of products, in which float32 is not cut short
 HIGHEST = lax.Precision.HIGHEST
+
 _HOST = (np.ndarray, np.generic, bool, int, float)
 
 
@@ -37,6 +33,15 @@ def einsum(sums: str, *arrays: Any) -> Any:
     return jnp.einsum(sums, *arrays, precision=HIGHEST)
 
 
+def put(array: Any, index: Any, values: Any) -> Any:
+    """A copy of `array` with `values` at `index`."""
+    if namespace(array, values) is not np:
+        return jnp.asarray(array).at[index].set(values)
+    copy = np.array(array)
+    copy[index] = values
+    return copy
+
+
 def expit(x: Any) -> Any:
     """1 / (1 + exp(−x))."""
     if namespace(x) is not np:
@@ -55,3 +60,7 @@ def xlogy(x: Any, y: Any) -> Any:
 def entr(x: Any) -> Any:
     """−x log x, which is 0 at 0."""
     return jax.scipy.special.entr(x) if namespace(x) is not np else -xlogy(x, x)
+
+
+#: for entry points: NumPy then says nothing of infinities and NaN, as JAX does not
+quiet = np.errstate(all="ignore")

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Key
 
 from jaxgmm.drivers import EM, Driver
+from jaxgmm.em.choice import kernel_for
 from jaxgmm.families import FAMILIES
 from jaxgmm.fit.diagnostics import diagnose
 from jaxgmm.fit.progress import bar, both
@@ -130,6 +131,7 @@ def fit(
     """
     given = {name: value for name, value in locals().items() if name not in _NO_PART_OF_THE_ANSWER}
     family = FAMILIES[arguments.choice("covariance_type", covariance_type, FAMILIES)]
+    kernel = kernel_for(kernel, family)
     key = arguments.random_key(key)
     source = checked_rows(x, sample_weight, labels, family.check_rows)
     n, d = source.shape

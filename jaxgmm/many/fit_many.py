@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Int, Key
 
 from jaxgmm.drivers import Penalty
+from jaxgmm.em.choice import kernel_for
 from jaxgmm.families import FAMILIES, Family
 from jaxgmm.fit.result import best_of
 from jaxgmm.inputs import arguments, precision
@@ -83,6 +84,7 @@ def fit_many(
         tol=tol, stopping=stopping, max_iter=max_iter, max_seconds=None, reg_covar=reg_covar,
         on_degenerate=on_degenerate, kernel=kernel, on_block=None,
     )  # fmt: skip
+    settings = replace(settings, kernel=kernel_for(settings.kernel, family))
     init = arguments.choice("init", init, METHODS)
     key = arguments.random_key(key)
     n_components = arguments.integer("n_components", n_components, 1)

@@ -40,7 +40,7 @@ def sound_mixture(name: str, mixture: Any) -> None:
     """
     family: Any = type(mixture.components)
     rules, traits = constraints(family), family.traits
-    leaves = {leaf: np.asarray(getattr(mixture.components, leaf)) for leaf in rules}
+    leaves: dict[str, Any] = {leaf: np.asarray(getattr(mixture.components, leaf)) for leaf in rules}
     leaves["weights"] = np.asarray(mixture.weights)
     mixture_shapes(name, family, {leaf: array.shape for leaf, array in leaves.items()})
     leading = leaves["weights"].ndim - 1

@@ -80,7 +80,12 @@ def checked(fixed: Any, family: type[Family], k: int, d: int) -> CheckedFixed | 
         return None
     _check_weights(weights, has_weight)
     means = np.where(has_mean[:, None], means, traits.means.inside)
-    if not np.all(traits.means.holds(means)):
+    if has_mean.any() and traits.has_width and not family.says("about_means"):
+        whose = "whose covariances cannot be fitted about means that are held"
+        wants = f"be None for covariance_type={traits.name!r}, {whose}"
+        raise ArgumentError("fixed.means", wants, arguments.shown(fixed.means))
+    allowed: Any = traits.means
+    if not np.all(allowed.holds(means)):
         wants = f"lie {traits.means.words} for covariance_type={traits.name!r}"
         raise ArgumentError("fixed.means", wants, arguments.shown(fixed.means))
     shares = np.where(has_weight, weights, 1.0)

@@ -79,6 +79,9 @@ def checked(prior: Any, family: type[Family], d: int) -> Prior | None:
     if not isinstance(prior, Prior):
         hint = arguments.did_you_mean(prior, ["default"]) if isinstance(prior, str) else ""
         raise ArgumentTypeError("prior", "be None, 'default' or a Prior(...)", arguments.shown(prior), hint)
+    if not family.says("pseudo"):
+        wants = f"be None for covariance_type={family.traits.name!r}, which has none"
+        raise ArgumentError("prior", wants, arguments.shown(prior))
     arguments.real("prior.concentration", prior.concentration, 1.0)
     arguments.real("prior.mean_strength", prior.mean_strength)
     if prior.mean is not None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Key
 
+from jaxgmm.em.choice import kernel_for
 from jaxgmm.families import FAMILIES
 from jaxgmm.fit.result import FitError
 from jaxgmm.inputs import arguments, precision
@@ -96,6 +97,7 @@ def select(
     key = arguments.random_key(key)
     x = arguments.rows("x", x)
     for kind in kinds:
+        kernel_for(settings.kernel, FAMILIES[kind])
         FAMILIES[kind].check_rows("x", x)
     sizes = _sizes(n_components)
     n_init, init = arguments.integer("n_init", n_init, 1), arguments.choice("init", init, METHODS)
@@ -130,8 +132,9 @@ def select(
             continue
         with precision.scope(dtype), memory.explained():
             problem = pose(ArraySource(x, sample_weight), family, max(fitted), settings.reg_covar, None, dtype)
+            own = replace(settings, kernel=kernel_for(settings.kernel, family))
             contest = Contest.held(
-                key, problem, settings, fitted, n_init, init, folds, now + left / (len(kinds) - i), x, sample_weight
+                key, problem, own, fitted, n_init, init, folds, now + left / (len(kinds) - i), x, sample_weight
             )
         for cell in contest.cells([replace(blank[k], note="") for k in fitted], criterion):
             blank[cell.n_components] = cell
