@@ -1,4 +1,4 @@
-"""What a fit or a model comes down to: as a dictionary for programs, as a few lines or a table for people."""
+"""A fit or a model in brief: a dictionary for programs; a few lines or a table for people."""
 
 from __future__ import annotations
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from jaxgmm.drivers.base import EStep, Penalty, State
 from jaxgmm.drivers.em import EM
 from jaxgmm.em import log_prior, m_step
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 
 

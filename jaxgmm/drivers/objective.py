@@ -11,12 +11,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from jaxgmm.drivers.base import EStep, Penalty
 from jaxgmm.em import expected_log_likelihood, log_prior
 from jaxgmm.em.pinned import Pinned
 from jaxgmm.em.statistics import SufficientStatistics
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 
 Free = dict[str, Any]

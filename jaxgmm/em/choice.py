@@ -9,6 +9,7 @@ import numpy as np
 from jaxgmm.em import KERNELS
 from jaxgmm.families import Family
 from jaxgmm.families.shared_features import SharedFeatures
+from jaxgmm.inputs.errors import ArgumentError
 
 KERNEL_NAMES = tuple(KERNELS)
 
@@ -28,10 +29,8 @@ def kernel_for(kernel: str, family: type[Family]) -> str:
     if issubclass(family, SharedFeatures):
         return kernel
     if kernel == KERNEL_NAMES[0]:
-        raise ValueError(
-            f"kernel must be 'auto' or 'centred' for covariance_type={family.traits.name!r}, which has no shared "
-            f"features; got {kernel!r}"
-        )
+        wants = f"be 'auto' or 'centred' for covariance_type={family.traits.name!r}, which has no shared features"
+        raise ArgumentError("kernel", wants, repr(kernel))
     return KERNEL_NAMES[-1] if kernel == "auto" else kernel
 
 

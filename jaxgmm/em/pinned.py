@@ -7,9 +7,10 @@ from functools import partial
 from typing import Any
 
 import jax
-from jaxtyping import Array, Bool
+from jaxtyping import Bool
 
 from jaxgmm.families.namespace import namespace
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 
 

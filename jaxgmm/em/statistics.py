@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-from jaxtyping import Array, Float
+from jaxtyping import Float
+
+from jaxgmm.inputs.typing import Array
 
 
 @jax.tree_util.register_dataclass

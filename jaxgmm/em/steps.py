@@ -7,13 +7,12 @@ the next mixture. Both are pure, and follow the dtype of their inputs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from operator import add
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float
 
 from jaxgmm.em.kernels import KERNELS, uncorrelated
 from jaxgmm.em.pinned import Pinned
@@ -22,9 +21,10 @@ from jaxgmm.families.base import Conjugate, Root
 from jaxgmm.families.namespace import namespace, quiet
 from jaxgmm.families.shared_features import SharedFeatures
 from jaxgmm.inputs import forking
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
-from jaxgmm.rows import Rows, chunk_size
-from jaxgmm.rows.base import two_sum
+from jaxgmm.rows import Chunk, Rows, chunk_size
+from jaxgmm.rows.sums import two_sum
 
 
 def pass_chunk(mixture: Mixture, rows: Rows, kernel: str) -> int:
@@ -52,14 +52,15 @@ def e_step(mixture: Mixture, rows: Rows, *, kernel: str = "centred", chunk: int 
 
     def one(mixture: Mixture) -> SufficientStatistics:
         prepared = road.prepare(mixture, rows.whitener)
-        value, error = rows.total(lambda x, w, index: road.chunk(prepared, x, w, rows.possible(index)), chunk)
-        counts, shared, moments = road.finish(prepared, jax.tree.map(jnp.add, value.rest, error.rest))
+        sums = rows.total(road.chunk, prepared, chunk)
+        value, error = sums.value, sums.error
+        counts, shared, moments = road.finish(prepared, sums.total.rest)
         # Large where it is not zero; the error pair would be worth little without what is dropped here.
         high, low = two_sum(value.log_likelihood, shared)
         return SufficientStatistics(
             log_likelihood=high,
             log_likelihood_error=error.log_likelihood + low,
-            total_weight=value.total_weight + error.total_weight,
+            total_weight=sums.total.total_weight,
             counts=counts,
             moments=moments,
         )
@@ -131,20 +132,24 @@ def expected_log_likelihood(
     return weights + rows - 0.5 * jnp.sum(counts * other.components.ridge_trace(ridge))
 
 
-Assignment = Callable[[Float[Array, "d b"], Int[Array, " b"]], Float[Array, "k b"]]
+Assignment = Callable[[Any, Chunk], Float[Array, "k b"]]
 
 
-def statistics_of(mixture: Mixture, rows: Rows, responsibilities: Assignment, chunk: int) -> SufficientStatistics:
+def statistics_of(
+    mixture: Mixture, rows: Rows, responsibilities: Assignment, operand: Any, chunk: int
+) -> SufficientStatistics:
     """Statistics about `mixture` under *given* responsibilities: labels, guesses, nearest centres.
 
     Args:
-        responsibilities: from a chunk's rows (d, b) and row numbers (b,) to r, (k, b).
+        responsibilities: from `operand` and a chunk of rows to r, (k, b).
+        operand: what they follow from, as `Rows.total` has it.
     """
 
-    def sums(x: Array, w: Array, index: Array) -> Any:
-        r = responsibilities(x, index) * w
-        return jnp.sum(w), jnp.sum(r, axis=1), mixture.components.moments(x, r)
+    def sums(held: tuple[Mixture, Any], some: Chunk) -> Any:
+        mixture, operand = held
+        r = responsibilities(operand, some) * some.weights
+        return jnp.sum(some.weights), jnp.sum(r, axis=1), mixture.components.moments(some.x, r)
 
-    total = partial(jax.tree.map, jnp.add)(*rows.total(sums, chunk))
+    total = rows.total(sums, (mixture, operand), chunk).total
     unknown = jnp.full((), jnp.nan, total[1].dtype)
     return SufficientStatistics(unknown, unknown, *total)

@@ -11,11 +11,14 @@ from jaxtyping import Float, Int, Key
 from jaxgmm.families import distances
 from jaxgmm.families import linalg as tri
 from jaxgmm.families.base import Conjugate, Family, Root, family
+from jaxgmm.families.components import Components
 from jaxgmm.families.constraints import UnitInterval, parameter
 from jaxgmm.families.gaussian import filled_like, positive
-from jaxgmm.families.namespace import Array, einsum, namespace
+from jaxgmm.families.namespace import einsum, namespace
 from jaxgmm.families.shared_features import SharedFeatures
 from jaxgmm.families.traits import BINARY, Traits
+from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.typing import Array
 
 
 @family
@@ -86,11 +89,11 @@ class Bernoulli(SharedFeatures, Family):
         counts = filled_like(self.means[..., 0], prior.strength)
         return counts, counts[..., None] * prior.centre
 
-    def distances(self, other: Family, metric: str) -> np.ndarray:
+    def distances(self, other: Components, metric: str) -> np.ndarray:
         if not isinstance(other, Bernoulli):
-            raise ValueError(f"other must be 'bernoulli' as this mixture is, got {other.traits.name!r}")
+            raise ArgumentError("other", "be 'bernoulli' as this mixture is", repr(other.traits.name))
         if metric != "bhattacharyya":
-            raise ValueError(f"metric must be 'bhattacharyya' for Bernoulli mixtures, got {metric!r}")
+            raise ArgumentError("metric", "be 'bhattacharyya' for Bernoulli mixtures", repr(metric))
         return distances.bernoulli(self.means, other.means)
 
     def sample(self, key: Key[Array, ""], labels: Int[Array, " n"]) -> Float[Array, "n d"]:

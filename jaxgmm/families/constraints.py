@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Bool, Float
 
-from jaxgmm.families.namespace import Array, expit, namespace
+from jaxgmm.families.namespace import expit, namespace
+from jaxgmm.inputs.typing import Array
 
 
 class Constraint(ABC):
@@ -153,13 +154,17 @@ def parameter(constraint: Constraint) -> Any:
     return dataclasses.field(metadata={"constraint": constraint})
 
 
-@cache
 def constraints(family: Any) -> dict[str, Constraint]:
     """The constraint of every field of `family`, in their order.
 
     Raises:
         TypeError: a field was declared without one.
     """
+    return _declared(family)
+
+
+@cache
+def _declared(family: Any) -> dict[str, Constraint]:
     found = {field.name: field.metadata.get("constraint") for field in dataclasses.fields(family)}
     for name, constraint in found.items():
         if not isinstance(constraint, Constraint):

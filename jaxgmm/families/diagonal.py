@@ -23,8 +23,9 @@ from jaxgmm.families.gaussian import (
     positive,
     rounded_off,
 )  # fmt: skip
-from jaxgmm.families.namespace import Array, einsum, namespace
+from jaxgmm.families.namespace import einsum, namespace
 from jaxgmm.families.traits import Traits
+from jaxgmm.inputs.typing import Array
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ from jaxgmm.families.gaussian import (
     positive,
     rounded_off,
 )  # fmt: skip
-from jaxgmm.families.namespace import Array, einsum, namespace, put
+from jaxgmm.families.namespace import einsum, namespace, put
 from jaxgmm.families.traits import Traits
+from jaxgmm.inputs.typing import Array
 
 
 @family

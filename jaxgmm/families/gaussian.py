@@ -14,8 +14,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxgmm.families.base import Conjugate, Family, Root
-from jaxgmm.families.namespace import Array, einsum, namespace
+from jaxgmm.families.namespace import einsum, namespace
 from jaxgmm.families.shared_features import SharedFeatures
+from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.typing import Array
 
 LOG_2PI = float(np.log(2 * np.pi))
 # Steps of rounding that second moments may be off by.
@@ -172,10 +174,10 @@ def filled_like(like: Float[Array, "..."], value: Float[Array, ""] | float) -> F
 def checked_covariances(covariances: Any, shape: tuple[int, ...], axes: str) -> Any:
     """`covariances` as a NumPy array of the shape the structure wants."""
     if covariances is None:
-        raise ValueError(f"covariances must be given, with shape {axes}; got None")
+        raise ArgumentError("covariances", f"be given, with shape {axes}", "None")
     covariances = np.asarray(covariances)
     if covariances.shape != shape:
-        raise ValueError(f"covariances must have shape {axes} = {shape}, got {covariances.shape}")
+        raise ArgumentError("covariances", f"have shape {axes} = {shape}", str(covariances.shape))
     return covariances
 
 
@@ -185,7 +187,7 @@ def checked_factor(covariances: Any) -> Any:
     size = np.abs(covariances).max(initial=0.0)
     # float32's rounding, whatever the dtype: matrices made in float32 are often handed on as float64.
     if not asymmetry <= 100 * np.finfo(np.float32).eps * size:
-        raise ValueError(f"covariances must be symmetric, got a difference of {asymmetry:g} across the diagonal")
+        raise ArgumentError("covariances", "be symmetric", f"a difference of {asymmetry:g} across the diagonal")
     # float64, so that what the caller's dtype can hold is not lost to the factorisation
     try:
         return np.linalg.cholesky(covariances.astype(np.float64)).astype(covariances.dtype)
@@ -193,14 +195,13 @@ def checked_factor(covariances: Any) -> Any:
         lowest = np.linalg.eigvalsh(covariances.astype(np.float64))[..., 0]
         where = np.unravel_index(np.argmin(lowest), lowest.shape)
         index = f"[{', '.join(map(str, where))}]" if where else ""
-        raise ValueError(
-            f"covariances{index} must be positive definite, got smallest eigenvalue {lowest[where]:g}"
-        ) from None
+        got = f"smallest eigenvalue {lowest[where]:g}"
+        raise ArgumentError(f"covariances{index}", "be positive definite", got) from None
 
 
 def checked_scale(variances: Any) -> Any:
     """Standard deviations of `variances`, or an error that says which is not positive."""
     if not np.all(variances > 0):
         where = tuple(int(i) for i in np.argwhere(~(variances > 0))[0])
-        raise ValueError(f"covariances must be positive, got {variances[where]:g} at {where}")
+        raise ArgumentError("covariances", "be positive", f"{variances[where]:g} at {where}")
     return np.sqrt(variances)

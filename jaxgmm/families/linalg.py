@@ -13,7 +13,8 @@ from jax import lax
 from jaxtyping import Float, Int
 
 from jaxgmm.families.base import Root
-from jaxgmm.families.namespace import HIGHEST, Array, einsum, namespace
+from jaxgmm.families.namespace import HIGHEST, einsum, namespace
+from jaxgmm.inputs.typing import Array
 
 # LAPACK's batched factorisations are avoided on purpose: from 32 rows on, its own threads and XLA's wait for each
 # other, and a batch that takes milliseconds can take minutes. Up to that, steps column by column, vectorised over the
@@ -114,7 +115,7 @@ def _split(d: int) -> int:
     return -(-d // (2 * _BLOCK)) * _BLOCK
 
 
-def product(a: Float[Array, "*k d e"], b: Float[Array, "*k e f"]) -> Float[Array, "*k d f"]:
+def product(a: Float[Array, "*#k d e"], b: Float[Array, "*#k e f"]) -> Float[Array, "*k d f"]:
     """A B."""
     if namespace(a, b) is np:
         return np.matmul(a, b)
@@ -151,7 +152,7 @@ def apply_left(root: Root, factor: Float[Array, "*k d d"]) -> Float[Array, "*k d
     return factor * root[:, None] if root.ndim == 1 else root @ factor
 
 
-def gram(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
+def gram(factor: Float[Array, "*k d e"]) -> Float[Array, "*k d d"]:
     """L Lᵀ."""
     return product(factor, factor.swapaxes(-1, -2))
 

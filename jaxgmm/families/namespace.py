@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +12,6 @@ from jax import lax
 
 #: the precision of products, in which float32 is not cut short
 HIGHEST = lax.Precision.HIGHEST
-
-#: an array of NumPy or of JAX, for signatures; a type checker could not follow which of the two comes out
-if TYPE_CHECKING:
-    Array = Any
-else:
-    Array = jax.Array | np.ndarray | np.generic
 
 _HOST = (np.ndarray, np.generic, bool, int, float)
 

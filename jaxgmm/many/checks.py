@@ -6,19 +6,23 @@ import warnings
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Bool, Float, Num
 
 from jaxgmm.families import Family
 from jaxgmm.inputs import telling
+from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.problem.checks import HEAVY_RIDGE, RANGE, WEIGHTS, WORN, DataWarning, check_data, varies, wear
+from jaxgmm.problem.summary import DataSummary
+from jaxgmm.rows import ArraySource
 
 # Rows for each component among which K different ones are usually found.
 _DISTINCT = 8
 
 
 def unremarkable(
-    x: Any, sample_weight: Any, summary: Any, family: type[Family], n_components: int,
-    reg_covar: float | Literal["auto"], dtype: np.dtype,
-) -> Any:  # fmt: skip
+    x: Num[np.ndarray, "p n d"], sample_weight: Float[np.ndarray, "p n"], summary: DataSummary, family: type[Family],
+    n_components: int, reg_covar: float | Literal["auto"], dtype: np.dtype,
+) -> Bool[np.ndarray, " p"]:  # fmt: skip
     """Which of many data sets, (p, n, d) in the dtype they came in, `check_data` surely has nothing to say of: (p,).
 
     Rows without weight are one of the others.
@@ -44,14 +48,14 @@ def unremarkable(
     return fine & good.all(axis=(-2, -1)) & (n >= x.shape[-1])
 
 
-def looked_at(i: int, x: Any, *rest: Any) -> list[tuple[int, str]]:
+def looked_at(i: int, x: Any, weights: Any, *rest: Any) -> list[tuple[int, str]]:
     """What `check_data` has to say of data set `i`."""
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         try:
-            check_data(x, *rest)
-        except ValueError as error:
-            raise ValueError(f"x[{i}] cannot be fitted: {error}") from None
+            check_data(ArraySource(x, weights), *rest)
+        except ArgumentError as error:
+            raise error.of(f"{error.argument}[{i}]") from None
     return [(i, str(warning.message)) for warning in heard]
 
 

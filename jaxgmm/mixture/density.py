@@ -8,7 +8,8 @@ from typing import Protocol
 from jaxtyping import Bool, Float
 
 from jaxgmm.families import Family
-from jaxgmm.families.namespace import Array, entr, namespace, quiet
+from jaxgmm.families.namespace import entr, namespace, quiet
+from jaxgmm.inputs.typing import Array
 
 
 class Weighted(Protocol):

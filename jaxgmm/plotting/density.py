@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxgmm.inputs import arguments
+from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.mixture import Mixture
 from jaxgmm.plotting.mixture import drawable, some_rows
 from jaxgmm.plotting.style import ACCENT, HALO, INK, PALE, new_or_given, tidy
@@ -39,10 +40,10 @@ def plot_density(
     """
     mixture = drawable(mixture)
     if mixture.n_features != 2:
-        raise ValueError(f"mixture must have two features, got {mixture.n_features}")
+        raise ArgumentError("mixture", "have two features", str(mixture.n_features))
     shares = sorted({arguments.real("shares", share) for share in shares})
     if not shares or not 0 < shares[0] <= shares[-1] < 1:
-        raise ValueError(f"shares must lie between 0 and 1, got {shares}")
+        raise ArgumentError("shares", "lie between 0 and 1", arguments.shown(shares))
     rows = np.empty((0, 2)) if x is None else np.asarray(some_rows(x, mixture, max_points), np.float64)
     ax = new_or_given(ax)
 

@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 
 from jaxgmm.inputs import arguments, arrays
+from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 from jaxgmm.mixture import Mixture
 from jaxgmm.plotting.components import Densities, Gaussians
 from jaxgmm.plotting.style import HALO, INK, new_or_given, tidy
@@ -56,13 +57,13 @@ def plot_mixture(
     mixture = drawable(mixture)
     shown = _features(features, mixture)
     if not has_picture(mixture, shown):
-        raise ValueError(
-            f"features must be all {mixture.n_features} of a mixture that is not Gaussian, got {shown} for "
-            f"{mixture.covariance_type!r}: its densities in some features are not known"
-        )
+        wants = f"be all {mixture.n_features} of a mixture that is not Gaussian"
+        hint = "its densities in some features are not known"
+        raise ArgumentError("features", wants, f"{shown} for {mixture.covariance_type!r}", hint)
     colors = component_colors(mixture) if colors is None else arrays.finite("colors", colors, np.float64)
     if colors.shape != (mixture.n_components, 3):
-        raise ValueError(f"colors must have shape ({mixture.n_components}, 3), a row a component; got {colors.shape}")
+        wants = f"have shape ({mixture.n_components}, 3), a row a component"
+        raise ArgumentError("colors", wants, str(colors.shape))
     points = shares = None
     if x is not None:
         x = some_rows(x, mixture, max_points)
@@ -135,15 +136,14 @@ def drawable(mixture: Any) -> Mixture:
         ValueError: it is not.
     """
     if not isinstance(mixture, Mixture):
-        hint = "; pass result.mixture" if hasattr(mixture, "mixture") else ""
-        raise ValueError(f"mixture must be a Mixture, got {type(mixture).__name__}{hint}")
+        hint = "pass result.mixture" if hasattr(mixture, "mixture") else ""
+        raise ArgumentTypeError("mixture", "be a Mixture", type(mixture).__name__, hint)
     if mixture.batch_shape:
-        raise ValueError(f"mixture must be a single one, got leading axes {mixture.batch_shape}; index it first")
+        raise ArgumentError("mixture", "be a single one", f"leading axes {mixture.batch_shape}", "index it first")
     support = mixture.components.traits.support
     if support.discrete:
-        raise ValueError(
-            f"mixture must have densities to draw, got {mixture.covariance_type!r}, whose rows hold {support.words}"
-        )
+        got = f"{mixture.covariance_type!r}, whose rows hold {support.words}"
+        raise ArgumentError("mixture", "have densities to draw", got)
     return mixture
 
 
@@ -158,10 +158,11 @@ def _features(features: int | Sequence[int] | None, mixture: Mixture) -> list[in
     d = mixture.n_features
     if features is None:
         if d > 2:
-            raise ValueError(f"features must name one or two of the {d} features to show, got None")
+            raise ArgumentError("features", f"name one or two of the {d} features to show", "None")
         return list(range(d))
     chosen = [features] if isinstance(features, int | np.integer) else list(features)
     whole = all(isinstance(f, int | np.integer) and not isinstance(f, bool) for f in chosen)
     if not (whole and len(chosen) in (1, 2) and len(set(chosen)) == len(chosen) and all(0 <= f < d for f in chosen)):
-        raise ValueError(f"features must be one or two different numbers in 0 … {d - 1}, got {features!r}")
+        wants = f"be one or two different numbers in 0 … {d - 1}"
+        raise ArgumentError("features", wants, arguments.shown(features))
     return [int(f) for f in chosen]

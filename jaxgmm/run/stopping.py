@@ -9,7 +9,8 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from jaxgmm.families.namespace import Array, namespace, quiet
+from jaxgmm.families.namespace import namespace, quiet
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 
 #: what `tol` may be compared with

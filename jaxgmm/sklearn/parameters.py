@@ -11,6 +11,7 @@ from sklearn.utils import check_array
 
 from jaxgmm.families import FAMILIES
 from jaxgmm.inputs import precision
+from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.mixture import Mixture
 
 #: the Gaussian structures, which have covariances to show
@@ -28,7 +29,7 @@ def mixture_of(weights: Any, means: Any, precisions_cholesky: Any, covariance_ty
         ValueError: weights of each row by itself, which code made for scikit-learn may have set.
     """
     if np.ndim(weights) != 1:
-        raise ValueError(f"weights_ must have shape (k,), got {np.shape(weights)}")
+        raise ArgumentError("weights_", "have shape (k,)", str(np.shape(weights)))
     dtype = precision.compute_dtype(*map(np.asarray, (weights, means, precisions_cholesky)))
     family: Any = FAMILIES[covariance_type]
     components = family(np.asarray(means, dtype), _factor(precisions_cholesky, covariance_type).astype(dtype))

@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from jaxgmm.families import FAMILIES
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.checks import distinct_rows
+from jaxgmm.rows import ArraySource
 
 
 def first_start(
@@ -36,8 +37,8 @@ def first_start(
     if weights is not None and np.ptp(weights) == 0:
         weights = None
     if method == "kmeans":
-        # Of rows too few of which differ the fit warns itself.
-        with _without_warning() if distinct_rows(x, None, k) < k else contextlib.nullcontext():
+        # The fit itself warns where too few rows differ.
+        with _without_warning() if distinct_rows(ArraySource(x), k) < k else contextlib.nullcontext():
             return KMeans(k, n_init=1, random_state=rng).fit(x, sample_weight=weights).labels_
     if method == "random":
         shares = rng.uniform(size=(len(x), k)).astype(x.dtype)
