@@ -82,9 +82,8 @@ def fit_many(
     family = FAMILIES[arguments.choice("covariance_type", covariance_type, FAMILIES)]
     settings = Settings.checked(
         tol=tol, stopping=stopping, max_iter=max_iter, max_seconds=None, reg_covar=reg_covar,
-        on_degenerate=on_degenerate, kernel=kernel, on_block=None,
+        on_degenerate=on_degenerate, kernel=kernel_for(kernel, family), on_block=None,
     )  # fmt: skip
-    settings = replace(settings, kernel=kernel_for(settings.kernel, family))
     init = arguments.choice("init", init, METHODS)
     key = arguments.random_key(key)
     n_components = arguments.integer("n_components", n_components, 1)
