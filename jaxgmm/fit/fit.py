@@ -21,12 +21,10 @@ from jaxgmm.fit.search import search_from
 from jaxgmm.inputs import arguments, precision
 from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 from jaxgmm.inputs.typing import Array
-from jaxgmm.problem.fixed import Fixed
-from jaxgmm.problem.fixed import checked as checked_fixed
-from jaxgmm.problem.labels import checked as checked_labels
+from jaxgmm.problem.fixed import Fixed, checked_fixed
+from jaxgmm.problem.labels import checked_labels
 from jaxgmm.problem.pose import log_priors, pose
-from jaxgmm.problem.prior import Prior
-from jaxgmm.problem.prior import checked as checked_prior
+from jaxgmm.problem.prior import Prior, checked_prior
 from jaxgmm.run import memory
 from jaxgmm.run.checkpoint import Checkpoint, fingerprints
 from jaxgmm.run.options import Settings

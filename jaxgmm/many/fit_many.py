@@ -18,14 +18,13 @@ from jaxgmm.inputs import arguments, precision
 from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.inputs.typing import Array
 from jaxgmm.many import mapped
-from jaxgmm.many.checks import warn
+from jaxgmm.many.checks import warn_of_data
 from jaxgmm.many.mapped import Posed
-from jaxgmm.many.problem import Frames, checked, posed, waves
+from jaxgmm.many.problem import Frames, checked_data_sets, posed, waves
 from jaxgmm.many.result import Evidence, ManyResult, Restarts, warn_of_doubt
-from jaxgmm.many.runner import ManyRun, Runner, sized, taken
+from jaxgmm.many.runner import ManyRun, Runner, entries, sized
 from jaxgmm.mixture import Mixture
-from jaxgmm.problem.prior import Prior
-from jaxgmm.problem.prior import checked as checked_prior
+from jaxgmm.problem.prior import Prior, checked_prior
 from jaxgmm.run.loop import Controls
 from jaxgmm.run.revival import REVIVALS
 from jaxgmm.run.soundness import owed, unsound
@@ -87,7 +86,7 @@ def fit_many(
     n_init = arguments.integer("n_init", n_init, 1)
     tol, max_iter = arguments.real("tol", tol), arguments.integer("max_iter", max_iter, 0)
     reg_covar = arguments.real_or_word("reg_covar", reg_covar, ("auto",))
-    sets = checked(x, sample_weight, family)
+    sets = checked_data_sets(x, sample_weight, family)
     short = np.flatnonzero(sets.lengths < n_components)
     if len(short):
         fewest = f"{sets.lengths[short[0]]} in x[{short[0]}]"
@@ -132,7 +131,7 @@ def fit_many(
         seconds=time.perf_counter() - begun,
         evidence=evidence,
     )
-    warn(complaints)
+    warn_of_data(complaints)
     warn_of_doubt(result)
     return result
 
@@ -143,12 +142,12 @@ def _found(data: Posed, frames: Frames, run: ManyRun) -> tuple[Restarts, Evidenc
     wide = run.mixtures.astype(np.float64)
 
     def looked_at(chosen: Any, real: Any) -> Any:
-        some, widths = taken((wide, frames.widths), chosen)
+        some, widths = entries((wide, frames.widths), chosen)
         flagged = unsound(some, widths, frames.n_rows[chosen])
         debt = owed(some, widths, some.weights * frames.total_weight[chosen, None, None], flagged)
-        held = mapped.log_priors(taken(data, chosen), some)
+        held = mapped.log_priors_each(entries(data, chosen), some)
         there = mapped.moved(some, frame.shift[chosen], frame.root[chosen])
-        return taken(jax.tree.map(np.asarray, (flagged.any(axis=-1), debt, held, there)), real)
+        return entries(jax.tree.map(np.asarray, (flagged.any(axis=-1), debt, held, there)), real)
 
     with precision.scope(np.dtype(np.float64)):
         parts = [looked_at(*part) for part in sized(np.arange(len(frames.n_rows)), _TOGETHER)]

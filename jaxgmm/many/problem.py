@@ -55,7 +55,7 @@ class DataSets:
         return self.x[0].shape[1]
 
 
-def checked(x: Any, sample_weight: Any, family: type[Family]) -> DataSets:
+def checked_data_sets(x: Any, sample_weight: Any, family: type[Family]) -> DataSets:
     """`x`, (p, n, d) or a list of (n_i, d), with weights alike, as data sets without rows of weight 0.
 
     Raises:

@@ -34,7 +34,7 @@ class Labels(NamedTuple):
         return np.argmax(self.possible, axis=1)[self.label] if alone[self.label].all() else None
 
 
-def checked(labels: Any, component_labels: Any, n: int, k: int, present: Any = slice(None)) -> Labels | None:
+def checked_labels(labels: Any, component_labels: Any, n: int, k: int, present: Any = slice(None)) -> Labels | None:
     """`labels` of `n` rows, with those of `k` components; None where nothing is known. `present` are rows with weight.
 
     Raises:
