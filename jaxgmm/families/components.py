@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 from jaxgmm.families import distances
 from jaxgmm.families.constraints import constraints
-from jaxgmm.families.namespace import namespace, put
+from jaxgmm.families.namespace import namespace, set_at
 from jaxgmm.families.traits import Traits
 from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.inputs.typing import Array
@@ -122,7 +122,7 @@ class Components:
 
     def placed(self, slots: Int[Array, " s"], others: Self) -> Self:
         """These components with `others` in the places `slots`; unbatched."""
-        return self._each(lambda leaf, other: put(leaf, slots, other), lambda leaf, _: leaf, others)
+        return self._each(lambda leaf, other: set_at(leaf, slots, other), lambda leaf, _: leaf, others)
 
     def _each(self, own: Callable[..., Any], shared: Callable[..., Any], *others: Self) -> Self:
         """Every field by `own`, those that all components have in common by `shared`."""

@@ -58,7 +58,7 @@ class CheckedFixed:
         return Pinned(frame.from_data(self.given, dtype), *which)
 
 
-def checked(fixed: Any, family: type[Family], k: int, d: int) -> CheckedFixed | None:
+def checked_fixed(fixed: Any, family: type[Family], k: int, d: int) -> CheckedFixed | None:
     """`fixed` as it holds for mixtures of `k` components and `d` features; None where it holds nothing.
 
     Raises:
