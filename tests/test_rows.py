@@ -70,7 +70,7 @@ def test_a_pass_has_all_it_needs_from_its_operand(name, kernel, rng):
     with scope():
         plain = rows(x)
         known = Known(jnp.asarray(rng.integers(0, 2, plain.n_slots)), jnp.asarray([[True, True, False], [True] * 3]))
-        linear = FAMILIES[name].rescaling == "linear"
+        linear = FAMILIES[name].traits.maps == "linear"
         laid = replace(plain, whitener=jnp.eye(4) if linear else None, known=known)
         place = Elsewhere.of(laid)
         folded = FoldedRows(place, jnp.arange(laid.n_slots) % 3, jnp.ones(4), jnp.ones(4, jnp.int32))
