@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from jaxgmm.em.responsibilities import Assign
 from jaxgmm.families import Family
 from jaxgmm.mixture import Mixture, joint_log_prob, posterior
 
@@ -25,7 +26,8 @@ _Possible = Bool[Array, "k b"] | None
 class Kernel(NamedTuple):
     """A road from rows to statistics: `prepare` once, `chunk` per chunk of rows, `finish` once.
 
-    A chunk comes with the rows' weights, and with the components they may come from if that is known.
+    A chunk comes with the rows' weights, with the components they may come from if that is known, and with how
+    responsibilities follow from joint log-probabilities.
     """
 
     prepare: Callable[[Mixture, Float[Array, "d d"] | None], Any]
@@ -48,8 +50,11 @@ def _weighted(x: Float[Array, " b"], w: Float[Array, " b"]) -> Float[Array, ""]:
 # ---- centred ------------------------------------------------------------------------------------------------
 
 
-def _centred_chunk(mixture: Mixture, x: Float[Array, "d b"], w: Float[Array, " b"], possible: _Possible = None) -> Sums:
-    r, log_p = posterior(joint_log_prob(mixture, x), w, possible)
+def _centred_chunk(
+    mixture: Mixture, x: Float[Array, "d b"], w: Float[Array, " b"], possible: _Possible = None,
+    assign: Assign = posterior,
+) -> Sums:  # fmt: skip
+    r, log_p = assign(joint_log_prob(mixture, x), w, possible)
     return Sums(_weighted(log_p, w), jnp.sum(w), (jnp.sum(r, axis=1), mixture.components.moments(x, r)))
 
 
@@ -82,13 +87,16 @@ def _shared_prepare(mixture: Mixture, whitener: Float[Array, "d d"] | None) -> _
     return _Shared(components, theta, whitener)
 
 
-def _shared_chunk(prepared: _Shared, x: Float[Array, "d b"], w: Float[Array, " b"], possible: _Possible = None) -> Sums:
+def _shared_chunk(
+    prepared: _Shared, x: Float[Array, "d b"], w: Float[Array, " b"], possible: _Possible = None,
+    assign: Assign = posterior,
+) -> Sums:  # fmt: skip
     components, theta, whitener = prepared
     # Correlations of the data as a whole would be conditioning lost; they are taken out here, where a chunk at a time
     # is rounded, and not from the rows, where `centred` would find them rounded too.
     x = x if whitener is None else jnp.matmul(whitener, x, precision=HIGHEST)
     phi = components.features(x)
-    r, log_p = posterior(jnp.einsum("kf,fb->kb", theta, phi, precision=HIGHEST), w, possible)
+    r, log_p = assign(jnp.einsum("kf,fb->kb", theta, phi, precision=HIGHEST), w, possible)
     sums = jnp.einsum("kb,fb->kf", r, phi, precision=HIGHEST)
     common = jnp.einsum("gb,b->g", components.common_features(x), w, precision=HIGHEST)
     return Sums(_weighted(log_p, w), jnp.sum(w), (sums, common))

@@ -15,11 +15,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxgmm.em.kernels import KERNELS, uncorrelated
-from jaxgmm.em.pinned import Pinned
+from jaxgmm.em.penalty import Pinned
+from jaxgmm.em.responsibilities import Assign
 from jaxgmm.em.statistics import SufficientStatistics
 from jaxgmm.families.base import Conjugate, Root
 from jaxgmm.inputs import forking
-from jaxgmm.mixture import Mixture
+from jaxgmm.mixture import Mixture, posterior
 from jaxgmm.rows import Rows, chunk_size
 from jaxgmm.rows.base import two_sum
 
@@ -30,7 +31,9 @@ def pass_chunk(mixture: Mixture, rows: Rows, kernel: str) -> int:
     return chunk_size(KERNELS[kernel].elements(mixture.components, batch), rows.n_slots)
 
 
-def e_step(mixture: Mixture, rows: Rows, *, kernel: str = "centred", chunk: int | None = None) -> SufficientStatistics:
+def e_step(
+    mixture: Mixture, rows: Rows, *, kernel: str = "centred", chunk: int | None = None, assign: Assign = posterior
+) -> SufficientStatistics:
     """One pass: the statistics of all rows under `mixture`'s responsibilities.
 
     Args:
@@ -38,6 +41,9 @@ def e_step(mixture: Mixture, rows: Rows, *, kernel: str = "centred", chunk: int 
         rows: where the rows are.
         kernel: "centred" or "shared_feature".
         chunk: rows at a time; chosen from the shapes by default.
+        assign: from joint log-probabilities, weights and possible components to responsibilities and what each row adds
+            to the objective; by default `mixture.posterior`, with which that is the log-likelihood. See
+            `em.responsibilities`.
 
     Returns:
         Statistics with the mixture's leading axes, about `mixture` itself.
@@ -48,7 +54,7 @@ def e_step(mixture: Mixture, rows: Rows, *, kernel: str = "centred", chunk: int 
 
     def one(mixture: Mixture) -> SufficientStatistics:
         prepared = road.prepare(mixture, rows.whitener)
-        value, error = rows.total(lambda x, w, index: road.chunk(prepared, x, w, rows.possible(index)), chunk)
+        value, error = rows.total(lambda x, w, index: road.chunk(prepared, x, w, rows.possible(index), assign), chunk)
         counts, shared, moments = road.finish(prepared, jax.tree.map(jnp.add, value.rest, error.rest))
         # Large where it is not zero; the error pair would be worth little without what is dropped here.
         high, low = two_sum(value.log_likelihood, shared)
@@ -58,6 +64,7 @@ def e_step(mixture: Mixture, rows: Rows, *, kernel: str = "centred", chunk: int 
             total_weight=value.total_weight + error.total_weight,
             counts=counts,
             moments=moments,
+            conditioning=conditioning(mixture, rows),
         )
 
     for _ in range(mixture.weights.ndim - 1):
@@ -132,6 +139,6 @@ def statistics_of(mixture: Mixture, rows: Rows, responsibilities: Assignment, ch
         r = responsibilities(x, index) * w
         return jnp.sum(w), jnp.sum(r, axis=1), mixture.components.moments(x, r)
 
-    total = partial(jax.tree.map, jnp.add)(*rows.total(sums, chunk))
-    unknown = jnp.full((), jnp.nan, total[1].dtype)
-    return SufficientStatistics(unknown, unknown, *total)
+    weight, counts, moments = partial(jax.tree.map, jnp.add)(*rows.total(sums, chunk))
+    unknown = jnp.full((), jnp.nan, counts.dtype)
+    return SufficientStatistics(unknown, unknown, weight, counts, moments, conditioning(mixture, rows))

@@ -140,7 +140,7 @@ def fit(
         raise ValueError(f"n_components must be at most the number of rows{weighted}, {present}; got {n_components}")
     prior = checked_prior(prior, family, x.shape[1])
     driver = EM() if driver is None else driver
-    if isinstance(driver, type) or not (hasattr(driver, "init") and hasattr(driver, "step")):
+    if not isinstance(driver, Driver):
         raise TypeError(f"driver must be a driver such as EM() or Gradient(...), got {driver!r}")
     if driver.stochastic and stopping != "log_likelihood":
         raise ValueError(

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxgmm.em.pinned import Pinned
+from jaxgmm.em.penalty import Pinned
 from jaxgmm.inputs import precision
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.mixture import Mixture

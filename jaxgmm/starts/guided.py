@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from jaxgmm.em.pinned import Pinned
+from jaxgmm.em.penalty import Pinned
 from jaxgmm.inputs.randomness import restart_keys, seed_key
 from jaxgmm.rows import ArrayRows
 from jaxgmm.starts.seeding import chosen_centres, seed_index, seed_rows, trials_for

@@ -1,14 +1,15 @@
-"""Parameters that a fit leaves as they are given."""
+"""What holds parameters back from the likelihood's own maximum: a ridge, a prior, values that are given."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
+from jaxgmm.families.base import Conjugate, Root
 from jaxgmm.mixture import Mixture
 
 
@@ -45,3 +46,17 @@ class Pinned:
         room = jnp.maximum(1 - jnp.sum(fixed), 0.0)
         weights = fixed + free * (room / jnp.maximum(jnp.sum(free), jnp.finfo(free.dtype).tiny))
         return Mixture(weights, components)
+
+
+class Penalty(NamedTuple):
+    """What an M-step heeds beside the rows, in their coordinates.
+
+    Attributes:
+        ridge: a root of what is added to every covariance.
+        prior: of the parameters, or None.
+        pinned: the parameters that do not move at all, or None.
+    """
+
+    ridge: Root
+    prior: Conjugate | None = None
+    pinned: Pinned | None = None
