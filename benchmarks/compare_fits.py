@@ -6,6 +6,7 @@ Both run here, on the same rows with the same keys, each in a process of its own
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import subprocess
 import sys
@@ -88,7 +89,8 @@ def _numbers(result: Any) -> dict[str, Any]:
     names = ("log_likelihood", "log_prior", "n_iter", "status", "spurious", "owed", "revivals", "passes", "remaining")
     found = {name: np.asarray(getattr(held, name)) for name in names}
     mixtures = held.mixtures
-    parts = {name: getattr(mixtures.components, name) for name in mixtures.components.__dataclass_fields__}
+    components = mixtures.components
+    parts = {field.name: getattr(components, field.name) for field in dataclasses.fields(components)}
     found |= {"best": np.asarray(result.best), "weights": np.asarray(mixtures.weights)}
     found |= {name: np.asarray(part) for name, part in parts.items()}
     return found | ({"history": np.asarray(result.history)} if hasattr(result, "history") else {})
@@ -105,6 +107,13 @@ def write(path: Path, wanted: list[str]) -> None:
     np.savez(path, **held)
 
 
+def _same(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays hold the same numbers to the bit; whole numbers may be held in other widths."""
+    if {a.dtype.kind, b.dtype.kind} <= set("iu"):
+        return np.array_equal(a, b)
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
 def compare(old: Path, new: Path, wanted: list[str]) -> int:
     """Prints what differs between two such files; returns 1 if anything does."""
     with np.load(old) as before, np.load(new) as after:
@@ -113,7 +122,7 @@ def compare(old: Path, new: Path, wanted: list[str]) -> int:
         for name in names:
             if name not in before.files or name not in after.files:
                 print(f"{name}: only in one of them")
-            elif before[name].tobytes() != after[name].tobytes() or before[name].dtype != after[name].dtype:
+            elif not _same(before[name], after[name]):
                 a, b = before[name], after[name]
                 apart = f"at most {np.nanmax(np.abs(a - b)):.3g} apart" if a.shape == b.shape and a.size else "shapes"
                 print(f"{name}: differs, {apart}")

@@ -19,7 +19,7 @@ from jaxgmm.em.choice import KERNEL_NAMES, choose_kernels, trusted_conditioning
 from jaxgmm.families import FAMILIES
 from jaxgmm.inputs import precision
 from jaxgmm.problem.pose import Problem, pose
-from jaxgmm.rows import ArrayRows
+from jaxgmm.rows import ArraySource, Rows
 from jaxgmm.run import loop
 
 
@@ -44,7 +44,7 @@ class Ours:
 
 
 @partial(jax.jit, static_argnames="kernel")
-def _step(mixture: Mixture, rows: ArrayRows, kernel: str) -> tuple[Any, Mixture]:
+def _step(mixture: Mixture, rows: Rows, kernel: str) -> tuple[Any, Mixture]:
     statistics = e_step(mixture, rows, kernel=kernel)
     return statistics, m_step(mixture, statistics, jnp.zeros(D, mixture.weights.dtype))
 
@@ -60,7 +60,7 @@ def jaxgmm_step(case: Case, kernel: str, truth: Step, attribute: bool = False) -
         kappa = loop.conditioning_of(jax.tree.map(lambda leaf: leaf[None], start), rows)
         chosen = KERNEL_NAMES[choose_kernels(kernel, kappa, np.array([-1]), trusted_conditioning(dtype))[0]]
         statistics, new = jax.tree.map(np.asarray, _step(start, rows, chosen))
-        moved = np.asarray(rows.x)[:, : len(case.x)].T
+        moved = np.asarray(rows.pick(np.arange(len(case.x))).x)[:, : len(case.x)].T
         conditioning = float(kappa[0])
 
     # The pair's parts are added in float64, as `restarts` adds them.
@@ -94,7 +94,7 @@ def _posed(case: Case) -> Problem:
     with warnings.catch_warnings():
         # Rightly it warns of offsets that rounding has eaten into.
         warnings.simplefilter("ignore")
-        return pose(case.x, None, FAMILIES[case.family], len(case.weights), 0.0, None, case.x.dtype)
+        return pose(ArraySource(case.x), FAMILIES[case.family], len(case.weights), 0.0, None, case.x.dtype)
 
 
 def _factor(mixture: Mixture) -> Any:

@@ -114,12 +114,13 @@ def _row(one: dict[str, Any]) -> list[str]:
 
 def summary(measured: list[dict[str, Any]]) -> str:
     lines = []
-    from jaxgmm.race.plan import WORTHWHILE
+    from jaxgmm.race.rules import RaceRules
 
-    usual = [one for one in measured if one.get("work", 0) >= WORTHWHILE]
+    worthwhile = RaceRules().worthwhile
+    usual = [one for one in measured if one.get("work", 0) >= worthwhile]
     for those, which in (
         (measured, "All problems"),
-        (usual, f"From {WORTHWHILE:.0e} rows × starts × parameters on, the default"),
+        (usual, f"From {worthwhile:.0e} rows × starts × parameters on, the default"),
     ):
         kept = sum(one["difference"] >= -TOLERATED for one in those)
         above = sum(one["difference"] > TOLERATED for one in those)

@@ -1,12 +1,13 @@
 """How the error of a pass's sums grows with the number of rows: compensated, as `e_step` sums, and without.
 
 Rows are made from their numbers inside the pass, so that 10⁹ of them need no memory. All three sums add the same
-float32 chunk sums: in float32 with compensation (`rows.base.compensated_add`), in float32 plainly, and in float64, to
+float32 chunk sums: in float32 with compensation (`rows.Compensated`), in float32 plainly, and in float64, to
 which the other two are held.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -22,7 +23,8 @@ from jaxgmm import Mixture
 from jaxgmm.em import KERNELS, e_step
 from jaxgmm.families import FAMILIES
 from jaxgmm.inputs import precision
-from jaxgmm.rows.base import ChunkFunction, Rows, compensated_add
+from jaxgmm.mixture import posterior
+from jaxgmm.rows import Chunk, Compensated, Rows
 
 KERNEL = "centred"
 #: chunks of the smallest and largest size that `rows.base.chunk_size` gives, each with the largest number of rows
@@ -38,11 +40,11 @@ class GeneratedRows(Rows):
     n: int = field(metadata={"static": True})
 
     @property
-    def total_weight(self) -> Float[Array, ""]:
+    def total_weight(self) -> Float[Array, ""]:  # type: ignore[override]
         return jnp.asarray(self.n, jnp.float32)
 
     @property
-    def n_rows(self) -> Int[Array, ""]:
+    def n_rows(self) -> Int[Array, ""]:  # type: ignore[override]
         return jnp.asarray(self.n, jnp.int32)
 
     @property
@@ -53,10 +55,6 @@ class GeneratedRows(Rows):
     def n_slots(self) -> int:
         return self.n
 
-    @property
-    def whitener(self) -> None:
-        return None
-
     def rows(self, index: Int[Array, " b"]) -> Float[Array, "1 b"]:
         bits = _hashed(index.astype(jnp.uint32))
         side = jnp.where(bits & 1, 1.5, -1.0).astype(jnp.float32)
@@ -64,27 +62,29 @@ class GeneratedRows(Rows):
         high, low = (bits >> 16).astype(jnp.float32), ((bits >> 1) & 0x7FFF).astype(jnp.float32)
         return (side + high / 65536 + low / 32768 - 1)[None]
 
-    def sums(self, function: ChunkFunction, chunk: int) -> tuple[Any, Any, Any]:
+    def chunk(self, index: Int[Array, " b"]) -> Chunk:
+        return Chunk(self.rows(index), (index < self.n).astype(jnp.float32), index)
+
+    def sums(self, function: Callable[[Any, Chunk], Any], operand: Any, chunk: int) -> tuple[Any, Any, Any]:
         """Σ over chunks: the compensated pair, the plain sum, the sum in float64."""
-        probe = jax.ShapeDtypeStruct((1, chunk), jnp.float32), jax.ShapeDtypeStruct((chunk,), jnp.float32)
-        shapes = jax.eval_shape(function, *probe, jax.ShapeDtypeStruct((chunk,), jnp.int32))
+        shapes = jax.eval_shape(lambda: function(operand, self.chunk(jnp.arange(chunk, dtype=jnp.int32))))
         zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
         wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), zero)
 
         def step(carry: tuple[Any, Any, Any], number: Int[Array, ""]) -> tuple[tuple[Any, Any, Any], None]:
             pair, plain, wide = carry
             index = number * chunk + jnp.arange(chunk, dtype=jnp.int32)
-            term = function(self.rows(index), (index < self.n).astype(jnp.float32), index)
+            term = function(operand, self.chunk(index))
             # Kept from being folded into the sums, which would then add something else than the pass does.
             term = lax.optimization_barrier(term)
             wide = jax.tree.map(lambda total, part: total + part.astype(jnp.float64), wide, term)
-            return (compensated_add(pair, term), jax.tree.map(jnp.add, plain, term), wide), None
+            return (pair.plus(term), jax.tree.map(jnp.add, plain, term), wide), None
 
         numbers = jnp.arange(-(-self.n // chunk), dtype=jnp.int32)
-        return lax.scan(step, ((zero, zero), zero, wide), numbers)[0]
+        return lax.scan(step, (Compensated(zero, zero), zero, wide), numbers)[0]
 
-    def total(self, function: ChunkFunction, chunk: int) -> tuple[Any, Any]:
-        return self.sums(function, chunk)[0]
+    def total(self, function: Callable[[Any, Chunk], Any], operand: Any, chunk: int) -> Compensated[Any]:
+        return self.sums(function, operand, chunk)[0]
 
 
 def _hashed(bits: Any) -> Any:
@@ -96,7 +96,7 @@ def _hashed(bits: Any) -> Any:
 
 @partial(jax.jit, static_argnames="chunk")
 def _sums(mixture: Mixture, rows: GeneratedRows, chunk: int) -> Any:
-    return rows.sums(lambda x, w, _: KERNELS[KERNEL].chunk(mixture, x, w), chunk)
+    return rows.sums(partial(KERNELS[KERNEL].chunk, assign=posterior), mixture, chunk)
 
 
 @partial(jax.jit, static_argnames="chunk")
@@ -130,19 +130,20 @@ def measure(n: int, chunk: int) -> dict[str, Any]:
     with precision.scope(np.dtype(np.float64)):
         held: list[Any] = []
         taken = seconds(lambda: held.append(jax.block_until_ready(_sums(mixture, rows, chunk))))
-        (value, error), plain, wide = held[0]
+        sums, plain, wide = held[0]
         statistics = _pass(mixture, rows, chunk)
-        same = bool(statistics.log_likelihood == value.log_likelihood) and bool(
-            statistics.log_likelihood_error == error.log_likelihood
+        same = bool(statistics.log_likelihood == sums.value.log_likelihood) and bool(
+            statistics.log_likelihood_error == sums.error.log_likelihood
         )
         exact = parts(wide)
-        pair = {name: part + parts(error)[name] for name, part in parts(value).items()}
+        value, error = parts(sums.value), parts(sums.error)
+        pair = {name: part + error[name] for name, part in value.items()}
         per_row = abs(float(exact["log_likelihood"])) / n
         return {
             "n": n,
             "chunk": chunk,
             "compensated": errors(pair, exact),
-            "value_alone": errors(parts(value), exact),
+            "value_alone": errors(value, exact),
             "plain": errors(parts(plain), exact),
             "log_likelihood_per_row": per_row,
             "same_as_e_step": same,

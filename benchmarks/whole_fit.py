@@ -24,27 +24,28 @@ from jaxgmm.demo import demo
 from jaxgmm.drivers import EM
 from jaxgmm.families import FAMILIES
 from jaxgmm.fit import diagnostics
-from jaxgmm.fit.search import search_from
 from jaxgmm.inputs import precision
 from jaxgmm.problem import pose as posing
-from jaxgmm.run import drive, options
+from jaxgmm.rows import ArraySource
+from jaxgmm.run import lanes, loop, options
+from jaxgmm.run.search import Task
 from jaxgmm.starts.given import make_starts
 
 fit: Any = importlib.import_module("jaxgmm.fit.fit")  # the module, which the package hides
 
 #: (module, function, what it does); a part inside another is taken out of the outer one
 PARTS: tuple[tuple[Any, str, str], ...] = (
-    (fit.arguments, "rows", "looking for bad values"),
+    (fit, "checked_rows", "looking for bad values"),
     (posing, "summarise", "means and variances of the features"),
     (posing, "check_data", "checks of the data as a whole"),
     (posing, "coordinates", "coordinates"),
-    (posing.ArrayRows, "from_numpy", "laying rows out"),
+    (posing, "placed", "laying rows out"),
     (fit, "make_starts", "starts"),
-    (drive.loop, "start", "steps: the first pass"),
-    (drive.loop, "block", "steps"),
-    (drive.loop, "renew", "steps: again by the other kernel"),
-    (drive, "revive", "revivals"),
-    (drive._Loop, "run", "host between blocks"),
+    (loop, "start", "steps: the first pass"),
+    (loop, "block", "steps"),
+    (loop, "renew", "steps: again by the other kernel"),
+    (lanes, "revive", "revivals"),
+    (lanes, "drive", "host between blocks"),
     (fit, "diagnose", "diagnosis"),
     (diagnostics.Diagnosis, "spurious", "diagnosis"),
 )
@@ -116,7 +117,7 @@ def starts_against_steps(n: int, d: int, k: int, starts: int, steps: int) -> dic
     x = (centres[rng.integers(0, k, n)] + rng.standard_normal((n, d))).astype(np.float32)
     taken = {}
     with precision.scope(np.dtype(np.float32)):
-        posed = posing.pose(x, None, FAMILIES["full"], k, "auto", None, np.dtype(np.float32))
+        posed = posing.pose(ArraySource(x), FAMILIES["full"], k, "auto", None, np.dtype(np.float32))
         for method in METHODS:
             for seed in (0, 1):  # the first compiles
                 begun = time.perf_counter()
@@ -128,7 +129,7 @@ def starts_against_steps(n: int, d: int, k: int, starts: int, steps: int) -> dic
         )  # fmt: skip
         for _ in range(2):
             begun = time.perf_counter()
-            search_from(chosen, jax.random.key(0), posed, EM(), made, np.inf)
+            Task(jax.random.key(0), posed, EM(), made, chosen).run()
             taken["steps"] = time.perf_counter() - begun
     return taken
 

@@ -11,6 +11,7 @@ from jaxgmm.compilation import enable_compilation_cache
 from jaxgmm.drivers import EM
 from jaxgmm.fit.fit import fit
 from jaxgmm.fit.result import FitError, FitResult, FitWarning
+from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.inputs.forking import ForkError
 from jaxgmm.many.fit_many import fit_many
 from jaxgmm.many.result import ManyResult
@@ -27,10 +28,10 @@ from jaxgmm.selection.select import select
 
 __version__ = "0.1.0"
 
-__all__ = ["EM", "BlockInfo", "Cell", "CheckpointError", "DataWarning", "FitError", "FitResult", "FitWarning", "Fixed"]
-__all__ += ["ForkError", "GaussianMixture", "GaussianMixtureOutlierDetector", "Gradient", "ManyResult", "Mixture"]
-__all__ += ["ModelFileError", "Prior", "SelectionResult", "Status", "enable_compilation_cache", "fit", "fit_many"]
-__all__ += ["load", "save", "select"]
+__all__ = ["EM", "ArgumentError", "BlockInfo", "Cell", "CheckpointError", "DataWarning", "FitError", "FitResult"]
+__all__ += ["FitWarning", "Fixed", "ForkError", "GaussianMixture", "GaussianMixtureOutlierDetector", "Gradient"]
+__all__ += ["ManyResult", "Mixture", "ModelFileError", "Prior", "SelectionResult", "Status", "enable_compilation_cache"]
+__all__ += ["fit", "fit_many", "load", "save", "select"]
 
 
 def __getattr__(name: str) -> Any:

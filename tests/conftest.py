@@ -18,6 +18,11 @@ os.environ.setdefault(
     + (" --xla_cpu_use_fusion_emitters=false" if version("jaxlib").startswith("0.10.") else ""),
 )
 
+if os.environ.get("JAXGMM_CHECK_ANNOTATIONS"):
+    import annotations
+
+    annotations.install()
+
 import jax
 import numpy as np
 import pytest

@@ -58,16 +58,25 @@ class House:
 
         return {name for name in self.imports if name in reached(name)}
 
-    def floors(self) -> int:
-        """The longest way down from one folder to others, folders counted."""
-        below: dict[str, set[str]] = {}
+    def floors(self) -> tuple[int, int]:
+        """The longest ways down: from folder to folder, and from module to module."""
+        folders: dict[str, set[str]] = {}
         for a, b in self.arrows():
-            below.setdefault(a, set()).add(b)
+            folders.setdefault(a, set()).add(b)
+        return _depth(folders), _depth(self.imports)
 
-        def depth(name: str, above: tuple[str, ...]) -> int:
-            return 1 + max((depth(o, (*above, name)) for o in below.get(name, ()) if o not in above), default=0)
 
-        return max(depth(name, ()) for name in {*below, *(b for _, b in self.arrows())})
+def _depth(below: dict[str, set[str]]) -> int:
+    """The most nodes on a way down; those of a circle count as one."""
+    depth: dict[str, int] = {}
+
+    def of(name: str) -> int:
+        if name not in depth:
+            depth[name] = 0  # seen again before it is known: a circle
+            depth[name] = 1 + max((of(other) for other in sorted(below.get(name, ()))), default=0)
+        return depth[name]
+
+    return max(of(name) for name in sorted(below))
 
 
 def room(name: str) -> str:
@@ -115,7 +124,8 @@ def facts(root: Path) -> str:
     return "\n".join([
         f"{len(house.lines)} files, {sum(house.lines.values())} lines",
         *(f"  {name:10} {len(rooms[name]):3} files {sum(house.lines[m] for m in rooms[name]):6} lines" for name in known + rest),
-        f"{house.floors()} floors of folders, {len(house.arrows())} arrows between them, {len(upward)} upward",
+        f"{house.floors()[0]} floors of folders and {house.floors()[1]} of modules; "
+        f"{len(house.arrows())} arrows between folders, {len(upward)} upward",
         f"{len(house.circles())} modules in circles; the longest file is {longest} with {house.lines[longest]} lines",
     ])  # fmt: skip
 

@@ -76,7 +76,7 @@ def test_starts_given_and_starts_drawn_make_one_batch(iris):
         ((np.zeros(150, int), "random"), 1, "n_init must be more than the 1 starts"),
         ((np.zeros(150, int), "random"), None, "n_init must be more than the 1 starts"),
         ((np.zeros(150, int), "rondom"), 2, "did you mean 'random'"),
-        ((np.full(150, 7), "random"), 2, "labels must lie in"),
+        ((np.full(150, 7), "random"), 2, "init must hold labels in"),
     ],
 )
 def test_pairs_that_say_nothing_are_refused(init, n_init, message, iris):

@@ -15,6 +15,7 @@ import pytest
 import jaxgmm
 from jaxgmm.families import FAMILIES
 from jaxgmm.problem.checks import DataWarning, check_data, distinct_rows
+from jaxgmm.rows import ArraySource
 
 RNG = np.random.default_rng(0)
 GOOD = RNG.normal(size=(40, 3))
@@ -34,7 +35,7 @@ def said(x, w=None, *, family="full", k=2, ridge="auto", dtype="float64"):
     """The warnings, none of them ours twice."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        check_data(x, w, summarised(x, w), FAMILIES[family], k, ridge, np.dtype(dtype))
+        check_data(ArraySource(x, w), summarised(x, w), FAMILIES[family], k, ridge, np.dtype(dtype))
     assert all(issubclass(one.category, DataWarning) for one in caught), [str(one.message) for one in caught]
     return [str(one.message) for one in caught]
 
@@ -110,19 +111,19 @@ def test_one_warning_for(x, options, message):
 
 
 REFUSED = {
-    "equal rows without a ridge": (np.ones((9, 2)), {"ridge": 0.0}, "rows that differ, got equal rows, or reg_covar must be positive, got 0"),
+    "equal rows without a ridge": (np.ones((9, 2)), {"ridge": 0.0}, "rows that differ where reg_covar is 0, got equal rows"),
     "equal rows without a ridge, spherical": (np.ones((9, 2)), {"ridge": 0.0, "family": "spherical"}, "rows that differ"),
-    "a constant column without a ridge": (column(7), {"ridge": 0.0}, 'columns that vary, got column 2 constant, .* reg_covar="auto"'),
+    "a constant column without a ridge": (column(7), {"ridge": 0.0}, 'columns that vary where reg_covar is 0, got column 2 constant; .* reg_covar="auto"'),
     "the same, tied": (column(7), {"ridge": 0.0, "family": "tied"}, "got column 2 constant"),
     "the same, diag": (column(7), {"ridge": 0.0, "family": "diag"}, "got column 2 constant"),
     "float32 lost in its offset": (offset(np.float32, 1e8, 3), {"dtype": "float32"}, "got a standard deviation of .* about 1e.08, where neighbouring numbers are 8 apart, in column 1; pass float64 rows, or subtract the offset before rounding"),
     "float16 lost in its offset": (offset(np.float16, 2e4, 9), {"dtype": "float32"}, "float16, got a standard deviation"),
     "float64 lost in its offset": (offset(np.float64, 1e17, 9), {}, "float64, got a standard deviation .*; subtract the offset before rounding to float64"),
     "float32 all lost in its offset": (np.full((9, 2), 1e9, np.float32), {"dtype": "float32"}, "got equal rows of magnitude 1e.09, .* pass float64"),
-    "float64 beyond squares": (column(GOOD[:, 2] * 1e200), {}, r"at most 1e\+150 to compute in float64, got up to \S+ in column 2: squares would overflow; rescale x"),
-    "float64 below squares": (column(GOOD[:, 2] * 1e-200), {}, "vary by at least 1e-150 .* in column 2: squares would vanish; rescale x"),
+    "float64 beyond squares": (column(GOOD[:, 2] * 1e200), {}, r"at most 1e\+150 to compute in float64, got up to \S+ in column 2; squares would overflow; rescale x"),
+    "float64 below squares": (column(GOOD[:, 2] * 1e-200), {}, "vary by at least 1e-150 .* in column 2; squares would vanish; rescale x"),
     "float32 near its end": ((GOOD * 5e37).astype(np.float32), {"dtype": "float32"}, r'at most 1e\+37 to compute in float32, .* or use dtype="float64"'),
-    "float64 beyond float32": (GOOD * 1e60, {"dtype": "float32"}, 'in columns 0, 1, 2: .* or use dtype="float64"'),
+    "float64 beyond float32": (GOOD * 1e60, {"dtype": "float32"}, 'in columns 0, 1, 2; .* or use dtype="float64"'),
     "float64 below float32": (GOOD * 1e-60, {"dtype": "float32"}, "at least 1e-37"),
     "weights beyond float32": (GOOD, {"dtype": "float32", "w": np.full(40, 1e38)}, r"sum of at most 1e\+30 in float32, got 1e\+38 and 4e\+39; divide the weights by their mean"),
     "weights below float32": (GOOD, {"dtype": "float32", "w": np.full(40, 1e-60)}, "largest weight of at least 1e-30"),
@@ -149,18 +150,18 @@ def test_a_warning_points_at_the_line_that_fits():
 def test_distinct_rows_are_numpys(dtype):
     x = RNG.integers(0, 2, (500, 4)).astype(getattr(ml_dtypes, dtype, dtype))
     want = len(np.unique(x.astype(np.float64), axis=0))
-    assert distinct_rows(x, None, 99) == want
-    assert distinct_rows(x[::-2], None, 99) == len(np.unique(x[::-2].astype(np.float64), axis=0))
-    assert distinct_rows(x, None, 3) == 3
+    assert distinct_rows(ArraySource(x), 99) == want
+    assert distinct_rows(ArraySource(x[::-2]), 99) == len(np.unique(x[::-2].astype(np.float64), axis=0))
+    assert distinct_rows(ArraySource(x), 3) == 3
 
 
 def test_distinct_rows_of_a_million_take_no_time():
     x = np.tile(RNG.normal(size=(4, 10)), (250_000, 1))
     begun = time.perf_counter()
-    assert distinct_rows(x, None, 16) == 4
+    assert distinct_rows(ArraySource(x), 16) == 4
     assert time.perf_counter() - begun < 10  # half a second; scheduling on a busy machine aside
     x[-1] = 0
-    assert distinct_rows(x, None, 16) == 5
+    assert distinct_rows(ArraySource(x), 16) == 5
 
 
 def test_rates_of_0_and_1_have_no_variance_to_report_on():

@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 import jaxgmm
 from jaxgmm.cli.data import DataError, Source
+from jaxgmm.inputs.wording import Wording
 
 NAMES = ["name", "height", "weight", "w", "group"]
 ROWS = [["a", 1.5, 60, 1, 0], ["b,c", 1.75, 70, 0, None], ["d", 2.0, 80, 2.5, 1]]
@@ -106,7 +107,7 @@ def test_weights_and_labels_from_files_of_their_own(suffix, tmp_path):
         ({"columns": "1,,2"}, "must be a list such as"),
         ({"columns": ""}, "--columns must name a column at least"),
         ({"columns": "0", "weights": ""}, "--weights must name a column of DATA or a file, got ''"),
-        ({"columns": "height,1"}, "must name a column once; got 'height' twice"),
+        ({"columns": "height,1"}, "must name a column once, got 'height' twice"),
         ({"columns": "height,w", "weights": "w"}, "--columns and --weights must name different columns; both name column 3"),
         ({"columns": "height", "weights": "w", "labels": "w"}, "must name different columns; both name column 3"),
         ({"columns": "height", "weights": "wiehgt"}, "did you mean 'weight'?"),
@@ -287,7 +288,7 @@ def test_labels_reach_the_library(weighted, tmp_path, monkeypatch):
 
     def fit(*_, **options):
         np.testing.assert_array_equal(options["labels"], labels)
-        raise jaxgmm.FitError("labels came")
+        raise jaxgmm.FitError(Wording("{labels} came"))
 
     monkeypatch.setattr(jaxgmm, "fit", fit)
     args = [

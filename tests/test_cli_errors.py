@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
 import pickle
 import re
 import shlex
+import string
 import subprocess
 import sys
 import warnings
@@ -20,7 +22,9 @@ from commands import CSV, jax_gmm
 
 import jaxgmm
 from jaxgmm.cli import PIPE_CLOSED
-from jaxgmm.cli.errors import _MEMORY, _OPTIONS, _WORDS, in_options
+from jaxgmm.cli.errors import _MEMORY, _OPTIONS, in_options
+from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.wording import InPython, Wording
 
 
 def _bad_files(folder: Path) -> None:
@@ -175,7 +179,10 @@ def test_what_nobody_foresaw_is_still_one_line(tmp_path, monkeypatch):
             MemoryError(),
             "out of memory: lower --restarts or -k, use --dtype float32 or --covariance diag, or fit to fewer",
         ),
-        (MemoryError("no room: lower n_init, or dtype='float32'"), "no room: lower --restarts, or --dtype float32"),
+        (
+            MemoryError(Wording("no room: lower {n_init}, or {dtype:'float32'}")),
+            "no room: lower --restarts, or --dtype float32",
+        ),
         (MemoryError("Unable to allocate 74.5 GiB for an array"), "out of memory (74.5 GiB wanted): lower --restarts"),
         (
             RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 800 bytes."),
@@ -196,34 +203,63 @@ def test_out_of_memory_says_what_to_change(error, naming, tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("librarys", "command_lines"),
     [
-        ("n_init must be at least 1, got 0", "--restarts must be at least 1, got 0"),
-        ("x must be finite, got nan at row 7, column 2", "the data must be finite, got nan at row 7, column 2"),
-        ("max_iter was reached first: raise max_iter, or loosen tol.", "--max-iter was reached first: raise --max-iter, or loosen --tol."),
-        ("raise reg_covar, lower n_components, or start more", "raise --reg-covar, lower --components (-k), or start more"),
-        ('fewer than n_components=5; use n_components=3', "fewer than --components 5; use --components 3"),
-        ('use covariance_type="diag", or dtype="float64"', "use --covariance diag, or --dtype float64"),
-        ("reg_covar=1e-06 is large", "--reg-covar 1e-06 is large"),
-        ("init labels, starts that init holds", "--init labels, starts that --init holds"),
-        ("key must be a JAX key", "--seed must be a JAX key"),
-        ("search must be one of 'race'; search='all' runs", "--search must be one of 'race'; --search all runs"),
-        ("checkpoint c is of a fit with other key, x, n_init, fixed: give the same arguments to go on", "--checkpoint c is of a fit with other --seed, the data, --restarts, fixed: give the same options to go on"),
-        ("variance of x, rescale x, or", "variance of the data, rescale the data, or"),
-        ("lower n_components; see result.components()", "lower --components (-k)"),
-        ("on_block asked to stop.", "Ctrl-C asked to stop."),
-        ("changed less than tol. every restart", "changed less than --tol. every restart"),
-        ("the key to a kernel, tol and init; x", "the key to a kernel, tol and init; x"),
-        ("n_init.npy: n_init/x, --init must", "n_init.npy: n_init/x, --init must"),
+        (ArgumentError("n_init", "be at least 1", "0"), "--restarts must be at least 1, got 0"),
+        (ArgumentError("x", "be finite", "nan at row 7", "drop rows"), "the data must be finite, got nan at row 7; drop rows"),
+        (ArgumentError("n_init", Wording("be 2, as {init} holds"), "3", Wording("raise {tol}")), "--restarts must be 2, as --init holds; got 3; raise --tol"),
+        (ArgumentError("--tol", "be at least 0", "-1"), "--tol must be at least 0, got -1"),
+        (ArgumentError("component_labels", "be left out"), "component_labels must be left out"),
+        (jaxgmm.FitError(Wording("use {prior:'default'}, {covariance_type:\"diag\" or \"tied\"}")), "use --prior default, --covariance diag or tied"),
+        (jaxgmm.FitWarning(Wording("fewer than {n_components:5}")), "fewer than --components 5"),
+        (Wording("raise {n_components}, {fixed}{see}", see=InPython("; see result.components()")), "raise --components (-k), fixed"),
+        (Wording("use {component_labels:[0]}"), "use component_labels=[0]"),
+        (jaxgmm.Status.STOPPED.advice, "Ctrl-C asked to stop."),
+        (jaxgmm.Status.MAX_ITER.advice, "--max-iter was reached first: raise --max-iter, or loosen --tol."),
+        (jaxgmm.Status.OUTRUN.advice, "Other restarts were ahead when it was left behind: --search all runs every one to its end."),
+        (jaxgmm.Status.DEGENERATE.advice, "A component lost its rows or collapsed onto a few of them; the mixture before that was kept: raise --reg-covar, lower --components (-k), or start more restarts."),
+        ("the key to a kernel, tol and n_init=3; raise x", "the key to a kernel, tol and n_init=3; raise x"),
+        (ValueError("n_init", "of two"), "('n_init', 'of two')"),
     ],
 )  # fmt: skip
 def test_messages_speak_of_the_command_lines_options(librarys, command_lines):
     assert in_options(librarys) == command_lines
 
 
+def test_every_argument_that_a_text_speaks_of_is_one():
+    """A field of a `Wording` that has no value is an argument's name: a misspelt value would be taken for one."""
+    texts = {}
+    for path in Path(jaxgmm.__file__).parent.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(call, ast.Call) or getattr(call.func, "id", "") != "Wording":
+                continue
+            if isinstance(text := call.args[0], ast.Constant):
+                named = {name for _, name, _, _ in string.Formatter().parse(text.value) if name}
+                texts[text.value] = named - {keyword.arg for keyword in call.keywords}
+    functions = (jaxgmm.fit, jaxgmm.select, jaxgmm.fit_many)
+    arguments = {name for function in functions for name in signature(function).parameters} | {"arguments"}
+    assert len(texts) > 20
+    assert {text: names - arguments for text, names in texts.items() if names - arguments} == {}
+
+
+def test_a_checkpoint_of_another_fit_is_told_of_in_options(tmp_path):
+    path = tmp_path / "n_init"
+    rows = np.random.default_rng(0).normal(size=(200, 2))
+
+    def stop(info):
+        if path.exists():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        jaxgmm.fit(0, rows, 2, tol=0, max_iter=200, checkpoint=path, every=0.0, on_block=stop)
+    with pytest.raises(jaxgmm.CheckpointError) as caught:
+        jaxgmm.fit(1, rows + 1, 2, n_init=3, tol=0, max_iter=200, checkpoint=path)
+    told = f"--checkpoint {path} is of a fit with other --seed, the data, --restarts: give the same options to go on"
+    assert in_options(caught.value).startswith(told)
+    assert str(caught.value).startswith(f"checkpoint {path} is of a fit with other key, x, n_init: give the same arg")
+
+
 def test_the_options_spoken_of_exist():
     text = jax_gmm("fit", "--help").stdout + jax_gmm("select", "--help").stdout
-    named = {
-        option for words in (*_OPTIONS.values(), *_WORDS.values(), _MEMORY) for option in re.findall(r"--[\w-]+", words)
-    }
+    named = {option for words in (*_OPTIONS.values(), _MEMORY) for option in re.findall(r"--[\w-]+", words)}
     assert len(named) > 10
     for option in named:
         assert re.search(rf"{option}\b", text), option
@@ -238,8 +274,8 @@ def test_a_file_named_like_an_argument_keeps_its_name(tmp_path):
 
 def test_warnings_speak_of_options_too(tmp_path, monkeypatch):
     def fit(*args, **options):
-        warnings.warn("lower n_components", stacklevel=1)
-        raise jaxgmm.FitError("raise reg_covar")
+        warnings.warn(Wording("lower {n_components}"), stacklevel=1)
+        raise jaxgmm.FitError(Wording("raise {reg_covar}"))
 
     monkeypatch.setattr(jaxgmm, "fit", fit)
     found = jax_gmm("fit", CSV, "-k", 2, "-o", tmp_path / "m.safetensors", code=3)
@@ -285,9 +321,9 @@ def test_missing_extras_are_named(absent, command, extra, tmp_path):
 
 def test_every_argument_of_the_library_that_is_an_option_is_spoken_of_as_one():
     arguments = {**signature(jaxgmm.fit).parameters, **signature(jaxgmm.select).parameters}
-    # What the command line has no option for, and what is too common a word to be told from others.
+    # What the command line has no option for, and what it checks itself.
     apart = {"component_labels", "fixed", "progress", "n_folds", "held_out", "every"}
-    assert set(arguments) - apart == ({*_OPTIONS, *_WORDS} & set(arguments))
+    assert set(arguments) - apart == set(_OPTIONS) & set(arguments)
 
 
 def test_notes_speak_of_options_too(tmp_path, monkeypatch):
@@ -297,7 +333,7 @@ def test_notes_speak_of_options_too(tmp_path, monkeypatch):
 
     def noted(*args, **options):
         result = select(*args, **options)
-        return replace(result, table=[replace(cell, note="lower n_init") for cell in result.table])
+        return replace(result, table=[replace(cell, note=Wording("lower {n_init}")) for cell in result.table])
 
     monkeypatch.setattr(jaxgmm, "select", noted)
     found = jax_gmm("select", CSV, "-k", 1, "--types", "tied", "-r", 1)

@@ -54,7 +54,7 @@ def test_ranges(text, numbers):
         (["-k", "1:2:3:4"], "--components (-k) must count upwards"),
         (["-k", "many"], "--components (-k) must be such as 1:12"),
         (["--types", "full,round"], "--types must be one of"),
-        (["--types", "full,bernoulli"], "--types must name Gaussian types"),
+        (["--types", "full,bernoulli"], "--types must name types with densities, or types with probabilities"),
         (["--criterion", "bicc"], "did you mean 'bic'?"),
         (["--report", "s.bmp"], "must end in .png"),
         (["-o", "m.txt"], "must end in .safetensors"),

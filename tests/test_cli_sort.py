@@ -68,9 +68,9 @@ def test_select_writes_its_winner_in_order(tmp_path):
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["--sort", "wieght"], "--sort must be weight, mean or mean:FEATURE, got 'wieght'; did you mean 'weight'?"),
-        (["--sort", "mean:"], "--sort must be weight, mean or mean:FEATURE, got 'mean:'"),
-        (["--sort", "weight:1"], "--sort must be weight, mean or mean:FEATURE, got 'weight:1'"),
+        (["--sort", "wieght"], "--sort must be weight, mean or mean:FEATURE; got 'wieght'; did you mean 'weight'?"),
+        (["--sort", "mean:"], "--sort must be weight, mean or mean:FEATURE; got 'mean:'"),
+        (["--sort", "weight:1"], "--sort must be weight, mean or mean:FEATURE; got 'weight:1'"),
         (["--sort", "mean:2"], f"{CSV}: has no column '2'; it has 2 columns, 0 to 1: eruptions, waiting"),
         (["--sort", "mean:wating"], f"{CSV}: has no column 'wating'; it has 2 columns, 0 to 1: eruptions, waiting; did you mean 'waiting'?"),
         (["--sort", "mean:waiting", "--columns", "0"], "--sort must name a feature; column 'waiting' is none"),

@@ -15,7 +15,7 @@ from jaxgmm import EM, Gradient, Status
 from jaxgmm.em import EStep, Penalty
 from jaxgmm.em.choice import trusted_conditioning
 from jaxgmm.rows import ArrayRows
-from jaxgmm.run.drive import run
+from jaxgmm.run.lanes import run_restarts
 
 DRIVERS = {
     "em": EM(),
@@ -133,9 +133,9 @@ def test_the_line_searchs_passes_are_counted(iris):
     calls = []
 
     def counted(rows_of):
-        def total(self, function, chunk):
+        def total(self, function, operand, chunk):
             jax.debug.callback(lambda: calls.append(1))
-            return rows_of(self, function, chunk)
+            return rows_of(self, function, operand, chunk)
 
         return total
 
@@ -219,13 +219,18 @@ def test_gradient_complains_about_what_it_cannot_use():
         Gradient("adm")
     with pytest.raises(TypeError, match=r"optimizer must be a name, an optax factory or .* got 3"):
         Gradient(3)
-    with pytest.raises(ValueError, match=r"settings \['learning_rate'\] need an optax factory"):
+    with pytest.raises(
+        ValueError, match=r"optimizer must be an optax factory .* to take the settings \['learning_rate'\]"
+    ):
         Gradient(optax.adam(0.1), learning_rate=0.2)
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         Gradient("adam", batch_size=0)
-    with pytest.raises(TypeError, match="optimizer adam has no setting 'learning_rat'; did you mean 'learning_rate'"):
+    with pytest.raises(
+        TypeError,
+        match=r"settings must be one of .* for optimizer adam; got 'learning_rat'; did you mean 'learning_rate'",
+    ):
         Gradient("adam", learning_rat=0.1)
-    with pytest.raises(TypeError, match="optimizer adamw needs the setting 'learning_rate'"):
+    with pytest.raises(TypeError, match="settings must hold 'learning_rate' for optimizer adamw"):
         Gradient(optax.adamw)
 
 
@@ -264,6 +269,6 @@ def test_run_is_public_enough_to_drive_by_hand(iris):
     with scope():
         rows = ArrayRows.from_array(jnp.asarray(iris))
         starts = jax.tree.map(jnp.asarray, jaxgmm.fit(0, iris, 2, n_init=2, max_iter=1).mixtures)
-        ended = run(Halfway(), starts, rows, controls(4, tol=1e-8, max_iter=500))
+        ended = run_restarts(Halfway(), starts, rows, controls(4, tol=1e-8, max_iter=500)).restarts
     assert (ended.status == Status.CONVERGED).all()
     assert ended.log_likelihood.max() == pytest.approx(-214.354704, abs=1e-2)

@@ -19,8 +19,7 @@ from jaxgmm.drivers.objective import log_likelihood
 from jaxgmm.em import KERNELS, conditioning, e_step, expected_log_likelihood, m_step
 from jaxgmm.em.choice import trusted_conditioning
 from jaxgmm.mixture import joint_log_prob, posterior
-from jaxgmm.rows import chunk_size
-from jaxgmm.rows.base import compensated_add
+from jaxgmm.rows import Compensated, chunk_size
 
 
 @pytest.fixture
@@ -160,11 +159,13 @@ def test_posterior_survives_impossible_rows():
 
 
 def test_compensated_sums_keep_what_float32_drops():
-    total = (jnp.float32(0), jnp.float32(0))
+    kept = Compensated(jnp.float32(0), jnp.float32(0))
     for _ in range(1000):
-        total = compensated_add(total, jnp.float32(0.1))
+        kept = kept.plus(jnp.float32(0.1))
     exact = 1000 * float(np.float32(0.1))
-    assert abs(float(total[0]) + float(total[1]) - exact) < 1e-6
+    assert abs(float(kept.value) + float(kept.error) - exact) < 1e-6
+    twice = kept + kept
+    assert abs(float(twice.value) + float(twice.error) - 2 * exact) < 2e-6
     naive = np.float32(0)
     for _ in range(1000):
         naive += np.float32(0.1)

@@ -102,9 +102,9 @@ def test_ridge_price_is_what_q_charges(name, rng):
     x, m = data(name, rng), mixture(name, rng)
     with scope():
         s, ridge = e_step(m, rows(x)), jnp.asarray([0.3, 0.4, 0.5, 0.6])
-        if m.components.rescaling == "linear":
+        if m.components.traits.maps == "linear":
             ridge = jnp.asarray(np.tril(rng.normal(size=(4, 4))))
-        elif m.components.rescaling == "scalar":
+        elif m.components.traits.maps == "scalar":
             ridge = jnp.full(4, 0.5)
         without = expected_log_likelihood(m, s, m, jnp.zeros(4))
         charged = float(without - expected_log_likelihood(m, s, m, ridge))
@@ -158,7 +158,7 @@ def test_free_parameters_about_an_anchor_start_at_it_and_mean_the_same_everywher
         step = jax.tree.map(lambda a: 0.3 * jnp.asarray(rng.normal(size=a.shape)), origin(m))
         moved = jax.tree.map(np.asarray, about(m, step))
         assert not np.allclose(moved.means, m.means)
-        if m.components.rescaling == "none":
+        if m.components.traits.maps == "none":
             return
         shift, scale = np.arange(4.0), np.full(4, 3.0)
         elsewhere = Mixture(m.weights, m.components.affine(shift, scale))
@@ -191,13 +191,13 @@ def test_n_parameters_counts_what_is_free(name, rng):
     assert m.n_parameters == size - above + 3 - 1
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if FAMILIES[n].rescaling != "none"])
+@pytest.mark.parametrize("name", [n for n in NAMES if FAMILIES[n].traits.maps != "none"])
 def test_affine_moves_densities_with_the_rows(name, rng):
     m, x = mixture(name, rng), data(name, rng)
     shift = rng.normal(size=4)
-    scale = np.full(4, 2.5) if FAMILIES[name].rescaling == "scalar" else rng.uniform(0.5, 3, 4)
+    scale = np.full(4, 2.5) if FAMILIES[name].traits.maps == "scalar" else rng.uniform(0.5, 3, 4)
     roots = [scale]
-    if FAMILIES[name].rescaling == "linear":
+    if FAMILIES[name].traits.maps == "linear":
         roots.append(np.tril(rng.normal(size=(4, 4)), -1) + np.diag(scale))
     for root in roots:
         moved = Mixture(m.weights, m.components.affine(shift, root))

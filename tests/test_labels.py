@@ -148,7 +148,7 @@ def test_no_labels_at_all_change_nothing(rng):
         (
             dict(component_labels=[0, 1]),
             ValueError,
-            "component_labels say which labels components have: they need labels",
+            "component_labels must be left out where there are no labels",
         ),
         (
             dict(labels=[0, 0, 0, 0, 0, 1], sample_weight=[1, 1, 1, 1, 1, 0]),

@@ -82,8 +82,8 @@ def test_equal_ones_keep_their_order_and_absent_ones_come_last():
 
 
 SORT_FAULTS = {
-    "no such order": (("weigth",), ValueError, "by must be 'weight', 'mean' or a function of a mixture, got 'weigth'; did you mean 'weight'"),
-    "a number": ((0,), ValueError, "by must be 'weight', 'mean' or a function of a mixture, got 0"),
+    "no such order": (("weigth",), ValueError, "by must be 'weight', 'mean' or a function of a mixture; got 'weigth'; did you mean 'weight'"),
+    "a number": ((0,), ValueError, "by must be 'weight', 'mean' or a function of a mixture; got 0"),
     "no such feature": (("mean", 4), ValueError, "feature must be at most 3, got 4"),
     "nor this one": (("mean", -5), ValueError, "feature must be at least -4, got -5"),
     "a name": (("mean", "x"), TypeError, "feature must be an integer, got 'x'"),

@@ -24,6 +24,18 @@ def test_importing_and_fitting_leave_global_configuration_alone():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_annotations_are_checked_where_that_is_asked_for():
+    code = (
+        "import annotations; annotations.install(); import numpy as np; from jaxgmm.families import linalg\n"
+        "print(linalg.log_det(np.eye(3, dtype=np.float32)))\n"
+        "linalg.log_det(np.ones((2, 3), np.float32))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "tests", capture_output=True, text=True, check=False)
+    assert done.stdout == "0.0\n"
+    assert "TypeCheckError" in done.stderr
+    assert "log_det" in done.stderr
+
+
 def test_files_stay_readable():
     assert {
         str(p): n

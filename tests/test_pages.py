@@ -98,6 +98,18 @@ def test_every_output_stands_below_its_code():
         assert page.read_text().count("\n```text\n") == shown, page.name
 
 
+def test_the_glossary_points_at_what_is_there():
+    words, places = [], []
+    for line in (pages.ROOT / "docs" / "glossary.md").read_text().splitlines():
+        if line.startswith("| ") and not line.startswith("| word"):
+            word, _, place = (cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1])
+            words.append(word)
+            places += re.findall(r"`(\w+/[\w/]*(?:\.py)?)`", place)
+    assert len(words) > 50
+    assert sorted(set(words)) == sorted(words)
+    assert [place for place in places if not (pages.ROOT / "jaxgmm" / place).exists()] == []
+
+
 def test_the_readmes_code_does_what_it_says():
     names, _ = outcome(pages.PAGES[0])
     assert len(names["labels"]) == 150

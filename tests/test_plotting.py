@@ -143,8 +143,13 @@ def test_convergence_is_the_history(result, ax):
 
 
 def test_passes_of_a_line_search_are_spread(result, ax):
-    plot_convergence(replace(result, passes=1 + 1.5 * result.n_iter), ax=ax, gap=False, against="passes")
+    plot_convergence(ended(result, passes=1 + 1.5 * result.n_iter), ax=ax, gap=False, against="passes")
     assert ax.lines[0].get_xdata()[-1] == pytest.approx(1 + 1.5 * result.n_iter[result.best])
+
+
+def ended(result, **changes):
+    """The same result, had its restarts ended otherwise."""
+    return replace(result, restarts=replace(result.restarts, **changes))
 
 
 def test_restarts_are_all_counted(result, ax):
@@ -153,15 +158,15 @@ def test_restarts_are_all_counted(result, ax):
     log_likelihood = result.log_likelihood.copy()
     log_likelihood[(result.best + 2) % 6] = np.nan
     status[(result.best + 2) % 6] = Status.NON_FINITE
-    plot_restarts(replace(result, status=status, log_likelihood=log_likelihood), ax=ax)
+    plot_restarts(ended(result, status=status, log_likelihood=log_likelihood), ax=ax)
     assert sum(patch.get_height() for patch in ax.patches) == 5
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["degenerate"]
     assert any(text.get_text().startswith("best −4.15") for text in ax.texts)
 
 
 def test_one_restart_and_equal_ends(result):
-    equal = replace(result, log_likelihood=np.full(6, result.log_likelihood[0]))
-    alone = replace(result, log_likelihood=result.log_likelihood[:1], status=result.status[:1], best=0)
+    equal = ended(result, log_likelihood=np.full(6, result.log_likelihood[0]))
+    alone = replace(result, restarts=result.restarts[:1], best=0)
     for drawn in (alone, equal):
         assert sum(patch.get_height() for patch in plot_restarts(drawn).patches) == len(drawn.status)
 
@@ -194,7 +199,9 @@ def test_wide_and_bernoulli_mixtures_are_refused():
     with pytest.raises(ValueError, match="features must name one or two of the 4"):
         plot_mixture(made(d=4))
     binary = Mixture.create([1.0], [[0.2, 0.7]], covariance_type="bernoulli")
-    with pytest.raises(ValueError, match="mixture must be Gaussian"):
+    with pytest.raises(
+        ValueError, match=r"mixture must have densities to draw, got 'bernoulli', whose rows hold only 0 and 1"
+    ):
         plot_mixture(binary, features=0)
 
 

@@ -182,8 +182,8 @@ def test_a_prior_keeps_rows_that_coincide_apart_from_zero_variance():
 @pytest.mark.parametrize(
     ("prior", "kind", "message"),
     [
-        ("weak", "full", "prior must be one of 'default'; got 'weak'"),
-        (3, "full", r"prior must be None, 'default' or a Prior\(...\), got 3"),
+        ("weak", "full", r"prior must be None, 'default' or a Prior\(...\); got 'weak'"),
+        (3, "full", r"prior must be None, 'default' or a Prior\(...\); got 3"),
         (Prior(concentration=0.5), "full", "prior.concentration must be a finite number of at least 1, got 0.5"),
         (Prior(mean_strength=-1), "full", "prior.mean_strength must be a finite number of at least 0, got -1"),
         (Prior(mean=[1.0]), "full", r"prior.mean must be 2 finite numbers, one a feature; got \[1.0\]"),

@@ -11,12 +11,17 @@ from sklearn.datasets import load_digits
 
 import jaxgmm
 from jaxgmm import plotting
-from jaxgmm.race import jumps, plan
+from jaxgmm.fit.search import SEARCHES
+from jaxgmm.race import jumps
 from jaxgmm.race.jumps import moves
-from jaxgmm.race.plan import Plan, heading_for, ranked
+from jaxgmm.race.race import Race
+from jaxgmm.race.ranking import heading_for, ranked
+from jaxgmm.race.rules import Plan, RaceRules
 from jaxgmm.rows import ArrayRows
 from jaxgmm.run import loop
 from jaxgmm.run.status import SOUND, Status
+
+RULES = RaceRules()
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +88,7 @@ def test_jumps_find_what_no_start_came_near():
 
 def test_a_race_is_the_default_where_all_starts_would_take_longer(blobs, monkeypatch):
     assert not jaxgmm.fit(0, blobs, 2, n_init=8, max_iter=60).rounds
-    monkeypatch.setattr(plan, "WORTHWHILE", 6000 * 8 * 11)
+    monkeypatch.setitem(SEARCHES, "race", Race(RaceRules(worthwhile=6000 * 8 * 11)))
     assert jaxgmm.fit(0, blobs, 2, n_init=8, max_iter=60).rounds
     assert not jaxgmm.fit(0, blobs[:-1], 2, n_init=8, max_iter=60).rounds
     assert not jaxgmm.fit(0, blobs, 2, init=np.arange(6000) % 2).rounds
@@ -174,8 +179,8 @@ def test_rows_in_wider_room_add_up_to_the_same():
     @jax.jit
     def total(rows):
         traced.append(rows.n_slots)
-        sums = lambda x, w, index: (jnp.sum(w), x @ w, jnp.sum(w > 0))  # noqa: E731
-        return rows.total(sums, 512)[0]
+        sums = lambda _, some: (jnp.sum(some.weights), some.x @ some.weights, jnp.sum(some.weights > 0))  # noqa: E731
+        return rows.total(sums, None, 512).value
 
     few = rows.sample(jax.random.key(0), 700, rows.n_slots)
     chex.assert_trees_all_close(total(few), total(rows.sample(jax.random.key(0), 700)), rtol=1e-5, atol=1e-2)
@@ -194,7 +199,7 @@ def test_a_jump_moves_one_component_to_rows_of_another(family):
     result = jaxgmm.fit(0, x, 4, covariance_type=family, n_init=2)
     rows = ArrayRows.from_array(jnp.asarray(x))
     stood = jax.tree.map(jnp.asarray, result.mixtures)
-    jumped = moves(jax.random.key(5), stood, jnp.arange(2), rows, jnp.full(x.shape[1], 1e-3), 7, "centred")
+    jumped = moves(jax.random.key(5), stood, jnp.arange(2), rows, jnp.full(x.shape[1], 1e-3), 7, "centred", 2, 6)
     assert jumped.weights.shape == (2, 7, 4)
     np.testing.assert_allclose(jumped.weights.sum(-1), 1, atol=1e-5)
     changed = np.any(np.asarray(jumped.components.means) != np.asarray(stood.components.means)[:, None], axis=-1)
@@ -209,15 +214,15 @@ def test_headings_extrapolate_a_geometric_series():
     history = np.full((2, 25), np.nan)
     history[0, :20] = np.cumsum(gains)
     history[1, :3] = [1.0, 2.0, 2.0]
-    np.testing.assert_allclose(heading_for(history), [5.0, 2.0], rtol=0.02)
+    np.testing.assert_allclose(heading_for(history, RULES), [5.0, 2.0], rtol=0.02)
 
 
 def test_runners_on_the_way_to_one_optimum_count_as_one():
     labels = np.array([[0, 0, 1, 1, 2, 2], [2, 2, 0, 0, 1, 1], [0, 0, 0, 1, 1, 2], [0, 1, 2, 0, 1, 2]])
-    kept, merged = ranked(np.array([-1.0, -1.0001, -1.0002, -np.inf]), labels, 3, 4)
+    kept, merged = ranked(np.array([-1.0, -1.0001, -1.0002, -np.inf]), labels, 3, 4, RULES)
     assert kept == [0, 2]
     assert merged == {1: 0}
-    apart, _ = ranked(np.array([-1.0, -1.1, -1.2, -1.3]), labels, 3, 4)
+    apart, _ = ranked(np.array([-1.0, -1.1, -1.2, -1.3]), labels, 3, 4, RULES)
     assert apart == [0, 1, 2, 3]
     pairs = linear_sum_assignment(-np.eye(3)[labels[0]].T @ np.eye(3)[labels[1]])
     assert (np.eye(3)[labels[0]].T @ np.eye(3)[labels[1]])[pairs].sum() == 6
@@ -227,13 +232,13 @@ def test_runners_on_the_way_to_one_optimum_count_as_one():
 @pytest.mark.parametrize("n_rows", [100, 10_000, 1_000_000])
 @pytest.mark.parametrize(("shape", "n_parameters"), [((2, 1), 5), ((20, 4), 300), ((40, 30), 20_000)])
 def test_plans_are_within_their_means(n, n_rows, shape, n_parameters):
-    plan = Plan.of(n, n_rows, shape, n_parameters)
+    plan = Plan.of(RULES, n, n_rows, shape, n_parameters)
     sample = plan.sample or n_rows
     assert sample <= n_rows
     assert plan.larger is None or sample < plan.larger <= n_rows / 1.5
     assert plan.leaders >= 2
-    assert plan.escapes >= 1
-    assert plan.leaders < plan.contenders <= plan.width
+    assert plan.rounds >= 1
+    assert plan.leaders < RULES.contenders <= plan.width
 
 
 def test_an_unknown_search_is_named():

@@ -16,7 +16,7 @@ from jaxgmm.fit.result import best_restart
 from jaxgmm.rows import ArrayRows
 from jaxgmm.run import batching, loop
 from jaxgmm.run.batching import size_class, width_for
-from jaxgmm.run.drive import run
+from jaxgmm.run.lanes import run_restarts
 from jaxgmm.run.revival import REVIVALS
 
 
@@ -87,7 +87,7 @@ def by_hand(x, starts: Mixture, **more):
     """A run of `starts` on rows as they are, in float64."""
     with scope():
         rows = ArrayRows.from_array(jnp.asarray(x))
-        return run(jaxgmm.EM(), jax.tree.map(jnp.asarray, starts), rows, controls(x.shape[1], **more))
+        return run_restarts(jaxgmm.EM(), jax.tree.map(jnp.asarray, starts), rows, controls(x.shape[1], **more)).restarts
 
 
 def test_a_broken_restart_never_hurts_its_neighbours(iris):
@@ -255,7 +255,9 @@ def test_few_that_the_fast_kernel_cannot_follow_may_be_left():
             np.array([np.eye(2) * np.array([20.0, 20.0 if one is wide else knot])[:, None, None] for one in means]),
             dtype="float32",
         )  # fmt: skip
-        return run(jaxgmm.EM(), jax.tree.map(jnp.asarray, starts), rows, controls(2, ridge=1e-5), leave=True)
+        return run_restarts(
+            jaxgmm.EM(), jax.tree.map(jnp.asarray, starts), rows, controls(2, ridge=1e-5), leave=True
+        ).restarts
 
     few = ended(*[wide] * 6, *[tight] * 2)
     assert set(few.kernel.tolist()) == {"shared_feature"}

@@ -22,8 +22,8 @@ from jaxgmm.fit.diagnostics import Diagnosis
 from jaxgmm.inputs import arguments
 from jaxgmm.rows.folds import FoldedRows
 from jaxgmm.run import loop
-from jaxgmm.run.drive import run
 from jaxgmm.run.identity import Tags
+from jaxgmm.run.lanes import run_restarts
 from jaxgmm.selection.cells import Folds
 from jaxgmm.starts import methods, seeding
 from jaxgmm.starts.several_k import trimmed
@@ -58,8 +58,8 @@ def test_absent_components_change_nothing(name, kernel, dtype):
     wide, tags = widened(starts)
     with scope(dtype):
         control = controls(4, tol=0.0, max_iter=12, ridge=1e-3)
-        alone = run(EM(), starts, rows(x, dtype=dtype), control, kernel=kernel)
-        padded = run(EM(), wide, rows(x, dtype=dtype), control, kernel=kernel, tags=tags)
+        alone = run_restarts(EM(), starts, rows(x, dtype=dtype), control, kernel=kernel).restarts
+        padded = run_restarts(EM(), wide, rows(x, dtype=dtype), control, kernel=kernel, tags=tags).restarts
     close = {"float32": {"rtol": 2e-4, "atol": 2e-4}, "float64": {"rtol": 1e-9, "atol": 1e-11}}[dtype]
     ended = jax.tree.map(np.asarray, padded.mixtures)
     np.testing.assert_array_equal(ended.weights[:, 3:], 0.0)
@@ -87,10 +87,10 @@ def test_without_a_fold_is_a_fit_to_the_other_rows(name):
         folded = FoldedRows(laid, jnp.pad(jnp.asarray(fold), (0, laid.n_slots - 90), constant_values=-1),
                             jnp.asarray(kept), jnp.asarray([60, 60, 60, 90]))  # fmt: skip
         tags = Tags(jnp.ones((4, 3), bool), jnp.arange(4), jnp.arange(4))
-        together = run(EM(), starts, folded, control, tags=tags)
+        together = run_restarts(EM(), starts, folded, control, tags=tags).restarts
         for f in range(4):
             own = fold != f
-            alone = run(EM(), starts[:1], rows(x[own], w[own]), control)
+            alone = run_restarts(EM(), starts[:1], rows(x[own], w[own]), control).restarts
             one, other = (jax.tree.map(np.asarray, run.mixtures) for run in (together, alone))
             chex.assert_trees_all_close(one[f], other[0], rtol=1e-9, atol=1e-11)
             np.testing.assert_allclose(together.log_likelihood[f], alone.log_likelihood[0], rtol=1e-10)

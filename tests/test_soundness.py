@@ -14,6 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 import jaxgmm
 from jaxgmm import FitWarning, GaussianMixture
 from jaxgmm.problem.resolution import fineness
+from jaxgmm.rows import ArraySource
 from jaxgmm.run.status import SOUND
 
 
@@ -258,13 +259,13 @@ def test_steps_of_rounding_are_recognised(dtype):
     }
     for name, (column, step) in columns.items():
         x = np.asarray(column, dtype)[:, None]
-        assert fineness(x, None, x.astype(np.float64).std(0))[1][0] == pytest.approx(step, rel=1e-3), name
+        assert fineness(ArraySource(x), x.astype(np.float64).std(0))[1][0] == pytest.approx(step, rel=1e-3), name
 
 
 def test_the_narrowest_scale_is_that_of_the_densest_rows():
     rng = np.random.default_rng(0)
     wide, tight = rng.normal(size=(800, 1)), 1e-3 * rng.normal(size=(200, 1)) + 5
-    scale = lambda x, w=None: fineness(x, w, x.std(0))[0][0]  # noqa: E731
+    scale = lambda x, w=None: fineness(ArraySource(x, w), x.std(0))[0][0]  # noqa: E731
     assert 0.5 < scale(wide) < 1
     assert 3e-4 < scale(np.concatenate([wide, tight])) < 3e-3
     far = wide.copy()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import jax
 import jax.numpy as jnp
 import ml_dtypes
@@ -11,6 +14,8 @@ import pytest
 import jaxgmm
 from jaxgmm import Mixture
 from jaxgmm.inputs import arguments, arrays
+from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
+from jaxgmm.inputs.wording import InPython, Wording, said
 
 GOOD = np.random.default_rng(0).normal(size=(20, 3))
 OTHER = Mixture.create([1.0], np.zeros((1, 2)), np.eye(2)[None])
@@ -20,6 +25,55 @@ def hole(value):
     x = GOOD.copy()
     x[7, 2] = value
     return x
+
+
+# ---- errors that say what they are about ----------------------------------------------------------------------
+
+
+def test_an_argument_error_is_made_of_its_fields():
+    error = ArgumentError("tol", "be at least 0", "-1", "use 0")
+    assert str(error) == "tol must be at least 0, got -1; use 0"
+    assert (error.argument, error.wants, error.got, error.hint) == ("tol", "be at least 0", "-1", "use 0")
+    assert str(ArgumentError("init", "be one of 'a', 'b'", "'c'")) == "init must be one of 'a', 'b'; got 'c'"
+    assert str(ArgumentError("x", "have shape (n, d)", "(3,)")) == "x must have shape (n, d), got (3,)"
+    assert str(ArgumentError("x", "be dense")) == "x must be dense"
+    assert str(error.of("fixed.tol")) == "fixed.tol must be at least 0, got -1; use 0"
+
+
+def test_errors_of_type_can_be_caught_as_such():
+    with pytest.raises(jaxgmm.ArgumentError) as caught:
+        jaxgmm.fit(0, GOOD, 2.0)
+    assert isinstance(caught.value, TypeError)
+    assert (caught.value.argument, caught.value.got) == ("n_components", "2.0 of type float")
+    assert not issubclass(ArgumentError, TypeError)
+
+
+@pytest.mark.parametrize("kind", [ArgumentError, ArgumentTypeError])
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
+def test_errors_pass_from_process_to_process(kind, again):
+    error = kind("n_init", Wording("be {held}, as {init} holds", held=3), "5", Wording("raise {tol}"))
+    found = again(error)
+    assert type(found) is kind
+    assert str(found) == str(error) == "n_init must be 3, as init holds; got 5; raise tol"
+    assert found.said(dashed) == error.said(dashed) == "--n_init must be 3, as --init holds; got 5; raise --tol"
+
+
+def dashed(name, value):
+    return f"--{name}" if value is None else f"--{name} {value}"
+
+
+def test_a_wording_says_the_same_with_other_names():
+    text = Wording("use {dtype:'float64'} or {tol} below {least:.1e}", least=0.25)
+    assert text == "use dtype='float64' or tol below 2.5e-01"
+    assert text.said(dashed) == "use --dtype 'float64' or --tol below 2.5e-01"
+    both = Wording.joined("; ", [text, "tol itself stays", Wording("raise {n_init}{aside}", aside=InPython("; see x"))])
+    assert both == f"{text}; tol itself stays; raise n_init; see x"
+    assert said(both, dashed) == "use --dtype 'float64' or --tol below 2.5e-01; tol itself stays; raise --n_init"
+    assert (
+        Wording("{kinds}", kinds=Wording("{covariance_type:{kind!r}}", kind="{tol}")).said(dashed)
+        == "--covariance_type '{tol}'"
+    )
+    assert said("tol {tol}", dashed) == "tol {tol}"
 
 
 # ---- options ------------------------------------------------------------------------------------------------
@@ -146,7 +200,7 @@ def test_byte_order_is_the_machines(dtype):
 
 
 def test_traced_rows_are_refused_by_name():
-    with pytest.raises(TypeError, match=r"^x must be a concrete array, got .*Tracer: call this outside jit"):
+    with pytest.raises(TypeError, match=r"^x must be a concrete array, got .*Tracer; call this outside jit"):
         jax.jit(lambda x: arguments.rows("x", x))(GOOD)
     with pytest.raises(TypeError, match=r"^x must be a concrete array"):
         jax.vmap(lambda x: arguments.rows("x", x))(GOOD[None])

@@ -15,7 +15,7 @@ import numpy as np
 from gpu.host import BOUNDS, Parameters, drawn, score
 from jaxgmm import Mixture
 from jaxgmm.em.penalty import Penalty
-from jaxgmm.rows import ArrayRows
+from jaxgmm.rows import ArrayRows, ArraySource
 from jaxgmm.rows import base as rows_base
 from jaxgmm.run import loop
 from jaxgmm.run.loop import Controls
@@ -73,7 +73,7 @@ def halved() -> dict[str, Any]:
     covariances = np.broadcast_to(truth.covariances, (restarts, _K, _D, _D))
     weights = np.broadcast_to(truth.weights, means.shape[:2])
     mixtures = Mixture.create(weights, means, covariances, dtype="float32")
-    rows = ArrayRows.from_numpy(x, None, lambda block: np.asarray(block, np.float64).T, np.dtype(np.float32))
+    rows = ArrayRows.from_source(ArraySource(x), lambda block: np.asarray(block, np.float64).T, np.dtype(np.float32))
     call: Any = partial(loop.evaluate, mixtures, rows, kernel="shared_feature")
     with _one_chunk():
         (high, low), controls = within_memory(call if room is not None else partial(_refusing, call), _controls())

@@ -13,7 +13,7 @@ from gpu.host import BOUNDS, Parameters, Step, drawn, errors, step, within
 from jaxgmm import Mixture, em
 from jaxgmm.families import FAMILIES
 from jaxgmm.inputs import precision
-from jaxgmm.rows import ArrayRows
+from jaxgmm.rows import ArrayRows, ArraySource
 
 KINDS = ("full", "tied", "diag", "spherical", "bernoulli")
 #: rows, features, components, restarts; several chunks by either kernel, the last of which overlaps its neighbour
@@ -57,10 +57,10 @@ def starts(kind: str, x: Any, dtype: str) -> Mixture:
 def on_device(mixtures: Mixture, x: Any, w: Any, kernel: str) -> list[Step]:
     """The step of every restart."""
     dtype = x.dtype
-    linear = FAMILIES[mixtures.covariance_type].rescaling == "linear"
+    linear = FAMILIES[mixtures.covariance_type].traits.maps == "linear"
     whitener = np.linalg.inv(np.linalg.cholesky(np.cov(x.T.astype(np.float64)))) if linear else None
     with precision.scope(dtype):
-        rows = ArrayRows.from_numpy(x, w, lambda block: np.asarray(block, np.float64).T, dtype, whitener)
+        rows = ArrayRows.from_source(ArraySource(x, w), lambda block: np.asarray(block, np.float64).T, dtype, whitener)
         statistics, new = jax.tree.map(np.asarray, _step(mixtures, rows, kernel))
     # The pair's parts are added in float64, as a fit adds them.
     total = statistics.log_likelihood.astype(np.float64) + statistics.log_likelihood_error

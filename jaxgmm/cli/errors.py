@@ -17,45 +17,40 @@ import jaxgmm
 from jaxgmm.cli import BAD_INPUT, FIT_FAILED, INTERRUPTED, PIPE_CLOSED, UNEXPECTED, missing_extra
 from jaxgmm.cli.data import DataError
 from jaxgmm.cli.manual import page
+from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.wording import said
 
-# The library's names for what the command line calls otherwise. Those that may be other words too count only where
-# a complaint begins, after a verb of advice, or before an equals sign.
+# What the command line calls the arguments of the library, and what a library calls arguments.
 _OPTIONS = {
     "n_components": "--components (-k)", "n_init": "--restarts", "covariance_type": "--covariance",
     "reg_covar": "--reg-covar", "max_iter": "--max-iter", "learning_rate": "--learning-rate",
     "max_seconds": "--max-seconds", "on_degenerate": "--on-degenerate", "covariance_types": "--types",
-    "sample_weight": "--weights", "on_block": "Ctrl-C",
+    "sample_weight": "--weights", "on_block": "Ctrl-C", "init": "--init", "tol": "--tol", "kernel": "--kernel",
+    "dtype": "--dtype", "driver": "--driver", "prior": "--prior", "stopping": "--stopping", "key": "--seed",
+    "criterion": "--criterion", "labels": "--labels", "search": "--search", "checkpoint": "--checkpoint",
+    "x": "the data", "arguments": "options",
 }  # fmt: skip
-_WORDS = {"init": "--init", "tol": "--tol", "kernel": "--kernel", "dtype": "--dtype", "driver": "--driver",
-          "prior": "--prior", "stopping": "--stopping", "key": "--seed", "criterion": "--criterion",
-          "labels": "--labels", "search": "--search", "checkpoint": "--checkpoint", "x": "the data"}  # fmt: skip
-_ANYWHERE = re.compile(rf"(?<![\w./-])({'|'.join(_OPTIONS)})(?![\w/-]|\.\w)(?:=(['\"]?)([\w-]+)\2)?")
-_BARE = re.compile(rf"(^|\b(?:raise|lower|loosen|smaller|larger|that|than) )({'|'.join(_WORDS)})(?![\w/=-]|\.\w)")
-_DATA = re.compile(r"\b(of|rescale) x(?![\w/=-]|\.\w)")
-# What a checkpoint names one after the other, and what a user of the library may look at.
-_DIFFERING = re.compile(r"(?<=with other )[\w, ]+(: give the same) arguments")
-_SEE = re.compile(r"; see result\.\w+(\(\))?")
-_ASSIGNED = re.compile(rf"(?<![\w./-])({'|'.join(_WORDS)})=(['\"]?)([\w-]+)\2")
+_UNQUOTED = str.maketrans("", "", "'\"")
 _MEMORY = (
     "out of memory{}: lower --restarts or -k, use --dtype float32 or --covariance diag, or fit to fewer of the rows"
 )
 
 
+def named(argument: str, value: str | None) -> str:
+    """An argument of the library as the command line has it, with the value it is given, if any."""
+    option = _OPTIONS.get(argument)
+    if option is None:
+        return argument if value is None else f"{argument}={value}"
+    return option if value is None else f"{option.split(' ')[0]} {value.translate(_UNQUOTED)}"
+
+
 def in_options(message: object) -> str:
-    """A complaint of the library in the words of the command line: `n_init` is --restarts there."""
-
-    def option(found: re.Match[str]) -> str:
-        name, _, value = found.groups()
-        return _OPTIONS[name] if value is None else f"{_OPTIONS[name].split(' ')[0]} {value}"
-
-    def differing(found: re.Match[str]) -> str:
-        names = found[0].removesuffix(f"{found[1]} arguments").split(", ")
-        return f"{', '.join({**_OPTIONS, **_WORDS}.get(name, name) for name in names)}{found[1]} options"
-
-    text = _DIFFERING.sub(differing, _SEE.sub("", str(message)))
-    text = _BARE.sub(lambda found: found[1] + _WORDS[found[2]], _DATA.sub(r"\1 the data", text))
-    text = _ASSIGNED.sub(lambda found: f"{_WORDS[found[1]]} {found[3]}", text)
-    return _ANYWHERE.sub(option, text)
+    """An error, a warning or a text of the library in the words of the command line: `n_init` is --restarts there."""
+    if isinstance(message, ArgumentError):
+        return message.said(named)
+    if isinstance(message, BaseException) and len(message.args) == 1:
+        message = message.args[0]
+    return said(message, named)
 
 
 def complain(message: object) -> None:
@@ -73,14 +68,14 @@ def diagnose(error: BaseException) -> tuple[object, int]:
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         # The library's own says what to change; Python's, NumPy's and XLA's say how much was wanted, if anything.
         if (message := str(error)) and not _wanted(message) and "RESOURCE_EXHAUSTED" not in message:
-            return in_options(message), FIT_FAILED
+            return in_options(error), FIT_FAILED
         return _MEMORY.format(_wanted(message)), FIT_FAILED
     if isinstance(error, ModuleNotFoundError) and (advice := missing_extra(error)):
         return advice, BAD_INPUT
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}" if error.filename else error, BAD_INPUT
     if isinstance(error, DataError | jaxgmm.ModelFileError):
-        return error, BAD_INPUT  # they name files, in which any word may occur
+        return error, BAD_INPUT
     if isinstance(error, ValueError | TypeError):
         return in_options(error), BAD_INPUT
     return f"unexpected {type(error).__name__}: {error}", UNEXPECTED
@@ -95,7 +90,7 @@ def _wanted(message: str) -> str:
 def _is_typers(error: BaseException) -> bool:
     """Whether typer itself deals with it: exits, and complaints about options.
 
-    Those come from a click that may be typer's private copy, so they are known by what they can do.
+    Complaints come from a click that may be typer's private copy, so they are recognised by a method they have.
     """
     return isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "format_message")
 
@@ -110,7 +105,7 @@ class Commands(TyperGroup):
             code = super().main(args, standalone_mode=False, **extra)
             sys.stdout.flush()
         except BrokenPipeError:
-            # What is still held back goes nowhere, or Python would complain of it at the very end.
+            # What stdout still holds goes to the null device, or Python would complain of it at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = PIPE_CLOSED
         except SystemExit:  # typer's only one: the reader of stdout has seen enough

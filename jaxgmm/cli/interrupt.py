@@ -33,7 +33,7 @@ class Interruption:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Interruption]:
-    """Within it Ctrl-C is a question. Elsewhere than in the main thread, where signals are not heard, it is not."""
+    """Within it Ctrl-C asks the fit to end. Other threads than the main one hear no signals: there nothing changes."""
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield interruption

@@ -12,6 +12,7 @@ from jaxgmm import FitResult, FitWarning
 from jaxgmm.cli.data import Source
 from jaxgmm.fit.result import complaint, warn_of
 from jaxgmm.inputs import arguments
+from jaxgmm.inputs.errors import ArgumentError
 
 _BY = ("weight", "mean")
 
@@ -34,10 +35,11 @@ class Order:
             return cls(None)
         by, colon, feature = text.partition(":")
         if by not in _BY or (colon and (by != "mean" or not feature.strip())):
-            hint = "" if by in _BY else arguments.nearest(by, _BY)
-            raise ValueError(f"--sort must be weight, mean or mean:FEATURE, got {text!r}{hint}")
+            hint = "" if by in _BY else arguments.did_you_mean(by, _BY)
+            raise ArgumentError("--sort", "be weight, mean or mean:FEATURE", repr(text), hint)
         if labels is not None:
-            raise ValueError("--sort must be left out with --labels, whose numbers are those of the components")
+            wants = "be left out with --labels, whose numbers are those of the components"
+            raise ArgumentError("--sort", wants)
         return cls(by, feature if colon else None)
 
     @contextlib.contextmanager

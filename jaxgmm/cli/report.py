@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from jaxgmm import FitResult, SelectionResult
 from jaxgmm.mixture.whole_files import write_whole
 from jaxgmm.plotting import plot_convergence, plot_mixture, plot_restarts, plot_selection
+from jaxgmm.plotting.mixture import has_picture
 
 
 def write_report(path: Path, result: FitResult, x: Any, title: str) -> None:
@@ -22,18 +23,18 @@ def write_report(path: Path, result: FitResult, x: Any, title: str) -> None:
         x: the rows, (n, d); of more than two features the first two are shown.
         title: what the page is about.
     """
-    gaussian = result.mixture.covariance_type != "bernoulli"
+    mixture = result.mixture
+    features = None if mixture.n_features <= 2 else (0, 1)
+    drawn = has_picture(mixture, features)
     climbed = result.history.shape[1] > 1
-    panels = [gaussian, climbed, True]
+    panels = [drawn, climbed, True]
     figure = Figure(figsize=(5.2 * sum(panels), 4.4), layout="constrained")
     axes = iter(figure.subplots(1, sum(panels), squeeze=False)[0])
-    if gaussian:
-        features = None if result.mixture.n_features <= 2 else (0, 1)
-        plot_mixture(result.mixture, x, ax=next(axes), features=features)
+    if drawn:
+        plot_mixture(mixture, x, ax=next(axes), features=features)
     if climbed:
         plot_convergence(result, ax=next(axes))
     plot_restarts(result, ax=next(axes))
-    mixture = result.mixture
     score = f"{result.score:.6g}".replace("-", "−")
     figure.suptitle(
         f"{title}: {mixture.n_components} {mixture.covariance_type} components, best of {len(result.status)} restarts, "
@@ -52,12 +53,13 @@ def write_selection(path: Path, result: SelectionResult, x: Any, title: str) -> 
         title: what the page is about.
     """
     mixture = result.best.mixture
-    gaussian = mixture.covariance_type != "bernoulli"
-    figure = Figure(figsize=(6.2 + 5.2 * gaussian, 4.4), layout="constrained")
-    axes = figure.subplots(1, 1 + gaussian, squeeze=False)[0]
+    features = None if mixture.n_features <= 2 else (0, 1)
+    drawn = has_picture(mixture, features)
+    figure = Figure(figsize=(6.2 + 5.2 * drawn, 4.4), layout="constrained")
+    axes = figure.subplots(1, 1 + drawn, squeeze=False)[0]
     plot_selection(result, ax=axes[0])
-    if gaussian:
-        plot_mixture(mixture, x, ax=axes[1], features=None if mixture.n_features <= 2 else (0, 1))
+    if drawn:
+        plot_mixture(mixture, x, ax=axes[1], features=features)
     figure.suptitle(f"{title}: {mixture.n_components} {mixture.covariance_type} components")
     save_figure(path, figure)
 

@@ -1,4 +1,4 @@
-"""What a fit or a model comes down to: as a dictionary for programs, as a few lines or a table for people."""
+"""A fit or a model in brief: a dictionary for programs; a few lines or a table for people."""
 
 from __future__ import annotations
 
@@ -89,9 +89,9 @@ def of_model(mixture: Mixture) -> dict[str, Any]:
 def print_model(mixture: Mixture, title: str) -> None:
     """A table on stdout: components in the model's order, their means and standard deviations."""
     d = mixture.n_features
-    bernoulli = mixture.covariance_type == "bernoulli"
+    traits = mixture.components.traits
     table = Table(
-        caption="success rates, by feature" if bernoulli else "mean ± standard deviation, by feature",
+        caption="mean ± standard deviation, by feature" if traits.has_width else f"{traits.means_called}, by feature",
         box=box.SIMPLE_HEAD,
         caption_justify="left",
     )
@@ -102,7 +102,7 @@ def print_model(mixture: Mixture, title: str) -> None:
         table.add_column(f"x{feature}", justify="right", no_wrap=True)
     if d > shown:
         table.add_column(f"… {d - shown} more")
-    deviations = None if bernoulli else np.sqrt(np.einsum("kdd->kd", mixture.covariance_matrices()))
+    deviations = np.sqrt(np.einsum("kdd->kd", mixture.covariance_matrices())) if traits.has_width else None
     for k in range(mixture.n_components):
         cells = [
             f"{mixture.means[k, j]:.4g}" + ("" if deviations is None else f" ± {deviations[k, j]:.3g}")

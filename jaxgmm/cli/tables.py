@@ -116,7 +116,7 @@ class _Csv(_Writer):
             self.out("".join(f"{','.join(row)}\n" for row in zip(*map(_texts, columns), strict=True)))
 
     def close(self) -> None:
-        """Writes the header, unless that is done: not before there is a first row to go with it."""
+        """Writes the header, once: it waits for the first row."""
         self.out(self.header)
         self.header = ""
 
@@ -179,4 +179,4 @@ class _Parquet(_Writer):
 
     def abandon(self) -> None:
         if self.writer is not None:
-            self.writer.close()  # or it would try to when it is collected, and find its file closed
+            self.writer.close()  # now, while its file is open; else it tries when it is collected

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from jaxgmm.drivers.base import Driver, State
 from jaxgmm.em import EStep, Penalty, m_step
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 
 

@@ -11,12 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Float, Int, Key
 
 from jaxgmm.drivers.base import Driver, State
 from jaxgmm.drivers.objective import Free, about, loss, origin, price
 from jaxgmm.em import EStep, Penalty, log_prior
 from jaxgmm.inputs import arguments
+from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import Rows
 
@@ -66,13 +68,11 @@ class Gradient(Driver):
             optimizer, settings = factory, defaults | settings
         elif isinstance(optimizer, optax.GradientTransformation):
             if settings:
-                raise ValueError(
-                    f"settings {sorted(settings)} need an optax factory as optimizer (optax.adam, not optax.adam(...))"
-                )
+                wants = f"be an optax factory (optax.adam, not optax.adam(...)) to take the settings {sorted(settings)}"
+                raise ArgumentError("optimizer", wants, type(optimizer).__name__)
         elif not callable(optimizer):
-            raise TypeError(
-                f"optimizer must be a name, an optax factory or an optax.GradientTransformation, got {optimizer!r}"
-            )
+            wants = "be a name, an optax factory or an optax.GradientTransformation"
+            raise ArgumentTypeError("optimizer", wants, arguments.shown(optimizer))
         if not isinstance(optimizer, optax.GradientTransformation):
             _check_settings(optimizer, settings)
         if batch_size is not None:
@@ -84,7 +84,7 @@ class Gradient(Driver):
         self.numbers = {name: value for name, value in settings.items() if is_number(value)}
         rate = settings.get("learning_rate", 1.0)
         if not callable(rate) and np.ndim(rate) == 0 and arguments.real("learning_rate", rate) == 0:
-            raise ValueError("learning_rate must be above 0, got 0")
+            raise ArgumentError("learning_rate", "be above 0", "0")
         self.settings = tuple(sorted((name, v) for name, v in settings.items() if name not in self.numbers))
         self._transformation()  # a wrong setting should fail here, where the user stands
 
@@ -195,16 +195,13 @@ def _check_settings(factory: Callable[..., Any], settings: dict[str, Any]) -> No
         return
     if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
         for wrong in settings.keys() - parameters.keys():
-            raise TypeError(
-                f"optimizer {name} has no setting {wrong!r}{arguments.nearest(wrong, parameters)}; "
-                f"it has {', '.join(parameters)}"
-            )
+            wants = f"be one of {', '.join(parameters)} for optimizer {name}"
+            raise ArgumentTypeError("settings", wants, repr(wrong), arguments.did_you_mean(wrong, parameters))
     for wanted, parameter in parameters.items():
         optional = parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         if parameter.default is inspect.Parameter.empty and not optional and wanted not in settings:
-            raise TypeError(
-                f"optimizer {name} needs the setting {wanted!r}, as in Gradient(optax.{name}, {wanted}=...)"
-            )
+            hint = f"Gradient(optax.{name}, {wanted}=...) gives it"
+            raise ArgumentTypeError("settings", f"hold {wanted!r} for optimizer {name}", str(sorted(settings)), hint)
 
 
 def _evaluated(anchor: Mixture, free: Free, optimizer: Any, passes: Array, e_step: EStep, penalty: Penalty) -> State:

@@ -11,9 +11,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from jaxgmm.em import EStep, Penalty, Pinned, SufficientStatistics, expected_log_likelihood, log_prior
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 
 Free = dict[str, Any]

@@ -7,6 +7,10 @@ from typing import Any
 import numpy as np
 
 from jaxgmm.em import KERNELS
+from jaxgmm.families import Family
+from jaxgmm.families.shared_features import SharedFeatures
+from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.wording import Wording
 
 KERNEL_NAMES = tuple(KERNELS)
 
@@ -15,6 +19,20 @@ KERNEL_NAMES = tuple(KERNELS)
 # float64, and returned to well below.
 _TOLERATED = {np.dtype(np.float32): 3e-4, np.dtype(np.float64): 1e-7}
 _RETURN_BELOW = 0.25
+
+
+def kernel_for(kernel: str, family: type[Family]) -> str:
+    """`kernel` as it can be had for `family`: "auto" is "centred" where there are no shared features.
+
+    Raises:
+        ValueError: the family has none, and they are asked for.
+    """
+    if issubclass(family, SharedFeatures):
+        return kernel
+    if kernel == KERNEL_NAMES[0]:
+        wants = Wording(f"be 'auto' or 'centred' for {{covariance_type:{family.traits.name!r}}}")
+        raise ArgumentError("kernel", wants, repr(kernel), "it has no shared features")
+    return KERNEL_NAMES[-1] if kernel == "auto" else kernel
 
 
 def trusted_conditioning(dtype: Any) -> float:

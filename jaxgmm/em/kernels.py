@@ -2,7 +2,7 @@
 
 `centred` whitens every row by every component, and holds at any tightness. `shared_feature` writes log p as a product
 with features φ(x) that all components *and all restarts* share: one wide matrix product for everything, several times
-faster, but its rounding error grows with `Family.conditioning`.
+faster, but its rounding error grows with `SharedFeatures.conditioning`.
 """
 
 from __future__ import annotations
@@ -13,25 +13,26 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Float
 
 from jaxgmm.em.responsibilities import Assign
 from jaxgmm.families import Family
-from jaxgmm.mixture import Mixture, joint_log_prob, posterior
+from jaxgmm.families.shared_features import SharedFeatures, n_shared_features, shared_features
+from jaxgmm.inputs.typing import Array
+from jaxgmm.mixture import Mixture, joint_log_prob
+from jaxgmm.rows import Chunk
 
 HIGHEST = lax.Precision.HIGHEST
-_Possible = Bool[Array, "k b"] | None
 
 
 class Kernel(NamedTuple):
     """A road from rows to statistics: `prepare` once, `chunk` per chunk of rows, `finish` once.
 
-    A chunk comes with the rows' weights, with the components they may come from if that is known, and with how
-    responsibilities follow from joint log-probabilities.
+    `chunk` has what `prepare` made, a `rows.Chunk`, and how responsibilities follow from joint log-probabilities.
     """
 
     prepare: Callable[[Mixture, Float[Array, "d d"] | None], Any]
-    chunk: Callable[..., Any]
+    chunk: Callable[[Any, Chunk, Assign], Sums]
     finish: Callable[[Any, Any], tuple[Float[Array, " k"], Float[Array, ""], Any]]
     elements: Callable[[Family, int], int]
 
@@ -50,11 +51,9 @@ def _weighted(x: Float[Array, " b"], w: Float[Array, " b"]) -> Float[Array, ""]:
 # ---- centred ------------------------------------------------------------------------------------------------
 
 
-def _centred_chunk(
-    mixture: Mixture, x: Float[Array, "d b"], w: Float[Array, " b"], possible: _Possible = None,
-    assign: Assign = posterior,
-) -> Sums:  # fmt: skip
-    r, log_p = assign(joint_log_prob(mixture, x), w, possible)
+def _centred_chunk(mixture: Mixture, rows: Chunk, assign: Assign) -> Sums:
+    x, w = rows.x, rows.weights
+    r, log_p = assign(joint_log_prob(mixture, x), w, rows.possible)
     return Sums(_weighted(log_p, w), jnp.sum(w), (jnp.sum(r, axis=1), mixture.components.moments(x, r)))
 
 
@@ -67,7 +66,7 @@ def _centred_finish(mixture: Mixture, rest: Any) -> tuple[Any, Any, Any]:
 
 
 class _Shared(NamedTuple):
-    components: Family
+    components: SharedFeatures
     theta: Float[Array, "k f"]
     whitener: Float[Array, "d d"] | None
 
@@ -81,22 +80,19 @@ def uncorrelated(components: Family, whitener: Float[Array, "d d"] | None) -> Fa
 
 
 def _shared_prepare(mixture: Mixture, whitener: Float[Array, "d d"] | None) -> _Shared:
-    components = uncorrelated(mixture.components, whitener)
+    components = shared_features(uncorrelated(mixture.components, whitener))
     volume = 0.0 if whitener is None else jnp.sum(jnp.log(jnp.diagonal(whitener)))
     theta = components.natural().at[:, 0].add(jnp.log(mixture.weights) + volume)
     return _Shared(components, theta, whitener)
 
 
-def _shared_chunk(
-    prepared: _Shared, x: Float[Array, "d b"], w: Float[Array, " b"], possible: _Possible = None,
-    assign: Assign = posterior,
-) -> Sums:  # fmt: skip
-    components, theta, whitener = prepared
+def _shared_chunk(prepared: _Shared, rows: Chunk, assign: Assign) -> Sums:
+    (components, theta, whitener), x, w = prepared, rows.x, rows.weights
     # Correlations of the data as a whole would be conditioning lost; they are taken out here, where a chunk at a time
     # is rounded, and not from the rows, where `centred` would find them rounded too.
     x = x if whitener is None else jnp.matmul(whitener, x, precision=HIGHEST)
     phi = components.features(x)
-    r, log_p = assign(jnp.einsum("kf,fb->kb", theta, phi, precision=HIGHEST), w, possible)
+    r, log_p = assign(jnp.einsum("kf,fb->kb", theta, phi, precision=HIGHEST), w, rows.possible)
     sums = jnp.einsum("kb,fb->kf", r, phi, precision=HIGHEST)
     common = jnp.einsum("gb,b->g", components.common_features(x), w, precision=HIGHEST)
     return Sums(_weighted(log_p, w), jnp.sum(w), (sums, common))
@@ -110,8 +106,7 @@ def _shared_finish(prepared: _Shared, rest: Any) -> tuple[Any, Any, Any]:
 
 
 def _shared_elements(components: Family, batch: int) -> int:
-    probe = jax.ShapeDtypeStruct((components.n_features, 1), components.means.dtype)
-    return batch * components.n_components + jax.eval_shape(components.features, probe).shape[0]
+    return batch * components.n_components + n_shared_features(components)
 
 
 KERNELS: dict[str, Kernel] = {

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
 from jaxgmm.em.responsibilities import Assign
 from jaxgmm.em.statistics import SufficientStatistics
 from jaxgmm.em.steps import conditioning, e_step
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, posterior
 from jaxgmm.rows import Rows
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Bool
+from jaxtyping import Bool
 
 from jaxgmm.families.base import Conjugate, Root
+from jaxgmm.families.namespace import namespace
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 
 
@@ -40,11 +42,15 @@ class Pinned:
         given: Any = self.given.components
         components = components.with_replaced(self.means, replace(components, means=given.means))
         components = components.with_replaced(self.covariances, replace(given, means=components.means))
-        fixed = jnp.where(self.weights, self.given.weights, 0.0)
-        free = jnp.where(self.weights, 0.0, mixture.weights)
-        free = jnp.where(jnp.sum(free) > 0, free, jnp.where(self.weights, 0.0, 1.0))  # nobody has a claim: evenly
-        room = jnp.maximum(1 - jnp.sum(fixed), 0.0)
-        weights = fixed + free * (room / jnp.maximum(jnp.sum(free), jnp.finfo(free.dtype).tiny))
+        xp = namespace(mixture.weights, self.given.weights, self.weights)
+        total = partial(xp.sum, axis=-1, keepdims=True)
+        fixed = xp.where(self.weights, self.given.weights, 0.0)
+        free = xp.where(self.weights, 0.0, mixture.weights)
+        free = xp.where(
+            total(free) > 0, free, xp.where(self.weights, 0.0, xp.ones_like(free))
+        )  # nobody has a claim: evenly
+        room = xp.maximum(1 - total(fixed), 0.0)
+        weights = fixed + free * (room / xp.maximum(total(free), xp.finfo(free.dtype).tiny))
         return Mixture(weights, components)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
+
+from jaxgmm.inputs.typing import Array
 
 #: From log π_k p(x_n | k), (k, b), the rows' weights w, (b,), and which components are possible, (k, b) or None, to
 #: responsibilities w_n r_kn, (k, b), and what each row adds to the objective, (b,), in nats.

@@ -7,7 +7,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
+
+from jaxgmm.inputs.typing import Array
 
 
 @jax.tree_util.register_dataclass

@@ -7,22 +7,26 @@ the next mixture. Both are pure, and follow the dtype of their inputs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from operator import add
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jax.tree_util import Partial
+from jaxtyping import Float
 
 from jaxgmm.em.kernels import KERNELS, uncorrelated
 from jaxgmm.em.penalty import Pinned
 from jaxgmm.em.responsibilities import Assign
 from jaxgmm.em.statistics import SufficientStatistics
 from jaxgmm.families.base import Conjugate, Root
+from jaxgmm.families.namespace import namespace, quiet
+from jaxgmm.families.shared_features import SharedFeatures
 from jaxgmm.inputs import forking
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, posterior
-from jaxgmm.rows import Rows, chunk_size
-from jaxgmm.rows.base import two_sum
+from jaxgmm.rows import Chunk, Rows, chunk_size
+from jaxgmm.rows.sums import two_sum
 
 
 def pass_chunk(mixture: Mixture, rows: Rows, kernel: str) -> int:
@@ -49,19 +53,27 @@ def e_step(
         Statistics with the mixture's leading axes, about `mixture` itself.
     """
     forking.check()
+    mixture = jax.tree.map(jnp.asarray, mixture)  # NumPy's would be computed with in NumPy
     chunk = pass_chunk(mixture, rows, kernel) if chunk is None else chunk
     road = KERNELS[kernel]
+    # What a pass needs goes with it: a driver's own numbers too.
+    assigning = assign if isinstance(assign, Partial) else Partial(assign)
+
+    def chunk_sums(operand: tuple[Any, Assign], some: Chunk) -> Any:
+        prepared, assign = operand
+        return road.chunk(prepared, some, assign)
 
     def one(mixture: Mixture) -> SufficientStatistics:
         prepared = road.prepare(mixture, rows.whitener)
-        value, error = rows.total(lambda x, w, index: road.chunk(prepared, x, w, rows.possible(index), assign), chunk)
-        counts, shared, moments = road.finish(prepared, jax.tree.map(jnp.add, value.rest, error.rest))
+        sums = rows.total(chunk_sums, (prepared, assigning), chunk)
+        value, error = sums.value, sums.error
+        counts, shared, moments = road.finish(prepared, sums.total.rest)
         # Large where it is not zero; the error pair would be worth little without what is dropped here.
         high, low = two_sum(value.log_likelihood, shared)
         return SufficientStatistics(
             log_likelihood=high,
             log_likelihood_error=error.log_likelihood + low,
-            total_weight=value.total_weight + error.total_weight,
+            total_weight=sums.total.total_weight,
             counts=counts,
             moments=moments,
             conditioning=conditioning(mixture, rows),
@@ -73,36 +85,45 @@ def e_step(
 
 
 def conditioning(mixture: Mixture, rows: Rows) -> Float[Array, ""]:
-    """The largest κ of `mixture` as the shared-feature kernel sees `rows` (`Family.conditioning`)."""
-    each = uncorrelated(mixture.components, rows.whitener).conditioning()
+    """The largest κ of `mixture` as the shared-feature kernel sees `rows`; infinite where it cannot take them."""
+    components = uncorrelated(mixture.components, rows.whitener)
+    if not isinstance(components, SharedFeatures):
+        return jnp.full((), jnp.inf, mixture.weights.dtype)
+    each = components.conditioning()
     return jnp.max(jnp.where(mixture.weights == 0, 0.0, each))
 
 
+@quiet
 def m_step(
     mixture: Mixture, statistics: SufficientStatistics, ridge: Root, prior: Conjugate | None = None,
     pinned: Pinned | None = None,
 ) -> Mixture:  # fmt: skip
-    """The mixture that maximises Q, plus the logarithm of `prior` (Dempster, Laird & Rubin 1977).
+    """The mixture that maximises Q, plus the logarithm of `prior` (Dempster, Laird & Rubin 1977); or raises it.
+
+    Arrays of NumPy alone give arrays of NumPy.
 
     Args:
-        mixture: the mixture whose responsibilities made the statistics; unbatched (use `jax.vmap`).
+        mixture: the mixture whose responsibilities made the statistics; of JAX unbatched (use `jax.vmap`).
         statistics: what `e_step` returned for it.
         ridge: a root of what is added to each covariance: (d,), or lower triangular (d, d) for full and tied.
         prior: what the parameters are known to be near, as pseudo-statistics added to those of the rows.
         pinned: parameters that stay as they are, and are so in `mixture`: then Q is maximal over the others.
     """
-    forking.check()
     components, counts, moments = mixture.components, statistics.counts, statistics.moments
+    xp = namespace(mixture.weights, components.means, counts)
+    if xp is jnp:
+        forking.check()
     shares = counts
     if prior is not None:
         pseudo_counts, pseudo_moments = components.pseudo(prior)
         shares = counts + (prior.concentration - 1)
-        counts, moments = counts + pseudo_counts, jax.tree.map(jnp.add, moments, pseudo_moments)
+        counts, moments = counts + pseudo_counts, jax.tree.map(add, moments, pseudo_moments)
     if pinned is not None:
         moments = components.about_means(moments, pinned.means)
-    moved = components.maximize(counts, moments, ridge)
+    moved = components.improve(counts, moments, ridge)
     # What has no weight has no rows to go by, and stays as it is.
-    new = Mixture(shares / jnp.sum(shares), moved.with_replaced(mixture.weights == 0, components))
+    kept = moved.with_replaced(mixture.weights == 0, components)
+    new = Mixture(shares / xp.sum(shares, axis=-1, keepdims=True), kept)
     return new if pinned is None else pinned.within(new)
 
 
@@ -110,9 +131,8 @@ def log_prior(mixture: Mixture, prior: Conjugate) -> Float[Array, ""]:
     """log p(θ) under `prior`, in nats, up to a constant: Q of its pseudo-statistics."""
     components = mixture.components
     counts, moments = components.pseudo(prior)
-    no_ridge = jnp.zeros(components.n_features, counts.dtype)
     weights = jnp.sum(jax.scipy.special.xlogy(prior.concentration - 1, mixture.weights))
-    return weights + components.expected_log_prob(counts, moments, components, no_ridge)
+    return weights + components.expected_log_prob(counts, moments, components)
 
 
 def expected_log_likelihood(
@@ -122,23 +142,28 @@ def expected_log_likelihood(
     forking.check()
     counts = statistics.counts
     weights = jnp.sum(jax.scipy.special.xlogy(counts, other.weights))
-    return weights + mixture.components.expected_log_prob(counts, statistics.moments, other.components, ridge)
+    rows = mixture.components.expected_log_prob(counts, statistics.moments, other.components)
+    return weights + rows - 0.5 * jnp.sum(counts * other.components.ridge_trace(ridge))
 
 
-Assignment = Callable[[Float[Array, "d b"], Int[Array, " b"]], Float[Array, "k b"]]
+Assignment = Callable[[Any, Chunk], Float[Array, "k b"]]
 
 
-def statistics_of(mixture: Mixture, rows: Rows, responsibilities: Assignment, chunk: int) -> SufficientStatistics:
+def statistics_of(
+    mixture: Mixture, rows: Rows, responsibilities: Assignment, operand: Any, chunk: int
+) -> SufficientStatistics:
     """Statistics about `mixture` under *given* responsibilities: labels, guesses, nearest centres.
 
     Args:
-        responsibilities: from a chunk's rows (d, b) and row numbers (b,) to r, (k, b).
+        responsibilities: from `operand` and a chunk of rows to r, (k, b).
+        operand: what they follow from, as `Rows.total` has it.
     """
 
-    def sums(x: Array, w: Array, index: Array) -> Any:
-        r = responsibilities(x, index) * w
-        return jnp.sum(w), jnp.sum(r, axis=1), mixture.components.moments(x, r)
+    def sums(held: tuple[Mixture, Any], some: Chunk) -> Any:
+        mixture, operand = held
+        r = responsibilities(operand, some) * some.weights
+        return jnp.sum(some.weights), jnp.sum(r, axis=1), mixture.components.moments(some.x, r)
 
-    weight, counts, moments = partial(jax.tree.map, jnp.add)(*rows.total(sums, chunk))
+    weight, counts, moments = rows.total(sums, (mixture, operand), chunk).total
     unknown = jnp.full((), jnp.nan, counts.dtype)
     return SufficientStatistics(unknown, unknown, weight, counts, moments, conditioning(mixture, rows))

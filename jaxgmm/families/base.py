@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from functools import partial, reduce
+from operator import add
+from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Bool, Float, Int, Key
 
 from jaxgmm.families import distances
+from jaxgmm.families.constraints import Constraint, constraints, parameter
+from jaxgmm.families.namespace import namespace, put
+from jaxgmm.families.traits import Traits
+from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.wording import Wording
 
-Rescaling = Literal["linear", "feature", "scalar", "none"]
+_Class = TypeVar("_Class", bound=type)
 
 Root = Float[Array, "d d"] | Float[Array, " d"]
 
@@ -38,23 +47,55 @@ class Conjugate:
     dof: Float[Array, ""]
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(parameter,))
+def family(cls: _Class) -> _Class:
+    """A class of components as a frozen dataclass and a pytree of its fields.
+
+    `jax.tree_util.register_dataclass` would not do: JAX 0.10 holds the trees of two dataclasses for equal where their
+    fields have the same names, and may run the program of one on the other.
+
+    Example:
+        >>> @family
+        ... class Exponential(Family):
+        ...     means: Float[Array, "k d"] = parameter(Positive())
+    """
+    made: Any = dataclass(frozen=True)(cls)
+    for method, wanted in (("from_covariances", made.traits.has_width), ("affine", made.traits.maps != "none")):
+        if wanted and not made.says(method):
+            raise TypeError(f"{cls.__name__} must have {method}, as its traits say that it can be done")
+    names = tuple(constraints(made))
+    keys = tuple(map(jax.tree_util.GetAttrKey, names))
+
+    def values(components: Any) -> tuple[Any, ...]:
+        return tuple(getattr(components, name) for name in names)
+
+    jax.tree_util.register_pytree_with_keys(
+        made,
+        lambda components: (tuple(zip(keys, values(components), strict=True)), None),
+        lambda _, leaves: made(*leaves),
+        lambda components: (values(components), None),
+    )
+    return made
+
+
 class Family(ABC):
     """Parameters of K components of one kind: an immutable pytree of arrays.
 
-    Methods see one mixture's components, axes `k d`; leading axes are added with `jax.vmap`. Rows come as
-    `x` of shape (d, b): rows are the minor axis, so that sums over components vectorise. A `root` is a factor R of a
-    covariance R Rᵀ: lower triangular (d, d), or (d,) for a diagonal; structures without a matrix take only the latter.
+    Components have axes `k d`, and may have leading axes, `*r`, for restarts. Rows come as `x` of shape (d, b): rows
+    are the minor axis, so that sums over components vectorise. Arrays are JAX's or NumPy's, and what comes out is of
+    the kind that went in (see `namespace`). A `root` is a factor R of a covariance R Rᵀ: lower triangular (d, d), or
+    (d,) for a diagonal; structures without a matrix take only the latter.
 
-    To add a family, subclass, register in `jaxgmm.families.FAMILIES` and run `tests/test_families.py`.
+    To add a family, subclass, decorate with `family`, register in `jaxgmm.families.FAMILIES` and run
+    `tests/test_families.py`. A family must say what is abstract here. If covariances can be given
+    (`Traits.covariance_axes`) it also says `from_covariances`, and if rows can be mapped (`Traits.maps`), `affine`. The
+    rest follows from `traits` and from the constraints of its fields, or is an ability it can do without: `pseudo` for
+    priors, `about_means` for means that are held, `ridge_trace` for a ridge, and `SharedFeatures` for the fast kernel.
     """
 
-    name: ClassVar[str]
-    #: how rows may be mapped without leaving the family: by any matrix, per feature, by one scalar, or not at all
-    rescaling: ClassVar[Rescaling]
-    #: whether all components have one covariance between them
-    pooled: ClassVar[bool] = False
+    traits: ClassVar[Traits]
 
-    means: Float[Array, "k d"]
+    means: Float[Array, "*r k d"]
 
     @property
     def n_components(self) -> int:
@@ -64,140 +105,252 @@ class Family(ABC):
     def n_features(self) -> int:
         return self.means.shape[-1]
 
-    # ---- construction ------------------------------------------------------------------------------------
+    # ---- what every family says ------------------------------------------------------------------------------
 
     @classmethod
     @abstractmethod
     def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], root: Root) -> Self:
-        """Components at `means` when nothing else is known but the data's `centre`, and `root` of their spread."""
+        """Components at `means` when nothing else is known of them: where restarts start.
 
-    @classmethod
-    @abstractmethod
-    def from_covariances(cls, means: Float[Array, "*r k d"], covariances: Float[Array, "..."] | None) -> Self:
-        """Components from the field's usual parameters, checked. Runs outside `jit`; leading axes batch.
+        Args:
+            means: (k, d), rows of the data, or means of some of them.
+            centre: (d,), the data's mean.
+            root: a root of their covariance, (d,) or (d, d).
 
-        Raises:
-            ValueError: naming `means` or `covariances`, what it got and what it wants.
+        Example:
+            >>> DiagGaussian.from_means(x[:3], x.mean(axis=0), x.std(axis=0))
         """
 
     @property
     @abstractmethod
     def covariances(self) -> Float[Array, "..."]:
-        """Covariances in scikit-learn's shape for the structure."""
+        """Covariances in scikit-learn's shape for the structure: the axes `Traits.covariance_axes`, or (k, d).
+
+        Example:
+            >>> FullGaussian.from_covariances(means, covariances).covariances  # (k, d, d)
+        """
 
     @abstractmethod
+    def log_prob(self, x: Float[Array, "d b"]) -> Float[Array, "*r k b"]:
+        """log p(x_n | component k) in nats, accurate however tight the component.
+
+        Example:
+            >>> components.log_prob(x.T)  # (k, n) for rows x, (n, d)
+        """
+
+    @abstractmethod
+    def moments(self, x: Float[Array, "d b"], r: Float[Array, "*r k b"]) -> Any:
+        """Σ_n r_kn T(x_n), the sums that `expected_log_prob` and `improve` read, about these components.
+
+        Args:
+            x: (d, b), rows.
+            r: (..., k, b), responsibilities times weights.
+
+        Returns:
+            A pytree of arrays. Those of two halves of the rows add up to those of the whole.
+
+        Example:
+            >>> components.moments(x.T, r)  # of a Bernoulli family: (k, d), how often each feature was 1
+        """
+
+    @abstractmethod
+    def expected_log_prob(self, counts: Float[Array, "*r k"], moments: Any, other: Self) -> Float[Array, "*r"]:
+        """Q: Σ_k Σ_n r_kn log p(x_n | other_k) in nats, the expected log-likelihood of `other`.
+
+        Args:
+            counts: (..., k), Σ_n r_kn.
+            moments: of the rows, about these components.
+            other: the components that it is asked of.
+
+        Example:
+            >>> components.expected_log_prob(counts, moments, components)  # Σ r log p, row by row
+        """
+
+    @abstractmethod
+    def improve(self, counts: Float[Array, "*r k"], moments: Any, ridge: Root) -> Self:
+        """Components with no lower Q than these, less the ridge's price ½ Σ_k N_k `ridge_trace`: the M-step.
+
+        The highest there are (EM), or the highest along one group of parameters after the other (ECM; Meng & Rubin
+        1993). The likelihood then rises with every step.
+
+        Args:
+            counts: (..., k), Σ_n r_kn.
+            moments: of the rows, about these components.
+            ridge: a root of what is added to every covariance.
+
+        Example:
+            >>> better = components.improve(counts, moments, np.zeros(d))
+        """
+
+    @abstractmethod
+    def sample(self, key: Key[Array, ""], labels: Int[Array, " n"]) -> Float[Array, "n d"]:
+        """One row from the component named by each label, of unbatched components of JAX.
+
+        Example:
+            >>> components.sample(jax.random.key(0), jnp.array([0, 0, 2]))  # (3, d)
+        """
+
+    # ---- what some families say ------------------------------------------------------------------------------
+
+    @classmethod
+    def from_covariances(cls, means: Float[Array, "*r k d"], covariances: Float[Array, "..."] | None) -> Self:
+        """Components from the field's usual parameters, checked; NumPy.
+
+        Args:
+            means: (..., k, d).
+            covariances: in scikit-learn's shape after the same leading axes; None where they follow from the means.
+
+        Raises:
+            ValueError: naming `means` or `covariances`, what it got and what it wants.
+
+        Example:
+            >>> SphericalGaussian.from_covariances([[0.0, 0.0], [1.0, 1.0]], [1.0, 0.25])
+        """
+        if covariances is not None:
+            wants = f"be None for covariance_type={cls.traits.name!r}"
+            raise ArgumentError("covariances", wants, None, "they follow from the means")
+        return cls(**{"means": checked_means(means, cls.traits.means)})
+
+    def affine(self, shift: Float[Array, " d"], root: Root) -> Self:
+        """The components of R x + shift, R = `root` with positive diagonal; as they are where rows are never mapped.
+
+        Args:
+            shift: (d,).
+            root: (d,), or lower triangular (d, d) where `Traits.maps` is "linear".
+
+        Example:
+            >>> inches = centimetres.affine(np.zeros(d), np.full(d, 1 / 2.54))
+        """
+        return self
+
+    def ridge_trace(self, ridge: Root) -> Float[Array, "*r k"]:
+        """tr(R Rᵀ Σ_k⁻¹) for R = `ridge`, of which each component pays half a row; 0 where `improve` knows no ridge.
+
+        Example:
+            >>> components.ridge_trace(np.full(d, 1e-3))
+        """
+        return namespace(self.means).zeros_like(self.means[..., 0])
+
+    def pseudo(self, prior: Conjugate) -> tuple[Float[Array, "*r k"], Any]:
+        """`prior` as counts and moments about these components: what it adds to those of the rows.
+
+        Then `expected_log_prob` of these alone is the logarithm of the prior's density, up to a constant. Families
+        without this have no priors.
+
+        Example:
+            >>> counts, moments = components.pseudo(prior)
+        """
+        raise NotImplementedError(f"{self.traits.name!r} has no prior")
+
+    def about_means(self, moments: Any, which: Bool[Array, "*r k"]) -> Any:
+        """`moments` (about these components) as `improve` wants them where the means of `which` are to stay.
+
+        What else is fitted is then fitted about these means. As they are for families that are all means; others
+        without this have no means that are held.
+
+        Example:
+            >>> components.improve(counts, components.about_means(moments, which), ridge)
+        """
+        return moments
+
+    @classmethod
+    def says(cls, method: str) -> bool:
+        """Whether the family has its own way of doing what others may do without."""
+        return inspect.getattr_static(cls, method) is not inspect.getattr_static(Family, method)
+
+    # ---- what follows ----------------------------------------------------------------------------------------
+
     def matrices(self) -> np.ndarray:
         """Covariances as matrices, (*r, k, d, d), float64, of components at rest."""
+        wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), self)
+        return self.traits.matrices(wide.covariances, *self.means.shape[-2:])
 
-    @staticmethod
-    def check_rows(name: str, x: Any, first_row: int = 0) -> None:
+    @classmethod
+    def check_rows(cls, name: str, x: Any, first_row: int = 0) -> None:
         """Complains of rows, the argument `name`, the first of them `first_row`, that no component could have made.
 
         Raises:
             ValueError: naming the first.
         """
-        return
+        support = cls.traits.support
+        if support.everything:
+            return
+        wrong = support.outside(x)
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            wants = Wording(f"hold {support.words} for {{covariance_type:{cls.traits.name!r}}}")
+            raise ArgumentError(name, wants, f"{x[row, column]} at row {first_row + row}, column {column}")
 
-    # ---- the direct road: one density, one set of moments ------------------------------------------------
-
-    @abstractmethod
-    def log_prob(self, x: Float[Array, "d b"]) -> Float[Array, "k b"]:
-        """log p(x_n | component k), accurate however tight the component."""
-
-    @abstractmethod
-    def moments(self, x: Float[Array, "d b"], r: Float[Array, "k b"]) -> Any:
-        """Σ_n r_kn T(x_n), the sums that `expected_log_prob` and `maximize` read, about these components."""
-
-    # ---- the shared-feature road: everything linear in φ(x) ------------------------------------------------
-
-    @staticmethod
-    @abstractmethod
-    def features(x: Float[Array, "d b"]) -> Float[Array, "f b"]:
-        """φ(x), its first row 1: the part of log p that differs between components is linear in it."""
-
-    @abstractmethod
-    def natural(self) -> Float[Array, "k f"]:
-        """θ with log p(x | k) = θ_k · φ(x) + ψ · φ₀(x)."""
-
-    @staticmethod
-    def common_features(x: Float[Array, "d b"]) -> Float[Array, "g b"]:
-        """φ₀(x), what all components share; it cancels in responsibilities. None by default."""
-        return x[:0]
-
-    def common_natural(self) -> Float[Array, " g"]:
-        """ψ, the coefficients of φ₀."""
-        return self.means[0, :0]
-
-    @abstractmethod
-    def moments_from_features(self, sums: Float[Array, "k f"], common: Float[Array, " g"]) -> Any:
-        """`moments`, from Σ r φ per component and Σ w φ₀ over all rows."""
-
-    @abstractmethod
-    def conditioning(self) -> Float[Array, " k"]:
-        """κ: the shared-feature road loses about ε·κ nats per row to cancellation."""
-
-    # ---- Q and its maximum ---------------------------------------------------------------------------------
-
-    @abstractmethod
-    def expected_log_prob(self, counts: Float[Array, " k"], moments: Any, other: Self, ridge: Root) -> Float[Array, ""]:
-        """Σ_k Σ_n r_kn log p(x_n | other_k), less ½ Σ_k N_k tr(R Rᵀ Σ_k⁻¹) for R = `ridge`, from moments about self."""
-
-    @abstractmethod
-    def maximize(self, counts: Float[Array, " k"], moments: Any, ridge: Root) -> Self:
-        """The `other` that maximises `expected_log_prob`: the M-step."""
-
-    def about_means(self, moments: Any, which: Bool[Array, " k"]) -> Any:
-        """`moments` (about these components) as `maximize` wants them where the means of `which` are to stay.
-
-        What else is fitted is then fitted about these means. As they are for families that are all means.
-        """
-        return moments
-
-    @abstractmethod
-    def ridge_trace(self, ridge: Root) -> Float[Array, " k"]:
-        """tr(R Rᵀ Σ_k⁻¹) for R = `ridge`: its price for each component."""
-
-    @abstractmethod
-    def pseudo(self, prior: Conjugate) -> tuple[Float[Array, " k"], Any]:
-        """`prior` as counts and moments about these components: what it adds to those of the rows.
-
-        Then `expected_log_prob` of these alone is the logarithm of the prior's density, up to a constant.
-        """
-
-    # ---- soundness ------------------------------------------------------------------------------------------
-
-    @abstractmethod
-    def collapsed(self) -> Bool[Array, " k"]:
-        """Which components have collapsed below what the dtype can resolve."""
+    def collapsed(self) -> Bool[Array, "*r k"]:
+        """Which components have collapsed: below what the dtype can resolve, or to what their fields may not be."""
+        xp = namespace(self.means)
+        found = xp.zeros(self.means.shape[:-1], bool)
+        for name, rule in constraints(type(self)).items():
+            broken = ~rule.holds(getattr(self, name))
+            own = self.means.ndim - 2 if name in self.traits.shared else self.means.ndim - 1
+            each = xp.any(broken, axis=tuple(range(own, broken.ndim)))
+            found = found | (each[..., None] if name in self.traits.shared else each)
+        return found
 
     @property
-    @abstractmethod
     def rows_to_span(self) -> int:
         """How many rows a component needs for parameters that are not degenerate; 0 where it needs none of its own."""
+        if not self.traits.has_width or self.traits.one_covariance:
+            return 0
+        return self.n_features + 1 if self.traits.covariance_kind == "matrix" else 2
 
-    @abstractmethod
-    def log_width(self) -> Float[Array, " k"]:
-        """The logarithm of each component's standard deviation, the mean over directions."""
+    def log_width(self) -> Float[Array, "*r k"]:
+        """The logarithm of each component's standard deviation, the mean over directions; 0 for discrete rows."""
+        xp, covariances = namespace(self.means), self.covariances
+        if self.traits.support.discrete:  # probabilities have no width to lose
+            return xp.zeros_like(self.means[..., 0])
+        kind = self.traits.covariance_kind
+        if kind == "matrix":
+            each = xp.linalg.slogdet(covariances)[1] / (2 * self.n_features)
+        else:
+            each = xp.log(covariances) / 2
+            each = each if kind == "number" else xp.mean(each, axis=-1)
+        return xp.broadcast_to(each[..., None] if self.traits.one_covariance else each, self.means.shape[:-1])
 
-    @abstractmethod
-    def move(self, other: Self) -> Float[Array, ""]:
-        """The largest change from here to `other`: means in standard deviations, factors relative to themselves."""
+    def move(self, other: Self) -> Float[Array, "*r"]:
+        """The largest change of a parameter from here to `other`, as its constraint measures it.
 
-    def with_replaced(self, which: Bool[Array, " k"], fresh: Self) -> Self:
-        """These components, those named by `which` taken from `fresh`."""
-        return jax.tree.map(lambda a, b: jnp.where(which.reshape(-1, *[1] * (a.ndim - 1)), b, a), self, fresh)
+        Families whose means have a width to be measured by take it for the unit.
+        """
+        xp, rules = namespace(self.means, other.means), constraints(type(self))
+        sizes = [rule.change(getattr(self, name), getattr(other, name)) for name, rule in rules.items()]
+        leading = self.means.ndim - 2
+        return reduce(xp.maximum, (xp.max(size, axis=tuple(range(leading, size.ndim))) for size in sizes))
+
+    def with_replaced(self, which: Bool[Array, "*r k"], fresh: Self) -> Self:
+        """These components, those named by `which` taken from `fresh`; what all share only where all are."""
+        xp = namespace(self.means, which, fresh.means)
+
+        def chosen(which: Any, outer: int, a: Any, b: Any) -> Any:
+            return xp.where(which.reshape(which.shape + (1,) * (a.ndim - outer)), b, a)
+
+        outer = self.means.ndim - 1
+        everyone = xp.all(which, axis=-1)
+        return self._each(partial(chosen, which, outer), partial(chosen, everyone, outer - 1), fresh)
 
     def picked(self, index: Int[Array, " s"]) -> Self:
-        """The components at `index`, as components of their own."""
-        return jax.tree.map(lambda leaf: leaf[index], self)
+        """The components at `index`, as components of their own; unbatched."""
+        return self._each(lambda leaf: leaf[index], lambda leaf: leaf)
 
     def rearranged(self, index: Int[np.ndarray, "*r s"]) -> Self:
         """The components at `index`, of components at rest, whose leading axes `index` has; in NumPy, to the bit."""
-        return jax.tree.map(lambda leaf: along_components(leaf, index), self)
+        return self._each(lambda leaf: _along_components(leaf, index), lambda leaf: leaf)
 
     def placed(self, slots: Int[Array, " s"], others: Self) -> Self:
-        """These components with `others` in the places `slots`."""
-        return jax.tree.map(lambda leaf, other: leaf.at[slots].set(other), self, others)
+        """These components with `others` in the places `slots`; unbatched."""
+        return self._each(lambda leaf, other: put(leaf, slots, other), lambda leaf, _: leaf, others)
+
+    def _each(self, own: Callable[..., Any], shared: Callable[..., Any], *others: Self) -> Self:
+        """Every field by `own`, those that all components have in common by `shared`."""
+        return type(self)(**{
+            name: (shared if name in self.traits.shared else own)(*(getattr(a, name) for a in (self, *others)))
+            for name in constraints(type(self))
+        })  # fmt: skip
 
     def distances(self, other: Family, metric: str) -> np.ndarray:
         """How far each of these k components lies from each of `other`'s m, (k, m), float64; at rest, one mixture each.
@@ -207,43 +360,45 @@ class Family(ABC):
         Raises:
             ValueError: they are densities of different kinds, or have no such `metric`.
         """
-        if type(self) is not type(other) and "none" in (self.rescaling, other.rescaling):
-            raise ValueError(f"other must be {self.name!r} as this mixture is, got {other.name!r}")
+        if type(self) is not type(other) and not (self.traits.gaussian and other.traits.gaussian):
+            raise ArgumentError("other", f"be {self.traits.name!r} as this mixture is", repr(other.traits.name))
         return distances.gaussian(metric, self.means, self.matrices(), other.means, other.matrices())
 
-    # ---- the rest -------------------------------------------------------------------------------------------
-
-    @abstractmethod
-    def sample(self, key: Key[Array, ""], labels: Int[Array, " n"]) -> Float[Array, "n d"]:
-        """One row from the component named by each label."""
-
-    @abstractmethod
-    def unconstrain(self) -> Any:
-        """A pytree of free real parameters; `constrain` undoes it."""
+    def unconstrain(self) -> dict[str, Array]:
+        """Free real parameters, by the name of their field; `constrain` undoes it."""
+        return {name: rule.to_free(getattr(self, name)) for name, rule in constraints(type(self)).items()}
 
     @classmethod
-    @abstractmethod
-    def constrain(cls, free: Any) -> Self:
+    def constrain(cls, free: dict[str, Array]) -> Self:
         """Components from free parameters: every value gives valid components."""
+        return cls(**{name: rule.from_free(free[name]) for name, rule in constraints(cls).items()})
 
-    @abstractmethod
     def compose(self, inner: Self) -> Self:
         """`inner` seen from these components: `constrain` of zeros gives the inner that changes nothing.
 
         A free parameter then means the same for a wide component as for a narrow one, in any coordinates.
         """
-
-    @abstractmethod
-    def affine(self, shift: Float[Array, " d"], root: Root) -> Self:
-        """The components of R x + shift, R = `root` with positive diagonal. Leading axes batch; NumPy stays NumPy."""
+        return self.constrain(jax.tree.map(add, self.unconstrain(), inner.unconstrain()))
 
     @property
-    @abstractmethod
     def n_parameters(self) -> int:
         """Free parameters of all K components, weights apart."""
+        leading = len(self.means.shape) - 2
+        rules = constraints(type(self)).items()
+        return sum(rule.n_free(getattr(self, name).shape[leading:]) for name, rule in rules)
 
 
-def along_components(leaf: Any, index: Int[np.ndarray, "*r s"]) -> Any:
+def _along_components(leaf: Any, index: Int[np.ndarray, "*r s"]) -> Any:
     """Entries of `leaf`, (*r, k, ...), at `index` along its axis of components; NumPy."""
     inner = (1,) * (np.ndim(leaf) - index.ndim)
     return np.take_along_axis(np.asarray(leaf), index.reshape(*index.shape, *inner), axis=index.ndim - 1)
+
+
+def checked_means(means: Any, rule: Constraint) -> Any:
+    """`means` as a NumPy array of shape (..., k, d), all as `rule` has them."""
+    means = np.asarray(means)
+    if means.ndim < 2 or 0 in means.shape:
+        raise ArgumentError("means", "have shape (..., n_components, n_features)", str(means.shape))
+    if not (good := np.asarray(rule.holds(means))).all():
+        raise ArgumentError("means", f"lie {rule.words}", f"{means[~good][0]:g}")
+    return means

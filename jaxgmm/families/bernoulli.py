@@ -2,152 +2,99 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Float, Int, Key
 
 from jaxgmm.families import distances
 from jaxgmm.families import linalg as tri
-from jaxgmm.families.base import Conjugate, Family, Rescaling, Root
-from jaxgmm.families.gaussian import HIGHEST, means_2d, positive
+from jaxgmm.families.base import Conjugate, Family, Root, family
+from jaxgmm.families.constraints import UnitInterval, parameter
+from jaxgmm.families.gaussian import filled_like, positive
+from jaxgmm.families.namespace import einsum, namespace
+from jaxgmm.families.shared_features import SharedFeatures
+from jaxgmm.families.traits import BINARY, Traits
+from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.typing import Array
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Bernoulli(Family):
+@family
+class Bernoulli(SharedFeatures, Family):
     """p(x | k) = Π_d μ_kd^x_d (1 − μ_kd)^(1 − x_d) for x_d in {0, 1}. (Bishop 2006, §9.3.3)
 
     The ridge is λ pseudo-observations of each value per row of the component, which keeps μ inside (0, 1).
     """
 
-    means: Float[Array, "k d"]
+    means: Float[Array, "*r k d"] = parameter(UnitInterval())
 
-    name: ClassVar[str] = "bernoulli"
-    rescaling: ClassVar[Rescaling] = "none"
+    traits: ClassVar[Traits] = Traits("bernoulli", support=BINARY, means=UnitInterval(), means_called="success rates")
 
     @classmethod
-    def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], root: Root) -> Self:
+    def from_means(cls, means: Float[Array, "*r k d"], centre: Float[Array, " d"], root: Root) -> Self:
         # A seed row says 0 or 1; halfway towards the data's own rates it excludes nothing yet.
-        return cls(jnp.clip(0.5 * (means + centre), 0.01, 0.99))
-
-    @classmethod
-    def from_covariances(cls, means: Any, covariances: Any) -> Self:
-        means = means_2d(means)
-        if covariances is not None:
-            raise ValueError("covariances must be None for a Bernoulli mixture: they follow from the means")
-        if not np.all((means >= 0) & (means <= 1)):
-            raise ValueError(f"means must lie in [0, 1], got values from {np.min(means):g} to {np.max(means):g}")
-        return cls(jnp.asarray(means))
+        return cls(namespace(means, centre).clip(0.5 * (means + centre), 0.01, 0.99))
 
     @property
     def covariances(self) -> Float[Array, "*r k d"]:
         return self.means * (1 - self.means)
 
-    def matrices(self) -> np.ndarray:
-        rates = np.asarray(self.means, np.float64)
-        return (rates * (1 - rates))[..., None] * np.eye(self.n_features)
+    def _log_odds(self) -> tuple[Float[Array, "*r k d"], Float[Array, "*r k d"]]:
+        return UnitInterval.logs(self.means)
 
-    @staticmethod
-    def check_rows(name: str, x: Any, first_row: int = 0) -> None:
-        wrong = ~np.isin(x, (0, 1))
-        if wrong.any():
-            row, column = np.argwhere(wrong)[0]
-            raise ValueError(
-                f"{name} must hold only 0 and 1 for covariance_type='bernoulli', got {x[row, column]} "
-                f"at row {first_row + row}, column {column}"
-            )
-
-    def _log_odds(self) -> tuple[Float[Array, "k d"], Float[Array, "k d"]]:
-        """log μ and log(1 − μ), finite at 0 and 1 so that 0 · log 0 is 0."""
-        tiny = jnp.finfo(self.means.dtype).tiny
-        return jnp.log(jnp.maximum(self.means, tiny)), jnp.log(jnp.maximum(1 - self.means, tiny))
-
-    def log_prob(self, x: Float[Array, "d b"]) -> Float[Array, "k b"]:
+    def log_prob(self, x: Float[Array, "d b"]) -> Float[Array, "*r k b"]:
         on, off = self._log_odds()
-        dot = lambda a, b: jnp.einsum("kd,db->kb", a, b, precision=HIGHEST)  # noqa: E731
-        return dot(on, x) + dot(off, 1 - x)
+        return einsum("...kd,...db->...kb", on, x) + einsum("...kd,...db->...kb", off, 1 - x)
 
-    def moments(self, x: Float[Array, "d b"], r: Float[Array, "k b"]) -> Float[Array, "k d"]:
+    def moments(self, x: Float[Array, "d b"], r: Float[Array, "*r k b"]) -> Float[Array, "*r k d"]:
         """Σ_n r_kn x_n."""
-        return jnp.einsum("kb,db->kd", r, x, precision=HIGHEST)
+        return einsum("...kb,...db->...kd", r, x)
 
     @staticmethod
     def features(x: Float[Array, "d b"]) -> Float[Array, "f b"]:
         return tri.with_one(x)
 
-    def natural(self) -> Float[Array, "k f"]:
+    def natural(self) -> Float[Array, "*r k f"]:
         on, off = self._log_odds()
-        return jnp.concatenate([jnp.sum(off, axis=1, keepdims=True), on - off], axis=1)
+        xp = namespace(on)
+        return xp.concatenate([xp.sum(off, axis=-1, keepdims=True), on - off], axis=-1)
 
-    def moments_from_features(self, sums: Float[Array, "k f"], common: Float[Array, " g"]) -> Float[Array, "k d"]:
-        return sums[:, 1:]
+    def moments_from_features(
+        self, sums: Float[Array, "*r k f"], common: Float[Array, "*r g"]
+    ) -> Float[Array, "*r k d"]:
+        return sums[..., 1:]
 
-    def conditioning(self) -> Float[Array, " k"]:
+    def conditioning(self) -> Float[Array, "*r k"]:
         # log p is linear in x to begin with: what is added up is no larger than the terms of the sum itself.
         on, off = self._log_odds()
-        return jnp.sum(jnp.abs(on) + jnp.abs(off), axis=1)
+        return namespace(on).sum(abs(on) + abs(off), axis=-1)
 
     def expected_log_prob(
-        self, counts: Float[Array, " k"], moments: Float[Array, "k d"], other: Self, ridge: Root
-    ) -> Float[Array, ""]:
+        self, counts: Float[Array, "*r k"], moments: Float[Array, "*r k d"], other: Self
+    ) -> Float[Array, "*r"]:
         on, off = other._log_odds()
-        data = jnp.sum(moments * on + (counts[:, None] - moments) * off)
-        return data - 0.5 * jnp.sum(counts * other.ridge_trace(ridge))
+        return namespace(counts, on).sum(moments * on + (counts[..., None] - moments) * off, axis=(-2, -1))
 
-    def maximize(self, counts: Float[Array, " k"], moments: Float[Array, "k d"], ridge: Root) -> Self:
-        return type(self)((moments / positive(counts)[:, None] + ridge**2) / (1 + 2 * ridge**2))
+    def improve(self, counts: Float[Array, "*r k"], moments: Float[Array, "*r k d"], ridge: Root) -> Self:
+        return type(self)((moments / positive(counts)[..., None] + ridge**2) / (1 + 2 * ridge**2))
 
-    def ridge_trace(self, ridge: Root) -> Float[Array, " k"]:
+    def ridge_trace(self, ridge: Root) -> Float[Array, "*r k"]:
         on, off = self._log_odds()
-        return -2 * jnp.sum(ridge**2 * (on + off), axis=1)
+        return -2 * namespace(on, ridge).sum(ridge**2 * (on + off), axis=-1)
 
-    def pseudo(self, prior: Conjugate) -> tuple[Float[Array, " k"], Float[Array, "k d"]]:
+    def pseudo(self, prior: Conjugate) -> tuple[Float[Array, "*r k"], Float[Array, "*r k d"]]:
         # Beta(1 + s c, 1 + s (1 − c)): s rows at the rates c.
-        counts = jnp.full_like(self.means[:, 0], prior.strength)
-        return counts, counts[:, None] * prior.centre
-
-    def collapsed(self) -> Bool[Array, " k"]:
-        return ~jnp.all((self.means >= 0) & (self.means <= 1), axis=1)
-
-    @property
-    def rows_to_span(self) -> int:
-        return 0
+        counts = filled_like(self.means[..., 0], prior.strength)
+        return counts, counts[..., None] * prior.centre
 
     def distances(self, other: Family, metric: str) -> np.ndarray:
         if not isinstance(other, Bernoulli):
-            raise ValueError(f"other must be 'bernoulli' as this mixture is, got {other.name!r}")
+            raise ArgumentError("other", "be 'bernoulli' as this mixture is", repr(other.traits.name))
         if metric != "bhattacharyya":
-            raise ValueError(f"metric must be 'bhattacharyya' for Bernoulli mixtures, got {metric!r}")
+            raise ArgumentError("metric", "be 'bhattacharyya' for Bernoulli mixtures", repr(metric))
         return distances.bernoulli(self.means, other.means)
-
-    def log_width(self) -> Float[Array, " k"]:
-        return jnp.zeros_like(self.means[:, 0])  # a density over zeros and ones has no width to lose
-
-    def move(self, other: Self) -> Float[Array, ""]:
-        return jnp.max(jnp.abs(other.means - self.means))
 
     def sample(self, key: Key[Array, ""], labels: Int[Array, " n"]) -> Float[Array, "n d"]:
         rates = self.means[labels]
         return (jax.random.uniform(key, rates.shape, rates.dtype) < rates).astype(rates.dtype)
-
-    def unconstrain(self) -> dict[str, Array]:
-        on, off = self._log_odds()
-        return {"logits": on - off}
-
-    @classmethod
-    def constrain(cls, free: dict[str, Array]) -> Self:
-        return cls(jax.nn.sigmoid(free["logits"]))
-
-    def compose(self, inner: Self) -> Self:
-        return self.constrain(jax.tree.map(jnp.add, self.unconstrain(), inner.unconstrain()))
-
-    def affine(self, shift: Float[Array, " d"], root: Root) -> Self:
-        return self  # rows of a Bernoulli mixture are never rescaled
-
-    @property
-    def n_parameters(self) -> int:
-        return self.n_components * self.n_features

@@ -7,197 +7,187 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Float, Int, Key
 
 from jaxgmm.families import linalg as tri
-from jaxgmm.families.base import Conjugate, Rescaling, Root
+from jaxgmm.families.base import Conjugate, Root, checked_means, family
+from jaxgmm.families.constraints import Free, Positive, parameter
 from jaxgmm.families.gaussian import (
-    HIGHEST,
     LOG_2PI,
     Gaussian,
     Moments,
     checked_covariances,
     checked_scale,
     factor_scale,
-    means_2d,
+    filled_like,
     positive,
     rounded_off,
 )  # fmt: skip
+from jaxgmm.families.namespace import einsum, namespace
+from jaxgmm.families.traits import Traits
+from jaxgmm.inputs.typing import Array
 
 
 @dataclass(frozen=True)
 class ScaledGaussian(Gaussian):
     """Σ_k diagonal: `scale` holds standard deviations, (k, d), or (k, 1) where one serves all features."""
 
-    means: Float[Array, "k d"]
-    scale: Float[Array, "k s"]
+    means: Float[Array, "*r k d"] = parameter(Free())
+    scale: Float[Array, "*r k s"] = parameter(Positive())
+
+    @property
+    def root(self) -> Float[Array, "*r k s"]:
+        return self.scale
+
+    def with_root(self, root: Float[Array, "*r k s"]) -> Self:
+        return type(self)(self.means, root)
 
     @abstractmethod
-    def contract(self, square: Float[Array, "k d"]) -> Float[Array, "k s"]:
+    def contract(self, square: Float[Array, "*r k d"]) -> Float[Array, "*r k s"]:
         """Per-feature squares to the structure's: themselves, or their mean."""
 
-    def per_feature(self, values: Float[Array, "k s"]) -> Float[Array, "k d"]:
-        return jnp.broadcast_to(values, self.means.shape)
+    def per_feature(self, values: Float[Array, "*r k s"]) -> Float[Array, "*r k d"]:
+        return namespace(values).broadcast_to(values, self.means.shape)
 
     @property
     def multiplicity(self) -> int:
         """How many features one scale serves."""
         return self.n_features // self.scale.shape[-1]
 
-    def matrices(self) -> np.ndarray:
-        variances = np.broadcast_to(np.asarray(self.scale, np.float64) ** 2, self.means.shape)
-        return variances[..., None] * np.eye(self.n_features)
+    def whiten(self, z: Float[Array, "*r k d b"]) -> Float[Array, "*r k d b"]:
+        return z / self.scale[..., None]
 
-    def whiten(self, z: Float[Array, "k d b"]) -> Float[Array, "k d b"]:
-        return z / self.scale[:, :, None]
-
-    def colour(self, y: Float[Array, "k d"]) -> Float[Array, "k d"]:
+    def colour(self, y: Float[Array, "*r k d"]) -> Float[Array, "*r k d"]:
         return self.scale * y
 
-    def log_det(self) -> Float[Array, " k"]:
-        return jnp.sum(jnp.log(self.per_feature(self.scale)), axis=1)
+    def log_det(self) -> Float[Array, "*r k"]:
+        xp = namespace(self.scale)
+        return xp.sum(xp.log(self.per_feature(self.scale)), axis=-1)
 
-    def second_moment(self, y: Float[Array, "k d b"], r: Float[Array, "k b"]) -> Float[Array, "k s"]:
-        return self.contract(jnp.einsum("kdb,kb->kd", y * y, r, precision=HIGHEST))
+    def second_moment(self, y: Float[Array, "*r k d b"], r: Float[Array, "*r k b"]) -> Float[Array, "*r k s"]:
+        return self.contract(einsum("...kdb,...kb->...kd", y * y, r))
 
-    def quadratic(self, counts: Float[Array, " k"], moments: Moments, other: Self) -> Float[Array, ""]:
+    def quadratic(self, counts: Float[Array, "*r k"], moments: Moments, other: Self) -> Float[Array, "*r"]:
         a = self.scale / other.scale
         b = (self.means - other.means) / other.scale
-        spread = self.multiplicity * jnp.sum(a**2 * moments.second)
-        cross = jnp.sum(a * b * moments.first)
-        return spread + 2 * cross + jnp.sum(counts * jnp.sum(b * b, axis=1))
+        xp = namespace(counts, b)
+        spread = self.multiplicity * xp.sum(a**2 * moments.second, axis=(-2, -1))
+        cross = xp.sum(a * b * moments.first, axis=(-2, -1))
+        return spread + 2 * cross + xp.sum(counts * xp.sum(b * b, axis=-1), axis=-1)
 
     def rescaled(
-        self, means: Float[Array, "k d"], counts: Float[Array, " k"], offset: Float[Array, "k d"],
+        self, means: Float[Array, "*r k d"], counts: Float[Array, "*r k"], offset: Float[Array, "*r k d"],
         moments: Moments, ridge: Root,
     ) -> Self:  # fmt: skip
         # The second moment is a mean over the features that a scale serves; so are the rows its prior is worth.
-        dof = positive(counts + moments.dof)[:, None]
+        dof = positive(counts + moments.dof)[..., None]
         second = moments.second / dof
-        m = second - counts[:, None] / dof * self.contract(offset**2) + rounded_off(second)
+        m = second - counts[..., None] / dof * self.contract(offset**2) + rounded_off(second)
         return type(self)(means, self.scale * factor_scale(m + self.contract((ridge / self.scale) ** 2)))
 
-    def scatter(self, root: Root) -> Float[Array, "k s"]:
+    def scatter(self, root: Root) -> Float[Array, "*r k s"]:
         return self.contract((root / self.scale) ** 2) / self.multiplicity
 
-    def prior_dof(self, prior: Conjugate) -> Float[Array, " k"]:
-        return jnp.full_like(self.means[:, 0], (prior.dof + 2) / self.multiplicity)
+    def prior_dof(self, prior: Conjugate) -> Float[Array, "*r k"]:
+        return filled_like(self.means[..., 0], (prior.dof + 2) / self.multiplicity)
 
-    @property
-    def rows_to_span(self) -> int:
-        return 2
+    def moved(self, other: Self) -> tuple[Float[Array, "*r k d"], Float[Array, "*r k s"]]:
+        return abs((other.means - self.means) / self.scale), abs(other.scale / self.scale - 1)
 
-    def move(self, other: Self) -> Float[Array, ""]:
-        moved = jnp.max(jnp.abs((other.means - self.means) / self.scale))
-        return jnp.maximum(moved, jnp.max(jnp.abs(other.scale / self.scale - 1)))
-
-    def smallest_scale(self) -> Float[Array, "k s"]:
+    def smallest_scale(self) -> Float[Array, "*r k s"]:
         return self.scale
 
-    def spread(self) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
-        return self.multiplicity * jnp.sum(self.scale**2, axis=1), jnp.max(self.scale**-2, axis=1)
+    def spread(self) -> tuple[Float[Array, "*r k"], Float[Array, "*r k"]]:
+        xp = namespace(self.scale)
+        return self.multiplicity * xp.sum(self.scale**2, axis=-1), xp.max(self.scale**-2, axis=-1)
 
-    def ridge_trace(self, ridge: Root) -> Float[Array, " k"]:
-        return jnp.sum((ridge / self.scale) ** 2, axis=1)
+    def ridge_trace(self, ridge: Root) -> Float[Array, "*r k"]:
+        return namespace(self.scale, ridge).sum((ridge / self.scale) ** 2, axis=-1)
 
-    def moments_from_features(self, sums: Float[Array, "k f"], common: Float[Array, " g"]) -> Moments:
+    def moments_from_features(self, sums: Float[Array, "*r k f"], common: Float[Array, "*r g"]) -> Moments:
         d = self.n_features
-        counts, raw, square = sums[:, :1], sums[:, 1 : d + 1], sums[:, d + 1 :]
+        counts, raw, square = sums[..., :1], sums[..., 1 : d + 1], sums[..., d + 1 :]
         first = raw - counts * self.means
         cross = self.contract(self.means * (2 * raw - counts * self.means))
         second = (square / self.multiplicity - cross) / self.scale**2
-        return Moments(first / self.scale, second, jnp.zeros_like(sums[:, 0]))
+        return Moments(first / self.scale, second, namespace(sums).zeros_like(sums[..., 0]))
 
     def sample(self, key: Key[Array, ""], labels: Int[Array, " n"]) -> Float[Array, "n d"]:
         noise = jax.random.normal(key, (labels.shape[0], self.n_features), self.means.dtype)
         return self.means[labels] + self.scale[labels] * noise
 
-    def unconstrain(self) -> dict[str, Array]:
-        return {"means": self.means, "scale": jnp.log(self.scale)}
-
-    @classmethod
-    def constrain(cls, free: dict[str, Array]) -> Self:
-        return cls(free["means"], jnp.exp(free["scale"]))
-
     def compose(self, inner: Self) -> Self:
         return type(self)(self.means + self.colour(inner.means), self.scale * inner.scale)
 
-    def natural(self) -> Float[Array, "k f"]:
+    def natural(self) -> Float[Array, "*r k f"]:
         precision = self.scale**-2
         normaliser = self.log_det() + 0.5 * self.n_features * LOG_2PI
-        constant = -0.5 * jnp.sum(self.means**2 * precision, axis=1) - normaliser
-        return jnp.concatenate([constant[:, None], self.means * precision, -0.5 * precision], axis=1)
-
-    @property
-    def n_parameters(self) -> int:
-        return self.n_components * (self.n_features + self.scale.shape[-1])
+        xp = namespace(precision)
+        constant = -0.5 * xp.sum(self.means**2 * precision, axis=-1) - normaliser
+        return xp.concatenate([constant[..., None], self.means * precision, -0.5 * precision], axis=-1)
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@family
 class DiagGaussian(ScaledGaussian):
     """Σ_k = diag(σ_k²), `scale` = σ, (k, d)."""
 
-    name: ClassVar[str] = "diag"
+    traits: ClassVar[Traits] = Traits(
+        "diag", maps="feature", covariance_axes=("k", "d"), gaussian=True, fewer_rows=("tied",)
+    )
 
     @classmethod
-    def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], root: Root) -> Self:
-        return cls(means, jnp.broadcast_to(root, means.shape))
+    def from_means(cls, means: Float[Array, "*r k d"], centre: Float[Array, " d"], root: Root) -> Self:
+        return cls(means, namespace(means, root).broadcast_to(root, means.shape))
 
     @classmethod
     def from_covariances(cls, means: Any, covariances: Any) -> Self:
-        means = means_2d(means)
-        return cls(
-            jnp.asarray(means),
-            jnp.asarray(checked_scale(checked_covariances(covariances, means.shape, "(..., k, d)"))),
-        )
+        means = checked_means(means, Free())
+        return cls(means, checked_scale(checked_covariances(covariances, means.shape, "(..., k, d)")))
 
     @property
     def covariances(self) -> Float[Array, "*r k d"]:
         return self.scale**2
 
-    def contract(self, square: Float[Array, "k d"]) -> Float[Array, "k d"]:
+    def contract(self, square: Float[Array, "*r k d"]) -> Float[Array, "*r k d"]:
         return square
 
     @staticmethod
     def features(x: Float[Array, "d b"]) -> Float[Array, "f b"]:
-        return jnp.concatenate([tri.with_one(x), x * x])
+        return namespace(x).concatenate([tri.with_one(x), x * x])
 
     def affine(self, shift: Float[Array, " d"], root: Root) -> Self:
         return type(self)(self.means * root + shift, self.scale * root)
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@family
 class SphericalGaussian(ScaledGaussian):
     """Σ_k = σ_k² I, `scale` = σ, (k, 1). The second moment is the mean over features, Σ r |y|²/d."""
 
-    name: ClassVar[str] = "spherical"
-    rescaling: ClassVar[Rescaling] = "scalar"
+    traits: ClassVar[Traits] = Traits("spherical", maps="scalar", covariance_axes=("k",), gaussian=True)
 
     @classmethod
-    def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], root: Root) -> Self:
-        return cls(means, jnp.broadcast_to(jnp.sqrt(jnp.mean(root**2)), (means.shape[0], 1)))
+    def from_means(cls, means: Float[Array, "*r k d"], centre: Float[Array, " d"], root: Root) -> Self:
+        xp = namespace(means, root)
+        return cls(means, xp.broadcast_to(xp.sqrt(xp.mean(root**2)), (means.shape[0], 1)))
 
     @classmethod
     def from_covariances(cls, means: Any, covariances: Any) -> Self:
-        means = means_2d(means)
+        means = checked_means(means, Free())
         covariances = checked_covariances(covariances, means.shape[:-1], "(..., k)")
-        return cls(jnp.asarray(means), jnp.asarray(checked_scale(covariances))[..., None])
+        return cls(means, checked_scale(covariances)[..., None])
 
     @property
     def covariances(self) -> Float[Array, "*r k"]:
         return self.scale[..., 0] ** 2
 
-    def contract(self, square: Float[Array, "k d"]) -> Float[Array, "k 1"]:
-        return jnp.mean(square, axis=1, keepdims=True)
+    def contract(self, square: Float[Array, "*r k d"]) -> Float[Array, "*r k 1"]:
+        return namespace(square).mean(square, axis=-1, keepdims=True)
 
     @staticmethod
     def features(x: Float[Array, "d b"]) -> Float[Array, "f b"]:
-        return jnp.concatenate([tri.with_one(x), jnp.sum(x * x, axis=0, keepdims=True)])
+        xp = namespace(x)
+        return xp.concatenate([tri.with_one(x), xp.sum(x * x, axis=0, keepdims=True)])
 
     def affine(self, shift: Float[Array, " d"], root: Root) -> Self:
-        # One scalar by contract (`rescaling`), so any feature's serves.
+        # One scalar by contract (`Traits.maps`), so any feature's serves.
         return type(self)(self.means * root + shift, self.scale * root[:1])

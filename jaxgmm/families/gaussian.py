@@ -8,16 +8,17 @@ what keeps tight components alive in float32.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
-from jaxgmm.families.base import Conjugate, Family, Rescaling, Root
+from jaxgmm.families.base import Conjugate, Family, Root
+from jaxgmm.families.namespace import einsum, namespace
+from jaxgmm.families.shared_features import SharedFeatures
+from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.typing import Array
 
-HIGHEST = lax.Precision.HIGHEST
 LOG_2PI = float(np.log(2 * np.pi))
 # Steps of rounding that second moments may be off by.
 _ROUNDED_OFF = 2
@@ -30,39 +31,46 @@ class Moments(NamedTuple):
     than in the means.
     """
 
-    first: Float[Array, "k d"]
+    first: Float[Array, "*r k d"]
     second: Float[Array, "..."]
-    dof: Float[Array, " k"]
+    dof: Float[Array, "*r k"]
 
 
-class Gaussian(Family):
+class Gaussian(SharedFeatures, Family):
     """Base of the Gaussian structures. Subclasses hold `means` and their factor `scale_tril`/`scale`."""
 
-    rescaling: ClassVar[Rescaling] = "feature"
+    @property
+    @abstractmethod
+    def root(self) -> Float[Array, "..."]:
+        """The factor that the structure holds: L, or standard deviations (k, d) or (k, 1)."""
 
     @abstractmethod
-    def whiten(self, z: Float[Array, "k d b"]) -> Float[Array, "k d b"]:
+    def with_root(self, root: Float[Array, "..."]) -> Self:
+        """The same means with another factor."""
+
+    @abstractmethod
+    def whiten(self, z: Float[Array, "*r k d b"]) -> Float[Array, "*r k d b"]:
         """L_k⁻¹ z_k."""
 
     @abstractmethod
-    def colour(self, y: Float[Array, "k d"]) -> Float[Array, "k d"]:
+    def colour(self, y: Float[Array, "*r k d"]) -> Float[Array, "*r k d"]:
         """L_k y_k."""
 
     @abstractmethod
-    def log_det(self) -> Float[Array, " k"]:
+    def log_det(self) -> Float[Array, "*r k"]:
         """log det L_k, half the log-determinant of Σ_k."""
 
     @abstractmethod
-    def second_moment(self, y: Float[Array, "k d b"], r: Float[Array, "k b"]) -> Float[Array, "..."]:
+    def second_moment(self, y: Float[Array, "*r k d b"], r: Float[Array, "*r k b"]) -> Float[Array, "..."]:
         """The structure's contraction of Σ_n r_kn y_kn y_knᵀ."""
 
     @abstractmethod
-    def quadratic(self, counts: Float[Array, " k"], moments: Moments, other: Self) -> Float[Array, ""]:
+    def quadratic(self, counts: Float[Array, "*r k"], moments: Moments, other: Self) -> Float[Array, "*r"]:
         """Σ_k Σ_n r_kn |y'|² with y' whitened by `other`, from moments about self."""
 
     @abstractmethod
     def rescaled(
-        self, means: Float[Array, "k d"], counts: Float[Array, " k"], offset: Float[Array, "k d"],
+        self, means: Float[Array, "*r k d"], counts: Float[Array, "*r k"], offset: Float[Array, "*r k d"],
         moments: Moments, ridge: Root,
     ) -> Self:  # fmt: skip
         """Components at `means` with factor L·chol(M): M the mean of (y − offset)(y − offset)ᵀ, plus the ridge."""
@@ -72,7 +80,7 @@ class Gaussian(Family):
         """L⁻¹ R Rᵀ L⁻ᵀ for R = `root`, contracted as second moments are."""
 
     @abstractmethod
-    def prior_dof(self, prior: Conjugate) -> Float[Array, " k"]:
+    def prior_dof(self, prior: Conjugate) -> Float[Array, "*r k"]:
         """The exponent of det Σ_k^(−1/2) in the prior of Σ_k alone, in rows."""
 
     @abstractmethod
@@ -80,52 +88,62 @@ class Gaussian(Family):
         """The factor's diagonal, (k, d) or (k, 1)."""
 
     @abstractmethod
-    def spread(self) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
+    def moved(self, other: Self) -> tuple[Float[Array, "*r k d"], Float[Array, "..."]]:
+        """Moves to `other`: of means in standard deviations, and of factors relative to themselves."""
+
+    @abstractmethod
+    def spread(self) -> tuple[Float[Array, "*r k"], Float[Array, "*r k"]]:
         """tr Σ_k, and an upper bound of λmax(Σ_k⁻¹)."""
 
-    def log_prob(self, x: Float[Array, "d b"]) -> Float[Array, "k b"]:
-        y = self.whiten(x - self.means[:, :, None])
+    def log_prob(self, x: Float[Array, "d b"]) -> Float[Array, "*r k b"]:
+        y = self.whiten(x - self.means[..., None])
         normaliser = self.log_det() + 0.5 * self.n_features * LOG_2PI
-        return -0.5 * jnp.sum(y * y, axis=1) - normaliser[:, None]
+        return -0.5 * namespace(y).sum(y * y, axis=-2) - normaliser[..., None]
 
-    def moments(self, x: Float[Array, "d b"], r: Float[Array, "k b"]) -> Moments:
-        y = self.whiten(x - self.means[:, :, None])
-        first = jnp.einsum("kdb,kb->kd", y, r, precision=HIGHEST)
-        return Moments(first, self.second_moment(y, r), jnp.zeros_like(self.means[:, 0]))
+    def moments(self, x: Float[Array, "d b"], r: Float[Array, "*r k b"]) -> Moments:
+        y = self.whiten(x - self.means[..., None])
+        first = einsum("...kdb,...kb->...kd", y, r)
+        return Moments(first, self.second_moment(y, r), namespace(y).zeros_like(self.means[..., 0]))
 
-    def expected_log_prob(
-        self, counts: Float[Array, " k"], moments: Moments, other: Self, ridge: Root
-    ) -> Float[Array, ""]:
-        volume = other.log_det() + 0.5 * other.ridge_trace(ridge)
-        constant = 0.5 * self.n_features * LOG_2PI * jnp.sum(counts)
-        return -0.5 * self.quadratic(counts, moments, other) - jnp.sum((counts + moments.dof) * volume) - constant
+    def expected_log_prob(self, counts: Float[Array, "*r k"], moments: Moments, other: Self) -> Float[Array, "*r"]:
+        xp = namespace(counts)
+        constant = 0.5 * self.n_features * LOG_2PI * xp.sum(counts, axis=-1)
+        volume = xp.sum((counts + moments.dof) * other.log_det(), axis=-1)
+        return -0.5 * self.quadratic(counts, moments, other) - volume - constant
 
-    def maximize(self, counts: Float[Array, " k"], moments: Moments, ridge: Root) -> Self:
-        offset = moments.first / positive(counts)[:, None]
+    def improve(self, counts: Float[Array, "*r k"], moments: Moments, ridge: Root) -> Self:
+        offset = moments.first / positive(counts)[..., None]
         return self.rescaled(self.means + self.colour(offset), counts, offset, moments, ridge)
 
-    def about_means(self, moments: Moments, which: Bool[Array, " k"]) -> Moments:
-        return moments._replace(first=jnp.where(which[:, None], 0.0, moments.first))
+    def about_means(self, moments: Moments, which: Bool[Array, "*r k"]) -> Moments:
+        first = namespace(moments.first, which).where(which[..., None], 0.0, moments.first)
+        return moments._replace(first=first)
 
-    def pseudo(self, prior: Conjugate) -> tuple[Float[Array, " k"], Moments]:
-        counts = jnp.full_like(self.means[:, 0], prior.strength)
-        y = self.whiten((prior.centre - self.means)[:, :, None])
-        second = self.second_moment(y, counts[:, None]) + self.scatter(prior.scatter)
+    def pseudo(self, prior: Conjugate) -> tuple[Float[Array, "*r k"], Moments]:
+        counts = filled_like(self.means[..., 0], prior.strength)
+        y = self.whiten((prior.centre - self.means)[..., None])
+        second = self.second_moment(y, counts[..., None]) + self.scatter(prior.scatter)
         # The prior of a mean given Σ_k has one det Σ_k^(−1/2) of its own, however many rows it is worth.
         dof = self.prior_dof(prior) + 1 - counts
-        return counts, Moments(counts[:, None] * y[:, :, 0], second, dof)
+        return counts, Moments(counts[..., None] * y[..., 0], second, dof)
 
-    def conditioning(self) -> Float[Array, " k"]:
+    def conditioning(self) -> Float[Array, "*r k"]:
         trace, sharpest = self.spread()
-        return (jnp.sum(self.means**2, axis=1) + trace) * sharpest
+        return (namespace(self.means).sum(self.means**2, axis=-1) + trace) * sharpest
 
-    def collapsed(self) -> Bool[Array, " k"]:
+    def collapsed(self) -> Bool[Array, "*r k"]:
         # A width below the rounding of the mean beside it carries no information about the data.
-        floor = 4 * jnp.finfo(self.means.dtype).eps * jnp.maximum(1.0, jnp.abs(self.means))
-        return ~jnp.all(self.smallest_scale() > floor, axis=1)
+        xp = namespace(self.means)
+        floor = 4 * xp.finfo(self.means.dtype).eps * xp.maximum(1.0, abs(self.means))
+        return ~xp.all(self.smallest_scale() > floor, axis=-1)
 
-    def log_width(self) -> Float[Array, " k"]:
+    def log_width(self) -> Float[Array, "*r k"]:
         return self.log_det() / self.n_features
+
+    def move(self, other: Self) -> Float[Array, "*r"]:
+        xp, leading = namespace(self.means, other.means), self.means.ndim - 2
+        means, factors = (xp.max(part, axis=tuple(range(leading, part.ndim))) for part in self.moved(other))
+        return xp.maximum(means, factors)
 
 
 def rounded_off(second: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -134,34 +152,32 @@ def rounded_off(second: Float[Array, "..."]) -> Float[Array, "..."]:
     A component that turns far narrower in one step, or moves far, would else be left without any width, and not with
     what the ridge gives it. Where it stands still it is the dtype's own rounding.
     """
-    return _ROUNDED_OFF * jnp.finfo(second.dtype).eps * second
+    return _ROUNDED_OFF * np.finfo(second.dtype).eps * second
 
 
 def positive(counts: Float[Array, "..."]) -> Float[Array, "..."]:
     """Counts that can be divided by: an empty component's sums are zero, and zero it shall be."""
-    return jnp.maximum(counts, jnp.finfo(counts.dtype).tiny)
+    return namespace(counts).maximum(counts, np.finfo(counts.dtype).tiny)
 
 
 def factor_scale(square: Float[Array, "..."]) -> Float[Array, "..."]:
     """√ of a variance that rounding may have pushed below zero; NaN there would hide the collapse it signals."""
-    return jnp.sqrt(jnp.maximum(square, 0.0))
+    xp = namespace(square)
+    return xp.sqrt(xp.maximum(square, 0.0))
 
 
-def means_2d(means: Any) -> Any:
-    """`means` as a NumPy array of floats, shape (..., k, d)."""
-    means = np.asarray(means)
-    if means.ndim < 2 or 0 in means.shape:
-        raise ValueError(f"means must have shape (..., n_components, n_features), got {means.shape}")
-    return means
+def filled_like(like: Float[Array, "..."], value: Float[Array, ""] | float) -> Float[Array, "..."]:
+    """`value` in the shape and dtype of `like`."""
+    return namespace(like, value).full_like(like, value)
 
 
 def checked_covariances(covariances: Any, shape: tuple[int, ...], axes: str) -> Any:
     """`covariances` as a NumPy array of the shape the structure wants."""
     if covariances is None:
-        raise ValueError(f"covariances must be given, with shape {axes}; got None")
+        raise ArgumentError("covariances", f"be given, with shape {axes}", "None")
     covariances = np.asarray(covariances)
     if covariances.shape != shape:
-        raise ValueError(f"covariances must have shape {axes} = {shape}, got {covariances.shape}")
+        raise ArgumentError("covariances", f"have shape {axes} = {shape}", str(covariances.shape))
     return covariances
 
 
@@ -171,7 +187,7 @@ def checked_factor(covariances: Any) -> Any:
     size = np.abs(covariances).max(initial=0.0)
     # float32's rounding, whatever the dtype: matrices made in float32 are often handed on as float64.
     if not asymmetry <= 100 * np.finfo(np.float32).eps * size:
-        raise ValueError(f"covariances must be symmetric, got a difference of {asymmetry:g} across the diagonal")
+        raise ArgumentError("covariances", "be symmetric", f"a difference of {asymmetry:g} across the diagonal")
     # float64, so that what the caller's dtype can hold is not lost to the factorisation
     try:
         return np.linalg.cholesky(covariances.astype(np.float64)).astype(covariances.dtype)
@@ -179,14 +195,13 @@ def checked_factor(covariances: Any) -> Any:
         lowest = np.linalg.eigvalsh(covariances.astype(np.float64))[..., 0]
         where = np.unravel_index(np.argmin(lowest), lowest.shape)
         index = f"[{', '.join(map(str, where))}]" if where else ""
-        raise ValueError(
-            f"covariances{index} must be positive definite, got smallest eigenvalue {lowest[where]:g}"
-        ) from None
+        got = f"smallest eigenvalue {lowest[where]:g}"
+        raise ArgumentError(f"covariances{index}", "be positive definite", got) from None
 
 
 def checked_scale(variances: Any) -> Any:
     """Standard deviations of `variances`, or an error that says which is not positive."""
     if not np.all(variances > 0):
         where = tuple(int(i) for i in np.argwhere(~(variances > 0))[0])
-        raise ValueError(f"covariances must be positive, got {variances[where]:g} at {where}")
+        raise ArgumentError("covariances", "be positive", f"{variances[where]:g} at {where}")
     return np.sqrt(variances)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import add
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from jaxgmm.families.base import Root
-
-HIGHEST = lax.Precision.HIGHEST
-
+from jaxgmm.families.namespace import HIGHEST, einsum, namespace
+from jaxgmm.inputs.typing import Array
 
 # LAPACK's batched factorisations are avoided on purpose: from 32 rows on, its own threads and XLA's wait for each
 # other, and a batch that takes milliseconds can take minutes. Up to that, steps column by column, vectorised over the
@@ -27,13 +27,25 @@ _TINY = 8
 _FEW = 4
 
 
-@jax.custom_jvp
 def inverse(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
     """L⁻¹, once per pass: rows then need a product, never a triangular solve."""
+    return _inverse_on_host(factor) if namespace(factor) is np else _inverse(factor)
+
+
+def _inverse_on_host(factor: Any) -> Any:
+    result, eye = np.zeros_like(factor), np.eye(factor.shape[-1], dtype=factor.dtype)
+    for j in range(factor.shape[-1]):
+        known = factor[..., j, None, :j] @ result[..., :j, :]
+        result[..., j, :] = (eye[j] - known[..., 0, :]) / factor[..., j, j, None]
+    return np.tril(result)
+
+
+@jax.custom_jvp
+def _inverse(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
     d = factor.shape[-1]
     if d > _BLOCK:
         h = _split(d)
-        top, bottom = inverse(factor[..., :h, :h]), inverse(factor[..., h:, h:])
+        top, bottom = _inverse(factor[..., :h, :h]), _inverse(factor[..., h:, h:])
         corner = -product(bottom, product(factor[..., h:, :h], top))
         return _assembled(top, corner, bottom)
     if d <= _FEW:
@@ -53,15 +65,17 @@ def inverse(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
     return lax.fori_loop(0, d, row, jnp.zeros_like(factor))
 
 
-@inverse.defjvp
+@_inverse.defjvp
 def _inverse_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    result = inverse(primals[0])
+    result = _inverse(primals[0])
     return result, -jnp.tril(product(result, product(jnp.tril(tangents[0]), result)))
 
 
 def cholesky(matrix: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
     """L with L Lᵀ the given matrix, of which the lower triangle is read; NaN where it is not positive definite."""
     d = matrix.shape[-1]
+    if namespace(matrix) is np:
+        return _cholesky_on_host(matrix)
     if d > _BLOCK:
         h = _split(d)
         top = cholesky(matrix[..., :h, :h])
@@ -85,13 +99,26 @@ def cholesky(matrix: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
     return lax.fori_loop(0, d, column, jnp.zeros_like(matrix))
 
 
+def _cholesky_on_host(matrix: Any) -> Any:
+    try:
+        return np.linalg.cholesky(np.tril(matrix) + np.swapaxes(np.tril(matrix, -1), -1, -2))
+    except np.linalg.LinAlgError:  # of a batch it would not say which
+        factor = np.zeros_like(matrix)
+        for j in range(matrix.shape[-1]):
+            values = matrix[..., j:, j] - (factor[..., j:, :j] @ factor[..., j, :j, None])[..., 0]
+            factor[..., j:, j] = values / np.sqrt(values[..., :1])
+        return factor
+
+
 def _split(d: int) -> int:
     """About half, in whole blocks, so that few sizes of block are compiled."""
     return -(-d // (2 * _BLOCK)) * _BLOCK
 
 
-def product(a: Float[Array, "*k d e"], b: Float[Array, "*k e f"]) -> Float[Array, "*k d f"]:
+def product(a: Float[Array, "*#k d e"], b: Float[Array, "*#k e f"]) -> Float[Array, "*k d f"]:
     """A B."""
+    if namespace(a, b) is np:
+        return np.matmul(a, b)
     if max(*a.shape[-2:], b.shape[-1]) <= _FEW + 1:  # [1, x] has an entry more than x
         return reduce(add, (a[..., :, e, None] * b[..., None, e, :] for e in range(a.shape[-1])))
     if max(*a.shape[-2:], b.shape[-1]) <= _TINY:
@@ -107,12 +134,12 @@ def _assembled(top: Array, corner: Array, bottom: Array) -> Array:
 
 def congruent(a: Float[Array, "*k d e"], m: Float[Array, "*k e e"]) -> Float[Array, "*k d d"]:
     """A M Aᵀ."""
-    return product(product(a, m), jnp.swapaxes(a, -1, -2))
+    return product(product(a, m), a.swapaxes(-1, -2))
 
 
 def matrix(root: Root) -> Float[Array, "d d"]:
     """A root as a lower triangular matrix."""
-    return jnp.diag(root) if root.ndim == 1 else root
+    return namespace(root).diag(root) if root.ndim == 1 else root
 
 
 def apply(root: Root, x: Float[Array, "*k d"]) -> Float[Array, "*k d"]:
@@ -125,9 +152,9 @@ def apply_left(root: Root, factor: Float[Array, "*k d d"]) -> Float[Array, "*k d
     return factor * root[:, None] if root.ndim == 1 else root @ factor
 
 
-def gram(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
+def gram(factor: Float[Array, "*k d e"]) -> Float[Array, "*k d d"]:
     """L Lᵀ."""
-    return product(factor, jnp.swapaxes(factor, -1, -2))
+    return product(factor, factor.swapaxes(-1, -2))
 
 
 def covariance(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
@@ -135,9 +162,9 @@ def covariance(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
 
     NumPy stays NumPy.
     """
-    if isinstance(factor, np.ndarray):
+    if namespace(factor) is np:
         return factor @ np.swapaxes(factor, -1, -2)
-    return jnp.einsum("...de,...fe->...df", factor, factor, precision=HIGHEST)
+    return einsum("...de,...fe->...df", factor, factor)
 
 
 def whitened(factor: Float[Array, "*k d d"], root: Root) -> Float[Array, "*k d d"]:
@@ -147,17 +174,19 @@ def whitened(factor: Float[Array, "*k d d"], root: Root) -> Float[Array, "*k d d
 
 def log_det(factor: Float[Array, "*k d d"]) -> Float[Array, "*k"]:
     """log det L."""
-    return jnp.sum(jnp.log(jnp.diagonal(factor, axis1=-2, axis2=-1)), axis=-1)
+    xp = namespace(factor)
+    return xp.sum(xp.log(xp.diagonal(factor, axis1=-2, axis2=-1)), axis=-1)
 
 
 def trace(a: Float[Array, "*k d d"]) -> Float[Array, "*k"]:
     """tr A."""
-    return jnp.sum(jnp.diagonal(a, axis1=-2, axis2=-1), axis=-1)
+    xp = namespace(a)
+    return xp.sum(xp.diagonal(a, axis1=-2, axis2=-1), axis=-1)
 
 
 def squared_norm(a: Float[Array, "*k d d"]) -> Float[Array, "*k"]:
     """‖A‖²_F = tr(A Aᵀ)."""
-    return jnp.sum(a * a, axis=(-2, -1))
+    return namespace(a).sum(a * a, axis=(-2, -1))
 
 
 def largest_eigenvalue(a: Float[Array, "*k d d"]) -> Float[Array, "*k"]:
@@ -177,32 +206,15 @@ def update(
     return product(factor, cholesky(m + whitened_ridge))
 
 
-def largest_move(
-    factor: Float[Array, "*k d d"], means: Float[Array, "k d"], new_factor: Float[Array, "*k d d"],
-    new_means: Float[Array, "k d"],
-) -> Float[Array, ""]:  # fmt: skip
-    """The largest entry of L⁻¹(μ' − μ) and of L⁻¹L' − I."""
-    own = inverse(factor)
-    moved = jnp.einsum("de,ke->kd" if factor.ndim == 2 else "kde,ke->kd", own, new_means - means, precision=HIGHEST)
-    turned = product(own, new_factor) - jnp.eye(factor.shape[-1], dtype=factor.dtype)
-    return jnp.maximum(jnp.max(jnp.abs(moved)), jnp.max(jnp.abs(turned)))
-
-
-def log_diagonal(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
-    """A free lower triangle: the strict part of L, and the logarithm of its diagonal."""
-    eye = jnp.eye(factor.shape[-1], dtype=bool)
-    return jnp.where(eye, jnp.log(jnp.where(eye, factor, 1.0)), factor)
-
-
-def exp_diagonal(free: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
-    """Undoes `log_diagonal`; what stands above the diagonal is ignored."""
-    eye = jnp.eye(free.shape[-1], dtype=bool)
-    return jnp.tril(jnp.where(eye, jnp.exp(jnp.where(eye, free, 0.0)), free))
+def turned(inverse: Float[Array, "*k d d"], new_factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
+    """|L⁻¹L' − I|, entry by entry."""
+    return abs(product(inverse, new_factor) - namespace(inverse).eye(inverse.shape[-1], dtype=inverse.dtype))
 
 
 def with_one(x: Float[Array, "d b"]) -> Float[Array, "e b"]:
     """[1, x]: the constant feature first."""
-    return jnp.concatenate([jnp.ones((1, x.shape[1]), x.dtype), x])
+    xp = namespace(x)
+    return xp.concatenate([xp.ones((1, x.shape[1]), x.dtype), x])
 
 
 def pairs(x: Float[Array, "d b"]) -> Float[Array, "f b"]:
@@ -226,9 +238,9 @@ def symmetric(sums: Float[Array, "*k f"], d: int) -> Float[Array, "*k d d"]:
     return sums[..., place]
 
 
-def augmented_whitener(means: Float[Array, "k d"], inverse: Float[Array, "k d d"]) -> Float[Array, "k e e"]:
+def augmented_whitener(means: Float[Array, "*r k d"], inverse: Float[Array, "*r k d d"]) -> Float[Array, "*r k e e"]:
     """B with B [1, x] = [1, L⁻¹(x − μ)]: carries raw moments of [1, x] to whitened ones by congruence."""
-    k, d = means.shape
-    offset = -jnp.einsum("kde,ke->kd", inverse, means, precision=HIGHEST)
-    top = jnp.broadcast_to(jnp.eye(1, d + 1, dtype=means.dtype), (k, 1, d + 1))
-    return jnp.concatenate([top, jnp.concatenate([offset[:, :, None], inverse], axis=2)], axis=1)
+    xp, d = namespace(means, inverse), means.shape[-1]
+    offset = -einsum("...kde,...ke->...kd", inverse, means)
+    top = xp.broadcast_to(xp.eye(1, d + 1, dtype=means.dtype), (*means.shape[:-1], 1, d + 1))
+    return xp.concatenate([top, xp.concatenate([offset[..., None], inverse], axis=-1)], axis=-2)

@@ -2,177 +2,159 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Float, Int, Key
 
 from jaxgmm.families import linalg as tri
-from jaxgmm.families.base import Conjugate, Rescaling, Root, along_components
+from jaxgmm.families.base import Conjugate, Root, checked_means, family
+from jaxgmm.families.constraints import Free, LowerTriangular, parameter
 from jaxgmm.families.gaussian import (
-    HIGHEST,
     LOG_2PI,
     Gaussian,
     Moments,
     checked_covariances,
     checked_factor,
-    means_2d,
+    filled_like,
     rounded_off,
 )  # fmt: skip
+from jaxgmm.families.namespace import einsum, namespace
+from jaxgmm.families.traits import Traits
+from jaxgmm.inputs.typing import Array
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@family
 class TiedGaussian(Gaussian):
     """Σ_k = L Lᵀ for every k, `scale_tril` = L. The second moment is pooled: Σ_k Σ_n r y yᵀ, (d, d)."""
 
-    means: Float[Array, "k d"]
-    scale_tril: Float[Array, "d d"]
+    means: Float[Array, "*r k d"] = parameter(Free())
+    scale_tril: Float[Array, "*r d d"] = parameter(LowerTriangular())
 
-    name: ClassVar[str] = "tied"
-    rescaling: ClassVar[Rescaling] = "linear"
-    pooled: ClassVar[bool] = True
+    traits: ClassVar[Traits] = Traits(
+        "tied", maps="linear", covariance_axes=("d", "d"), shared=("scale_tril",), gaussian=True
+    )
+
+    @property
+    def root(self) -> Float[Array, "*r d d"]:
+        return self.scale_tril
+
+    def with_root(self, root: Float[Array, "*r d d"]) -> Self:
+        return type(self)(self.means, root)
 
     @classmethod
-    def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], root: Root) -> Self:
+    def from_means(cls, means: Float[Array, "*r k d"], centre: Float[Array, " d"], root: Root) -> Self:
         return cls(means, tri.matrix(root))
 
     @classmethod
     def from_covariances(cls, means: Any, covariances: Any) -> Self:
-        means = means_2d(means)
+        means = checked_means(means, Free())
         d = means.shape[-1]
         covariances = checked_covariances(covariances, (*means.shape[:-2], d, d), "(..., d, d)")
-        return cls(jnp.asarray(means), jnp.asarray(checked_factor(covariances)))
+        return cls(means, checked_factor(covariances))
 
     @property
     def covariances(self) -> Float[Array, "*r d d"]:
         return tri.covariance(self.scale_tril)
 
-    def matrices(self) -> np.ndarray:
-        factor = np.asarray(self.scale_tril, np.float64)
-        shared = (factor @ np.swapaxes(factor, -1, -2))[..., None, :, :]
-        return np.broadcast_to(shared, (*self.means.shape, self.n_features))
+    def whiten(self, z: Float[Array, "*r k d b"]) -> Float[Array, "*r k d b"]:
+        return einsum("...de,...keb->...kdb", tri.inverse(self.scale_tril), z)
 
-    def whiten(self, z: Float[Array, "k d b"]) -> Float[Array, "k d b"]:
-        return jnp.einsum("de,keb->kdb", tri.inverse(self.scale_tril), z, precision=HIGHEST)
+    def colour(self, y: Float[Array, "*r k d"]) -> Float[Array, "*r k d"]:
+        return einsum("...de,...ke->...kd", self.scale_tril, y)
 
-    def colour(self, y: Float[Array, "k d"]) -> Float[Array, "k d"]:
-        return jnp.einsum("de,ke->kd", self.scale_tril, y, precision=HIGHEST)
+    def log_det(self) -> Float[Array, "*r k"]:
+        return self._everywhere(tri.log_det(self.scale_tril))
 
-    def log_det(self) -> Float[Array, " k"]:
-        return jnp.broadcast_to(tri.log_det(self.scale_tril), (self.n_components,))
+    def second_moment(self, y: Float[Array, "*r k d b"], r: Float[Array, "*r k b"]) -> Float[Array, "*r d d"]:
+        return einsum("...kdb,...keb->...de", y * r[..., None, :], y)
 
-    def second_moment(self, y: Float[Array, "k d b"], r: Float[Array, "k b"]) -> Float[Array, "d d"]:
-        return jnp.einsum("kdb,keb->de", y * r[:, None, :], y, precision=HIGHEST)
-
-    def quadratic(self, counts: Float[Array, " k"], moments: Moments, other: Self) -> Float[Array, ""]:
+    def quadratic(self, counts: Float[Array, "*r k"], moments: Moments, other: Self) -> Float[Array, "*r"]:
         inverse = tri.inverse(other.scale_tril)
-        a = jnp.einsum("de,ef->df", inverse, self.scale_tril, precision=HIGHEST)
-        b = jnp.einsum("de,ke->kd", inverse, self.means - other.means, precision=HIGHEST)
-        spread = jnp.einsum("de,ef,df->", a, moments.second, a, precision=HIGHEST)
-        cross = jnp.einsum("kd,de,ke->", b, a, moments.first, precision=HIGHEST)
-        return spread + 2 * cross + jnp.sum(counts * jnp.sum(b * b, axis=1))
+        a = einsum("...de,...ef->...df", inverse, self.scale_tril)
+        b = einsum("...de,...ke->...kd", inverse, self.means - other.means)
+        spread = einsum("...de,...ef,...df->...", a, moments.second, a)
+        cross = einsum("...kd,...de,...ke->...", b, a, moments.first)
+        xp = namespace(counts, b)
+        return spread + 2 * cross + xp.sum(counts * xp.sum(b * b, axis=-1), axis=-1)
 
     def rescaled(
-        self, means: Float[Array, "k d"], counts: Float[Array, " k"], offset: Float[Array, "k d"],
+        self, means: Float[Array, "*r k d"], counts: Float[Array, "*r k"], offset: Float[Array, "*r k d"],
         moments: Moments, ridge: Root,
     ) -> Self:  # fmt: skip
-        between = jnp.einsum("k,kd,ke->de", counts, offset, offset, precision=HIGHEST)
-        dof = jnp.sum(counts + moments.dof)
-        slack = rounded_off(tri.trace(moments.second / dof))
-        m = (moments.second - between) / dof + slack * jnp.eye(self.n_features, dtype=offset.dtype)
+        xp = namespace(counts, offset)
+        between = einsum("...k,...kd,...ke->...de", counts, offset, offset)
+        dof = xp.sum(counts + moments.dof, axis=-1)[..., None, None]
+        slack = rounded_off(tri.trace(moments.second / dof))[..., None, None]
+        m = (moments.second - between) / dof + slack * xp.eye(self.n_features, dtype=offset.dtype)
         return type(self)(means, tri.update(self.scale_tril, m, ridge))
 
-    def scatter(self, root: Root) -> Float[Array, "d d"]:
+    def scatter(self, root: Root) -> Float[Array, "*r d d"]:
         return tri.gram(tri.whitened(self.scale_tril, root))
 
-    def prior_dof(self, prior: Conjugate) -> Float[Array, " k"]:
+    def prior_dof(self, prior: Conjugate) -> Float[Array, "*r k"]:
         # There is one Σ, and one prior of it, in the sum over components.
-        return jnp.full_like(self.means[:, 0], (prior.dof + self.n_features + 1) / self.n_components)
+        return filled_like(self.means[..., 0], (prior.dof + self.n_features + 1) / self.n_components)
 
-    @property
-    def rows_to_span(self) -> int:
-        return 0
+    def moved(self, other: Self) -> tuple[Float[Array, "*r k d"], Float[Array, "*r d d"]]:
+        inverse = tri.inverse(self.scale_tril)
+        means = einsum("...de,...ke->...kd", inverse, other.means - self.means)
+        return abs(means), tri.turned(inverse, other.scale_tril)
 
-    def move(self, other: Self) -> Float[Array, ""]:
-        return tri.largest_move(self.scale_tril, self.means, other.scale_tril, other.means)
+    def _everywhere(self, value: Float[Array, "*r"]) -> Float[Array, "*r k"]:
+        """What is true of the one covariance, for every component."""
+        return namespace(value).broadcast_to(value[..., None], self.means.shape[:-1])
 
-    def with_replaced(self, which: Bool[Array, " k"], fresh: Self) -> Self:
-        lost = jnp.all(which)  # the covariance is everybody's: it stays unless nobody is left
-        means = jnp.where(which[:, None], fresh.means, self.means)
-        return type(self)(means, jnp.where(lost, fresh.scale_tril, self.scale_tril))
+    def smallest_scale(self) -> Float[Array, "*r k d"]:
+        xp = namespace(self.scale_tril)
+        diagonal = xp.diagonal(self.scale_tril, axis1=-2, axis2=-1)
+        return xp.broadcast_to(diagonal[..., None, :], self.means.shape)
 
-    def picked(self, index: Int[Array, " s"]) -> Self:
-        return type(self)(self.means[index], self.scale_tril)
+    def spread(self) -> tuple[Float[Array, "*r 1"], Float[Array, "*r 1"]]:
+        sharpest = tri.largest_eigenvalue(tri.inverse(self.scale_tril))
+        return tri.squared_norm(self.scale_tril)[..., None], sharpest[..., None]
 
-    def rearranged(self, index: Int[np.ndarray, "*r s"]) -> Self:
-        return type(self)(along_components(self.means, index), self.scale_tril)
-
-    def placed(self, slots: Int[Array, " s"], others: Self) -> Self:
-        return type(self)(self.means.at[slots].set(others.means), self.scale_tril)
-
-    def smallest_scale(self) -> Float[Array, "k d"]:
-        return jnp.broadcast_to(jnp.diagonal(self.scale_tril), self.means.shape)
-
-    def spread(self) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        return tri.squared_norm(self.scale_tril), tri.largest_eigenvalue(tri.inverse(self.scale_tril))
-
-    def ridge_trace(self, ridge: Root) -> Float[Array, " k"]:
-        trace = tri.squared_norm(tri.whitened(self.scale_tril, ridge))
-        return jnp.broadcast_to(trace, (self.n_components,))
+    def ridge_trace(self, ridge: Root) -> Float[Array, "*r k"]:
+        return self._everywhere(tri.squared_norm(tri.whitened(self.scale_tril, ridge)))
 
     @staticmethod
     def features(x: Float[Array, "d b"]) -> Float[Array, "f b"]:
         return tri.with_one(x)
 
-    def natural(self) -> Float[Array, "k f"]:
+    def natural(self) -> Float[Array, "*r k f"]:
         inverse = tri.inverse(self.scale_tril)
-        whitened = jnp.einsum("de,ke->kd", inverse, self.means, precision=HIGHEST)
-        slope = jnp.einsum("de,kd->ke", inverse, whitened, precision=HIGHEST)
+        whitened = einsum("...de,...ke->...kd", inverse, self.means)
+        slope = einsum("...de,...kd->...ke", inverse, whitened)
         normaliser = self.log_det() + 0.5 * self.n_features * LOG_2PI
-        constant = -0.5 * jnp.sum(whitened**2, axis=1) - normaliser
-        return jnp.concatenate([constant[:, None], slope], axis=1)
+        xp = namespace(slope)
+        constant = -0.5 * xp.sum(whitened**2, axis=-1) - normaliser
+        return xp.concatenate([constant[..., None], slope], axis=-1)
 
     @staticmethod
     def common_features(x: Float[Array, "d b"]) -> Float[Array, "g b"]:
         return tri.pairs(x)
 
-    def common_natural(self) -> Float[Array, " g"]:
+    def common_natural(self) -> Float[Array, "*r g"]:
         inverse = tri.inverse(self.scale_tril)
-        return tri.pair_coefficients(-0.5 * jnp.einsum("di,dj->ij", inverse, inverse, precision=HIGHEST))
+        return tri.pair_coefficients(-0.5 * einsum("...di,...dj->...ij", inverse, inverse))
 
-    def moments_from_features(self, sums: Float[Array, "k f"], common: Float[Array, " g"]) -> Moments:
-        counts, raw = sums[:, 0], sums[:, 1:]
-        mixed = jnp.einsum("kd,ke->de", raw, self.means, precision=HIGHEST)
-        own = jnp.einsum("k,kd,ke->de", counts, self.means, self.means, precision=HIGHEST)
-        second = tri.symmetric(common, self.n_features) - mixed - mixed.T + own
+    def moments_from_features(self, sums: Float[Array, "*r k f"], common: Float[Array, "*r g"]) -> Moments:
+        counts, raw = sums[..., 0], sums[..., 1:]
+        mixed = einsum("...kd,...ke->...de", raw, self.means)
+        own = einsum("...k,...kd,...ke->...de", counts, self.means, self.means)
+        second = tri.symmetric(common, self.n_features) - mixed - mixed.swapaxes(-1, -2) + own
         inverse = tri.inverse(self.scale_tril)
-        first = jnp.einsum("de,ke->kd", inverse, raw - counts[:, None] * self.means, precision=HIGHEST)
+        first = einsum("...de,...ke->...kd", inverse, raw - counts[..., None] * self.means)
         pooled = tri.congruent(inverse, second)
-        return Moments(first, pooled, jnp.zeros_like(counts))
+        return Moments(first, pooled, namespace(counts).zeros_like(counts))
 
     def sample(self, key: Key[Array, ""], labels: Int[Array, " n"]) -> Float[Array, "n d"]:
         noise = jax.random.normal(key, (labels.shape[0], self.n_features), self.means.dtype)
-        return self.means[labels] + jnp.einsum("de,ne->nd", self.scale_tril, noise, precision=HIGHEST)
-
-    def unconstrain(self) -> dict[str, Array]:
-        return {"means": self.means, "scale_tril": tri.log_diagonal(self.scale_tril)}
-
-    @classmethod
-    def constrain(cls, free: dict[str, Array]) -> Self:
-        return cls(free["means"], tri.exp_diagonal(free["scale_tril"]))
+        return self.means[labels] + einsum("de,ne->nd", self.scale_tril, noise)
 
     def compose(self, inner: Self) -> Self:
-        factor = jnp.einsum("de,ef->df", self.scale_tril, inner.scale_tril, precision=HIGHEST)
+        factor = einsum("...de,...ef->...df", self.scale_tril, inner.scale_tril)
         return type(self)(self.means + self.colour(inner.means), factor)
 
     def affine(self, shift: Float[Array, " d"], root: Root) -> Self:
         return type(self)(tri.apply(root, self.means) + shift, tri.apply_left(root, self.scale_tril))
-
-    @property
-    def n_parameters(self) -> int:
-        k, d = self.n_components, self.n_features
-        return k * d + d * (d + 1) // 2

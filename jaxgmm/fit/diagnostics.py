@@ -7,16 +7,19 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from jaxgmm.em import e_step
 from jaxgmm.families.base import Conjugate
 from jaxgmm.inputs import precision
 from jaxgmm.inputs.programs import compiled
+from jaxgmm.inputs.wording import Wording
 from jaxgmm.mixture import Mixture, at_rest
 from jaxgmm.mixture.ordering import permuted
 from jaxgmm.problem.coordinates import Coordinates
 from jaxgmm.problem.pose import Problem
 from jaxgmm.problem.resolution import Widths
+from jaxgmm.run.record import Restarts
 from jaxgmm.run.soundness import eigen_shares, owed, share_below, unsound
 
 # More than half of a component is then not the rows'.
@@ -41,21 +44,21 @@ class ComponentReport:
             are rounded.
     """
 
-    counts: Any
-    reciprocal_condition: Any
-    ridge_share: Any
-    ridge_cost: Any
-    prior_share: Any
-    underdetermined: Any
-    spurious: Any
+    counts: Float[np.ndarray, " k"]
+    reciprocal_condition: Float[np.ndarray, " k"]
+    ridge_share: Float[np.ndarray, " k"]
+    ridge_cost: Float[np.ndarray, " k"]
+    prior_share: Float[np.ndarray, " k"]
+    underdetermined: Bool[np.ndarray, " k"]
+    spurious: Bool[np.ndarray, " k"]
 
     @property
-    def ridge_dominates(self) -> Any:
+    def ridge_dominates(self) -> Bool[np.ndarray, " k"]:
         """Where more of the covariance is ridge than rows, in some direction."""
         return self.ridge_share > _DOMINATES
 
     @property
-    def prior_dominates(self) -> Any:
+    def prior_dominates(self) -> Bool[np.ndarray, " k"]:
         """Where the covariance owes more to the prior than to rows."""
         return self.prior_share > _DOMINATES
 
@@ -77,44 +80,50 @@ class Diagnosis:
 
     mixtures: Mixture
     frame: Coordinates
-    ridge: Any
+    ridge: Float[np.ndarray, " d"]
     widths: Widths
     prior: Conjugate | None
-    n_rows: Any
+    n_rows: int | Int[np.ndarray, " r"]
     total_weight: float
     given: Any = False
-    held: Any = None
+    held: Float[np.ndarray, "r k"] | None = None
 
-    def spurious(self) -> Any:
+    def spurious(self) -> Bool[np.ndarray, "r k"]:
         """Which components of which restarts make them unsound, (r, k); see `soundness`."""
         mixtures = self.mixtures
         if self.held is not None:
-            mixtures = replace(mixtures.astype(np.float64), weights=self.held / self.total_weight)
+            weights: Any = self.held / self.total_weight
+            mixtures = replace(mixtures.astype(np.float64), weights=weights)
         return unsound(mixtures, self.widths, self.n_rows, self._given())
 
-    def owed(self, spurious: Any) -> Any:
+    def judged(self, restarts: Restarts) -> Restarts:
+        """The record of the same restarts with what speaks against them."""
+        flagged = self.spurious()
+        return restarts.judged(np.any(flagged, axis=1), self.owed(flagged))
+
+    def owed(self, spurious: Bool[np.ndarray, "r k"]) -> Float[np.ndarray, " r"]:
         """What restarts owe to their `spurious` components, (r,), nats; see `soundness.owed`."""
         counts = np.stack([self._counts(restart) for restart in range(len(self.mixtures.weights))])
         return owed(self.mixtures, self.widths, counts, spurious)
 
-    def doubt(self, restart: int) -> str:
+    def doubt(self, restart: int) -> Wording:
         """Why a restart is unsound and what to do about it, in words; empty where it is not."""
         flagged = self.spurious()[restart]
         if not flagged.any():
-            return ""
-        family, few = type(self.mixtures.components), flagged & self._underdetermined(restart)
+            return Wording("")
+        traits, few = self.mixtures.components.traits, flagged & self._underdetermined(restart)
         narrow = flagged & ~few
         narrow[narrow] = self._below_resolution(restart)[narrow]
-        parts, advice, prior = [], [], 'prior="default", '
+        parts, advice, prior = [], [], "" if self.prior else '{prior:"default"}, '
         if few.any():
             span = self.mixtures[restart].components.rows_to_span
             parts.append(
                 f"{_named(few)} {'hold' if few.sum() > 1 else 'holds'} fewer than the {span} rows that span a "
-                f"{family.name} covariance, and {'are' if few.sum() > 1 else 'is'} ridge in the missing directions"
+                f"{traits.name} covariance, and {'are' if few.sum() > 1 else 'is'} ridge in the missing directions"
             )
-            others = [f'"{name}"' for name in ("diag", "tied") if name != family.name and family.name != "spherical"]
-            kinds = f"covariance_type={' or '.join(others)}, or " if others else ""
-            advice.append(f"use {'' if self.prior else prior}{kinds}fewer components")
+            others = [f'"{name}"' for name in traits.fewer_rows]
+            kinds = f"{{covariance_type:{' or '.join(others)}}}, or " if others else ""
+            advice.append(Wording(f"use {prior}{kinds}fewer components"))
         if narrow.any():
             stepped = np.flatnonzero(self.frame.step > 0)
             rounded = f" (column{'s' if len(stepped) > 1 else ''} {', '.join(map(str, stepped[:6]))})"
@@ -124,27 +133,29 @@ class Diagnosis:
                 f"repeat{steps}, or than the ridge"
             )
             advice.append(
-                "add noise as wide as the steps that values are rounded to, leave such columns out, use "
-                f"{'' if self.prior else prior}a smaller reg_covar if clusters are that narrow, or fewer components"
+                Wording(
+                    "add noise as wide as the steps that values are rounded to, leave such columns out, use "
+                    f"{prior}a smaller {{reg_covar}} if clusters are that narrow, or fewer components"
+                )
             )
         handful = flagged & ~few & ~narrow
         if handful.any():
             parts.append(f"{_named(handful)} {'sit' if handful.sum() > 1 else 'sits'} on a handful of rows")
-            advice.append(f"use {'' if self.prior else prior}fewer components, or start more restarts")
-        return f"{'; '.join(parts)}: {'; '.join(advice)}"
+            advice.append(Wording(f"use {prior}fewer components, or start more restarts"))
+        return Wording("{parts}: {advice}", parts="; ".join(parts), advice=Wording.joined("; ", advice))
 
-    def _underdetermined(self, restart: int) -> Any:
+    def _underdetermined(self, restart: int) -> Bool[np.ndarray, " k"]:
         """Which components hold fewer rows than span their covariance, (k,)."""
         counts = self._counts(restart)
         n_rows = np.broadcast_to(self.n_rows, len(self.mixtures.weights))[restart]
         rows = counts * (n_rows / self.total_weight)
         return (counts > 0) & (rows < self.mixtures[restart].components.rows_to_span)
 
-    def _below_resolution(self, restart: int) -> Any:
+    def _below_resolution(self, restart: int) -> Bool[np.ndarray, " k"]:
         """Which components are no wider than the resolution, (k,)."""
         return share_below(self.mixtures[restart].covariance_matrices(), self.widths.limit) >= 1
 
-    def ridge_cost(self, restart: int) -> Any:
+    def ridge_cost(self, restart: int) -> Float[np.ndarray, " k"]:
         """What the ridge costs each component of a restart, (k,), nats; see `ComponentReport`."""
         shares = eigen_shares(self.mixtures[restart].covariance_matrices(), self.widths.ridge)
         # Q at the rows' own covariance S less Q at S + R Rᵀ, responsibilities as they are.
@@ -153,7 +164,7 @@ class Diagnosis:
         counts = self._counts(restart)
         return np.where(self._given()[restart] | (counts <= 0), 0.0, counts * each)
 
-    def _counts(self, restart: int) -> Any:
+    def _counts(self, restart: int) -> Float[np.ndarray, " k"]:
         """The weight of the rows that each component of a restart holds, (k,)."""
         weights = np.asarray(self.mixtures.weights[restart], np.float64)
         if self.held is not None:
@@ -163,10 +174,10 @@ class Diagnosis:
         extra = float(self.prior.concentration) - 1
         return np.maximum(weights * (self.total_weight + len(weights) * extra) - extra, 0.0)
 
-    def _given(self) -> Any:
+    def _given(self) -> Bool[np.ndarray, "r k"]:
         return np.broadcast_to(np.asarray(self.given), self.mixtures.weights.shape)
 
-    def rearranged(self, order: Any) -> Diagnosis:
+    def rearranged(self, order: Int[np.ndarray, "r k"]) -> Diagnosis:
         """The same of components in another order, (r, k)."""
         given = np.take_along_axis(self._given(), order, axis=1)
         held = None if self.held is None else np.take_along_axis(np.asarray(self.held), order, axis=1)
@@ -193,7 +204,7 @@ class Diagnosis:
 def diagnose(problem: Problem, mixtures: Mixture) -> Diagnosis:
     """`mixtures` (leading axis r) with all that their diagnosis needs."""
     ridge, prior, pinned = jax.tree.map(np.asarray, tuple(problem.penalty))
-    ridge = ridge * (problem.family.rescaling != "none")  # rates have a ridge, too, but no width for it to blur
+    ridge = ridge * problem.family.traits.has_width  # rates have a ridge, too, but no width for it to blur
     rows, held = problem.rows, None
     if pinned is not None and pinned.weights.any():
         held = np.asarray(_counts_of(mixtures, rows), np.float64)
@@ -214,22 +225,24 @@ _counts_of = compiled(lambda mixtures, rows: e_step(mixtures, rows).counts)
 _pseudo = compiled(lambda mixture, prior: mixture.components.pseudo(prior))
 
 
-def _named(which: Any) -> str:
+def _named(which: Bool[np.ndarray, " k"]) -> str:
     """The chosen components, in words."""
     numbers = np.flatnonzero(which).tolist()
     return f"component{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
-def _in_feature_units(matrices: Any, spread: Any) -> Any:
+def _in_feature_units(
+    matrices: Float[np.ndarray, "k d d"], spread: Float[np.ndarray, " d"]
+) -> Float[np.ndarray, "k d d"]:
     """Covariances with the data's own standard deviation per feature, `spread`, as the unit."""
     return matrices / (spread[:, None] * spread)
 
 
-def _prior_share(mixture: Mixture, prior: Conjugate, counts: Any) -> Any:
+def _prior_share(mixture: Mixture, prior: Conjugate, counts: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
     """Pseudo-rows in the denominators of covariances (of rates, for Bernoulli), over all rows in them."""
     with precision.scope(np.dtype(np.float64)):
         pseudo_counts, moments = _pseudo(mixture, prior)
         worth = np.asarray(pseudo_counts) + np.asarray(getattr(moments, "dof", 0.0))
-    if mixture.components.pooled:
+    if mixture.components.traits.one_covariance:
         worth, counts = np.full_like(counts, worth.sum()), np.full_like(counts, counts.sum())
     return worth / (worth + counts)

@@ -5,30 +5,37 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Key
 
 from jaxgmm.drivers import EM, Driver
+from jaxgmm.em.choice import kernel_for
 from jaxgmm.families import FAMILIES
 from jaxgmm.fit.diagnostics import diagnose
 from jaxgmm.fit.progress import bar, both
-from jaxgmm.fit.result import FitResult, best_restart, complaint, warn_of
-from jaxgmm.fit.search import search_from
+from jaxgmm.fit.result import FitResult, complaint, warn_of
+from jaxgmm.fit.search import checked_search, chosen_search
 from jaxgmm.inputs import arguments, precision
+from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
+from jaxgmm.inputs.typing import Array
 from jaxgmm.problem.fixed import Fixed
 from jaxgmm.problem.fixed import checked as checked_fixed
 from jaxgmm.problem.labels import checked as checked_labels
-from jaxgmm.problem.pose import log_priors, pose
+from jaxgmm.problem.pose import pose
 from jaxgmm.problem.prior import Prior
 from jaxgmm.problem.prior import checked as checked_prior
+from jaxgmm.race.rounds import RaceEnded
+from jaxgmm.rows import ArraySource
+from jaxgmm.rows.source import Chosen
+from jaxgmm.rows.source import checked as checked_rows
 from jaxgmm.run import memory
 from jaxgmm.run.checkpoint import Checkpoint, fingerprints
 from jaxgmm.run.options import Settings
-from jaxgmm.run.record import BlockInfo
+from jaxgmm.run.record import OnBlock
+from jaxgmm.run.search import Search, Task
 from jaxgmm.starts.given import checked_init, make_starts, of_rows
 
 _NO_PART_OF_THE_ANSWER = ("on_block", "progress", "checkpoint", "every", "max_seconds")
@@ -54,10 +61,10 @@ def fit(
     reg_covar: float | Literal["auto"] = "auto",
     prior: Prior | str | None = None,
     on_degenerate: str = "reinit",
-    search: str | None = None,
+    search: str | Search | None = None,
     kernel: str = "auto",
     dtype: Any = None,
-    on_block: Callable[[BlockInfo], bool | None] | None = None,
+    on_block: OnBlock | None = None,
     progress: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
     every: float = 60.0,
@@ -66,8 +73,8 @@ def fit(
 
     Args:
         key: a JAX key, or a seed. Restart i starts from fold_in(key, i), whatever `n_init`.
-        x: rows, (n, d); anything array-like, memory maps included. float64 rows compute in float64, all others in
-            float32.
+        x: rows, (n, d); anything array-like, memory maps included. Or a `jaxgmm.rows.RowSource`, which gives them block
+            by block with weights and labels of its own. float64 rows compute in float64, all others in float32.
         n_components: how many components, K.
         covariance_type: "full", "tied", "diag", "spherical"; or "bernoulli" for rows of zeros and ones.
         n_init: how many starts; 1 by default, or as many as `init` holds.
@@ -102,7 +109,8 @@ def fit(
             optimum, and runs the best few to the end on all rows (see `FitResult.rounds`); "all" runs every start to
             its end, and so does "race" with fewer than eight starts or 50 iterations, tol=0, mini-batches, labels or
             fixed parameters. By default a race where `init` is a method's name and rows × starts × parameters come
-            to 5e8: for less, all starts take less time than a race takes to compile.
+            to 5e8: for less, all starts take less time than a race takes to compile. Or a `Search` object, such as
+            `Race(RaceRules(finalists=5))`.
         kernel: "shared_feature", "centred", or "auto", which chooses for each restart by its conditioning.
         dtype: "float32" or "float64", to compute in another precision than the rows'.
         on_block: called with a `BlockInfo` between blocks of iterations; returns True to end the fit there.
@@ -123,84 +131,68 @@ def fit(
     """
     given = {name: value for name, value in locals().items() if name not in _NO_PART_OF_THE_ANSWER}
     family = FAMILIES[arguments.choice("covariance_type", covariance_type, FAMILIES)]
+    kernel = kernel_for(kernel, family)
     key = arguments.random_key(key)
-    x = arguments.rows("x", x)
-    family.check_rows("x", x)
+    source = checked_rows(x, sample_weight, labels, family.check_rows)
+    n, d = source.shape
     n_components = arguments.integer("n_components", n_components, 1)
-    sample_weight = arguments.weights("sample_weight", sample_weight, len(x))
-    present = len(x) if sample_weight is None else int(np.count_nonzero(sample_weight))
-    if search is None and not isinstance(init, str):
-        search = "all"
+    with_weight = source.present()
+    present = n if with_weight is None else int(np.count_nonzero(with_weight))
+    search = checked_search("all" if search is None and not isinstance(init, str) else search)
     settings = Settings.checked(
         tol=tol, stopping=stopping, max_iter=max_iter, max_seconds=max_seconds, reg_covar=reg_covar,
-        on_degenerate=on_degenerate, kernel=kernel, on_block=on_block, search=search,
+        on_degenerate=on_degenerate, kernel=kernel, on_block=on_block,
     )  # fmt: skip
     if n_components > present:
-        weighted = "" if sample_weight is None else " with weight"
-        raise ValueError(f"n_components must be at most the number of rows{weighted}, {present}; got {n_components}")
-    prior = checked_prior(prior, family, x.shape[1])
+        weighted = "" if source.weights is None else " with weight"
+        wants = f"be at most the number of rows{weighted}, {present}"
+        raise ArgumentError("n_components", wants, str(n_components))
+    prior = checked_prior(prior, family, d)
     driver = EM() if driver is None else driver
     if not isinstance(driver, Driver):
-        raise TypeError(f"driver must be a driver such as EM() or Gradient(...), got {driver!r}")
+        wants = "be a driver such as EM() or Gradient(...)"
+        raise ArgumentTypeError("driver", wants, arguments.shown(driver))
     if driver.stochastic and stopping != "log_likelihood":
-        raise ValueError(
-            f"stopping must be 'log_likelihood' for mini-batches, got {stopping!r}: single steps are noise"
-        )
-    init = checked_init(init, n_init, family, n_components, x.shape)
-    with_weight = slice(None) if sample_weight is None else sample_weight > 0
-    known = checked_labels(labels, component_labels, len(x), n_components, with_weight)
-    held_fixed = checked_fixed(fixed, family, n_components, x.shape[1])
-    dtype = precision.compute_dtype(x, dtype=dtype)
+        wants = "be 'log_likelihood' for mini-batches"
+        raise ArgumentError("stopping", wants, repr(stopping), "single steps are noise")
+    init = checked_init(init, n_init, family, n_components, source.shape)
+    kept = slice(None) if with_weight is None else with_weight
+    known = checked_labels(source.labels, component_labels, n_components, kept)
+    held_fixed = checked_fixed(fixed, family, n_components, d)
+    dtype = precision.compute_dtype(source, dtype=dtype)
 
     # As checked: arrays, whatever they came as.
-    given |= {"key": key, "x": x, "sample_weight": sample_weight, "init": init}
-    given |= {"labels": known, "component_labels": None, "fixed": held_fixed}
+    rows_alone = ArraySource(source.x) if isinstance(source, ArraySource) else source
+    given |= {"key": key, "x": rows_alone, "sample_weight": source.weights, "init": init, "fixed": held_fixed}
+    given |= {"labels": None if known is None else (known, source.labels), "component_labels": None}
     every = arguments.real("every", every)
     saved = None if checkpoint is None else Checkpoint(checkpoint, every, fingerprints(**given))
     begun = time.perf_counter()
-    if present < len(x):
-        kept = np.flatnonzero(sample_weight)
-        x, sample_weight = x[kept], sample_weight[kept]
-        known = None if known is None else known.of(kept)
-        init = of_rows(init, kept)
-    owners = known.owners if known is not None and isinstance(init, str) else None
+    if with_weight is not None:
+        source = Chosen(source, with_weight)
+        init = of_rows(init, np.flatnonzero(with_weight))
+    owners = known.owners(source.labels) if known is not None and isinstance(init, str) else None
     if owners is not None:
         init = owners[None]
     with precision.scope(dtype), memory.explained():
-        posed = pose(x, sample_weight, family, n_components, settings.reg_covar, prior, dtype, known, held_fixed)
+        posed = pose(source, family, n_components, settings.reg_covar, prior, dtype, known, held_fixed)
         starts = make_starts(key, posed, init, n_init or 1)
         with bar() if progress else contextlib.nullcontext() as shown:
             watched = replace(settings, on_block=both(shown, settings.on_block))
-            ended = search_from(watched, key, posed, driver, starts, begun + settings.patience, checkpoint=saved)
-        held = log_priors(ended.mixtures, posed.penalty.prior)
-        mixtures = posed.frame.to_data(ended.mixtures, dtype)
-        diagnosis = diagnose(posed, ended.mixtures)
+            deadline = begun + settings.patience
+            task = Task(key, posed, driver, starts, watched, deadline, checkpoint=saved)
+            ended = chosen_search(search, task).run(task)
+        diagnosis = diagnose(posed, ended.restarts.mixtures)
+        restarts = replace(ended.restarts, mixtures=posed.frame.to_data(ended.restarts.mixtures, dtype))
 
     if saved is not None and ended.cut_short is None:
         saved.fit_ended()
-    flagged = diagnosis.spurious()
-    owed = diagnosis.owed(flagged)
-    best = best_restart(ended.log_likelihood + held - owed, ended.status)
-    result = FitResult(
-        mixture=mixtures[best],
-        mixtures=mixtures,
-        best=best,
-        log_likelihood=ended.log_likelihood,
-        log_prior=held,
-        n_iter=ended.n_iter,
-        status=ended.status,
-        spurious=flagged.any(axis=1),
-        owed=owed,
-        revivals=ended.revivals,
-        kernel=ended.kernel,
-        passes=ended.passes,
-        remaining=ended.remaining,
-        history=ended.history,
-        total_weight=diagnosis.total_weight,
+    result = FitResult.of(
+        diagnosis.judged(restarts),
+        diagnosis,
         seconds=time.perf_counter() - begun,
-        diagnosis=diagnosis,
-        moves=ended.moves,
-        rounds=ended.rounds,
+        history=ended.history,
+        rounds=ended.rounds if isinstance(ended, RaceEnded) else (),
     )
     warn_of(complaint(result))
     return result

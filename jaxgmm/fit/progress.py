@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from jaxgmm.run.record import BlockInfo
-
-OnBlock = Callable[[BlockInfo], bool | None]
+from jaxgmm.run.record import BlockInfo, OnBlock
 
 
 @contextlib.contextmanager

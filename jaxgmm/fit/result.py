@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
 
 from jaxgmm.fit.diagnostics import ComponentReport, Diagnosis
 from jaxgmm.inputs import arguments, telling
+from jaxgmm.inputs.wording import InPython, Wording
 from jaxgmm.mixture import Mixture
 from jaxgmm.mixture.ordering import order_of, permuted
-from jaxgmm.race.plan import Round
+from jaxgmm.race.rounds import Round
+from jaxgmm.run.record import Restarts
 from jaxgmm.run.status import SOUND, Status
 
 
@@ -37,54 +40,135 @@ class FitResult:
     """What `fit` found. Arrays are NumPy, over restarts r.
 
     Attributes:
-        mixture: the best restart's mixture.
-        mixtures: every restart's, leading axis r.
+        restarts: how every restart ended.
         best: the best restart's number: the highest `worth` of those that ended soundly. `best_of` has other choices.
-        log_likelihood: (r,), weighted sums over rows, nats, without ridge or prior; nats of densities per unit of the
-            data.
-        log_prior: (r,), of the parameters, nats, up to a constant that all restarts share; 0 without a prior.
-        n_iter: (r,), steps taken.
-        status: (r,), values of `Status`.
-        spurious: (r,), whether some component owes its likelihood to the ridge, to fewer rows than span it, or to
-            values that repeat or are rounded; see `components` and `doubt`.
-        owed: (r,), nats that spurious restarts owe to components narrower than the densest rows: about how much lower
-            their log-likelihood would be if those were as wide; 0 for sound ones.
-        revivals: (r,), how often collapsed components were put elsewhere.
-        kernel: (r,), the kernel each restart ended on.
-        passes: (r,), how many times the rows were read, in whole data sets.
-        remaining: (r,), nats in total by which the log-likelihood (with a prior, log-posterior) is predicted still to
-            rise, by Aitken's extrapolation of the last gains; NaN where too few steps were taken to tell, and for
-            mini-batches. EM may be slow: `tol` says how little a step gains, this what is left.
         history: (r, longest + 1), mean log-likelihood per row at the start and after each step; NaN past
             a restart's end. With mini-batches what steps saw: estimates, but for the start. In a race what the rounds
             saw, samples of the rows until the final.
-        total_weight: the rows' number, or the sum of their weights.
         seconds: wall time from checked rows to mixtures, compilation included.
         diagnosis: what `components` reads.
-        moves: (r,), how many jumps out of an optimum led to each mixture of a race; 0 without one.
-        rounds: the story of a race, one `tournament.Round` after the other; empty without one. Restarts that have left
-            a race keep the log-likelihood of the sample they saw last, scaled to all rows.
+        rounds: the story of a race, one `race.rounds.Round` after the other; empty without one. Restarts that have
+            left a race keep the log-likelihood of the sample they saw last, scaled to all rows.
     """
 
-    mixture: Mixture
-    mixtures: Mixture
+    restarts: Restarts
     best: int
-    log_likelihood: Any
-    log_prior: Any
-    n_iter: Any
-    status: Any
-    spurious: Any
-    owed: Any
-    revivals: Any
-    kernel: Any
-    passes: Any
-    remaining: Any
-    history: Any
-    total_weight: float
+    history: Float[np.ndarray, "r t"]
     seconds: float
     diagnosis: Diagnosis
-    moves: Any = 0
     rounds: tuple[Round, ...] = ()
+
+    @classmethod
+    def of(
+        cls, restarts: Restarts, diagnosis: Diagnosis, *, seconds: float, best: int | None = None,
+        history: Float[np.ndarray, "r t"] | None = None, rounds: tuple[Round, ...] = (),
+    ) -> FitResult:  # fmt: skip
+        """The result of restarts that have been judged, their mixtures in the coordinates of the data.
+
+        Args:
+            restarts: leading axis r.
+            diagnosis: of the same, in the coordinates that they were fitted in.
+            seconds: what it took.
+            best: the best restart's number; the highest `worth` of those that ended soundly if None.
+            history: (r, t); nothing if None.
+            rounds: of a race.
+
+        Raises:
+            FitError: every restart is non-finite, and `best` is None.
+        """
+        best = best_restart(restarts.worth, restarts.status) if best is None else best
+        history = np.empty((len(restarts), 0)) if history is None else history
+        return cls(restarts, best, history, seconds, diagnosis, rounds)
+
+    @property
+    def mixture(self) -> Mixture:
+        """The best restart's mixture."""
+        return self.mixtures[self.best]
+
+    @property
+    def mixtures(self) -> Mixture:
+        """Every restart's, leading axis r."""
+        return self.restarts.mixtures
+
+    @property
+    def log_likelihood(self) -> Float[np.ndarray, " r"]:
+        """Weighted sums over rows, nats, without ridge or prior; nats of densities per unit of the data."""
+        return self.restarts.log_likelihood
+
+    @property
+    def log_prior(self) -> Float[np.ndarray, " r"]:
+        """Of the parameters, nats, up to a constant that all restarts share; 0 without a prior."""
+        return self.restarts.log_prior
+
+    @property
+    def n_iter(self) -> Int[np.ndarray, " r"]:
+        """Steps taken."""
+        return self.restarts.n_iter
+
+    @property
+    def status(self) -> Int[np.ndarray, " r"]:
+        """How each restart ended: values of `Status`."""
+        return self.restarts.status
+
+    @property
+    def spurious(self) -> Bool[np.ndarray, " r"]:
+        """Whether some component owes its likelihood to the ridge, to fewer rows than span it, or to rounded values.
+
+        Values that repeat count as rounded. See `components` and `doubt`.
+        """
+        return self.restarts.spurious
+
+    @property
+    def owed(self) -> Float[np.ndarray, " r"]:
+        """Nats that spurious restarts owe to components narrower than the densest rows; 0 for sound ones.
+
+        That is about how much lower their log-likelihood would be if those components were as wide.
+        """
+        return self.restarts.owed
+
+    @property
+    def revivals(self) -> Int[np.ndarray, " r"]:
+        """How often collapsed components were put elsewhere."""
+        return self.restarts.revivals
+
+    @property
+    def kernel(self) -> Shaped[np.ndarray, " r"]:
+        """The kernel that each restart ended on."""
+        return self.restarts.kernel
+
+    @property
+    def passes(self) -> Float[np.ndarray, " r"]:
+        """How many times the rows were read, in whole data sets."""
+        return self.restarts.passes
+
+    @property
+    def moves(self) -> Int[np.ndarray, " r"]:
+        """How many jumps out of an optimum led to each mixture of a race; 0 without one."""
+        return self.restarts.moves
+
+    @property
+    def remaining(self) -> Float[np.ndarray, " r"]:
+        """Nats in total by which the log-likelihood (with a prior, log-posterior) is predicted still to rise.
+
+        By Aitken's extrapolation of the last gains; NaN where too few steps were taken to tell, and for mini-batches.
+        EM may be slow: `tol` says how little a step gains, this what is left.
+        """
+        return self.restarts.remaining
+
+    @property
+    def log_posterior(self) -> Float[np.ndarray, " r"]:
+        """Log-likelihood and log-prior together, nats: what EM raises."""
+        return self.restarts.log_posterior
+
+    @property
+    def worth(self) -> Float[np.ndarray, " r"]:
+        """What restarts are compared by, nats: `log_posterior` less what they owe to spurious components."""
+        return self.restarts.worth
+
+    @property
+    def total_weight(self) -> float:
+        """The rows' number, or the sum of their weights."""
+        return self.diagnosis.total_weight
 
     @property
     def score(self) -> float:
@@ -102,8 +186,8 @@ class FitResult:
         return self.diagnosis.doubt(self.best)
 
     @property
-    def unfinished(self) -> Any:
-        """(r,), whether a restart stopped with more than 0.01 nats in total still to gain: lower `tol`."""
+    def unfinished(self) -> Bool[np.ndarray, " r"]:
+        """Whether a restart stopped with more than 0.01 nats in total still to gain: lower `tol`."""
         return self.remaining > UNFINISHED
 
     def best_of(self, choice: str = "worth") -> FitResult:
@@ -121,17 +205,7 @@ class FitResult:
         else:
             finite = np.isfinite(self.log_posterior) & (self.status != Status.NON_FINITE)
             best = int(np.argmax(np.where(finite, self.log_posterior, -np.inf)))
-        return replace(self, best=best, mixture=self.mixtures[best])
-
-    @property
-    def log_posterior(self) -> Any:
-        """(r,), log-likelihood and log-prior together: what EM raises."""
-        return self.log_likelihood + self.log_prior
-
-    @property
-    def worth(self) -> Any:
-        """(r,), what restarts are compared by: `log_posterior` less what they owe to spurious components."""
-        return self.log_posterior - self.owed
+        return replace(self, best=best)
 
     def components(self, restart: int | None = None) -> ComponentReport:
         """What each component of a restart, the best one by default, stands on."""
@@ -140,8 +214,8 @@ class FitResult:
     def sorted(self, by: str | Callable[[Mixture], Any] = "weight", feature: int = 0) -> FitResult:
         """The same result, the components of every restart in another order: see `Mixture.sorted`."""
         order = order_of(self.mixtures, by, feature)
-        mixtures = permuted(self.mixtures, order)
-        return replace(self, mixture=mixtures[self.best], mixtures=mixtures, diagnosis=self.diagnosis.rearranged(order))
+        restarts = replace(self.restarts, mixtures=permuted(self.mixtures, order))
+        return replace(self, restarts=restarts, diagnosis=self.diagnosis.rearranged(order))
 
     def counts(self) -> dict[str, int]:
         """How many restarts ended in each status."""
@@ -187,26 +261,32 @@ def best_restart(value: Any, status: Any, spurious: Any = False) -> int:
         return int(best)
     counts = ", ".join(f"{int(np.sum(status == s))} {s.name}" for s in Status if np.any(status == s))
     worst = Status.NON_FINITE if np.any(status == Status.NON_FINITE) else Status.DEGENERATE
-    raise FitError(f"no restart stayed finite: {counts}. {worst.advice}")
+    raise FitError(Wording("no restart stayed finite: {counts}. {advice}", counts=counts, advice=worst.advice))
 
 
 def complaint(result: FitResult) -> str:
     """What speaks against the best restart, in words; empty if nothing does."""
     best = result.best
     if result.status[best] not in SOUND:
-        return f"every restart is degenerate. {Status.DEGENERATE.advice}"
+        return Wording("every restart is degenerate. {advice}", advice=Status.DEGENERATE.advice)
     if result.spurious[best]:
         others = np.isin(result.status, SOUND) & ~result.spurious
         ahead = "the best restart is spurious, and ahead of the sound ones less what it owes to that"
-        return f"{ahead if others.any() else 'every restart is spurious'}: {result.doubt}; see result.components()"
+        return Wording(
+            "{fault}: {doubt}{see}", fault=ahead if others.any() else "every restart is spurious", doubt=result.doubt,
+            see=InPython("; see result.components()"),
+        )  # fmt: skip
     cost = result.diagnosis.ridge_cost(best)
     if not cost.sum() > _DEAR * result.total_weight:
         return ""
     narrow = np.flatnonzero(cost > 0.5 * _DEAR * result.total_weight / len(cost))
-    return (
-        f"reg_covar costs about {cost.sum() / result.total_weight:.2g} nats per row: component"
-        f"{'s' if len(narrow) > 1 else ''} {', '.join(map(str, narrow))} of the best restart "
-        f"{'are' if len(narrow) > 1 else 'is'} hardly wider than the ridge; lower reg_covar, or see result.components()"
+    return Wording(
+        "{reg_covar} costs about {cost:.2g} nats per row: {components} of the best restart {are} hardly wider than the "
+        "ridge; lower {reg_covar}{see}",
+        cost=cost.sum() / result.total_weight,
+        components=f"component{'s' if len(narrow) > 1 else ''} {', '.join(map(str, narrow))}",
+        are="are" if len(narrow) > 1 else "is",
+        see=InPython(", or see result.components()"),
     )
 
 

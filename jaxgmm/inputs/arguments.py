@@ -1,4 +1,4 @@
-"""Checks before anything is compiled: every error names the argument, what it got and what it wants."""
+"""Checks before anything is compiled: every one raises an `ArgumentError`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgmm.inputs import arrays, forking
+from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 
 _BLOCK = 1 << 18
 #: counters on the device are 32 bits wide
@@ -27,15 +28,14 @@ def choice(name: str, value: Any, options: Iterable[str]) -> str:
     options = list(options)
     if isinstance(value, str) and value in options:
         return value
-    raise ValueError(
-        f"{name} must be one of {', '.join(map(repr, options))}; got {_shown(value)}{nearest(value, options)}"
-    )
+    wants = f"be one of {', '.join(map(repr, options))}"
+    raise ArgumentError(name, wants, shown(value), did_you_mean(value, options))
 
 
-def nearest(value: Any, options: Iterable[str]) -> str:
-    """The end of a complaint: asks whether the nearest of `options` was meant; nothing where none is near."""
+def did_you_mean(value: Any, options: Iterable[str]) -> str:
+    """Asks whether the nearest of `options` was meant; empty where none is near."""
     near = difflib.get_close_matches(str(value).lower(), list(options), n=1, cutoff=0.4)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return f"did you mean {near[0]!r}?" if near else ""
 
 
 def integer(name: str, value: Any, minimum: int, maximum: int = _LARGEST) -> int:
@@ -47,12 +47,11 @@ def integer(name: str, value: Any, minimum: int, maximum: int = _LARGEST) -> int
     """
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
         whole = isinstance(value, numbers.Real) and not isinstance(value, bool) and float(value).is_integer()
-        hint = f"; use {int(value)}" if whole else ""
-        raise TypeError(f"{name} must be an integer, got {_shown(value)} of type {type(value).__name__}{hint}")
+        raise ArgumentTypeError(name, "be an integer", shown_with_type(value), f"use {int(value)}" if whole else "")
     number = int(value)
     if not minimum <= number <= maximum:
         bound = f"at least {minimum}" if number < minimum else f"at most {maximum}"
-        raise ValueError(f"{name} must be {bound}, got {number}")
+        raise ArgumentError(name, f"be {bound}", str(number))
     return number
 
 
@@ -64,15 +63,16 @@ def real(name: str, value: Any, minimum: float = 0.0) -> float:
         ValueError: NaN, infinite or too small.
     """
     if isinstance(value, bool | np.bool_ | str | bytes) or (not np.isscalar(value) and np.ndim(value) != 0):
-        raise TypeError(f"{name} must be a number, got {_shown(value)} of type {type(value).__name__}")
+        raise ArgumentTypeError(name, "be a number", shown_with_type(value))
+    wants = f"be a finite number of at least {minimum:g}"
     try:
         number = float(value)
     except OverflowError:
-        raise ValueError(f"{name} must be a finite number of at least {minimum:g}, got one beyond float64") from None
+        raise ArgumentError(name, wants, "one beyond float64") from None
     except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {_shown(value)} of type {type(value).__name__}") from None
+        raise ArgumentTypeError(name, "be a number", shown_with_type(value)) from None
     if not np.isfinite(number) or number < minimum:
-        raise ValueError(f"{name} must be a finite number of at least {minimum:g}, got {number:g}")
+        raise ArgumentError(name, wants, f"{number:g}")
     return number
 
 
@@ -87,14 +87,19 @@ def real_or_word(name: str, value: Any, words: Iterable[str], minimum: float = 0
     words = list(words)
     if value in words:
         return value
-    wanted = " or ".join(map(repr, words))
-    raise ValueError(f"{name} must be a number or {wanted}, got {value!r}{nearest(value, words)}")
+    wants = f"be a number or {' or '.join(map(repr, words))}"
+    raise ArgumentError(name, wants, shown(value), did_you_mean(value, words))
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """`value` as it stands in a message: short, and on one line."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def shown_with_type(value: Any) -> str:
+    """The same, and of which type it is."""
+    return f"{shown(value)} of type {type(value).__name__}"
 
 
 def random_key(key: Any) -> jax.Array:
@@ -107,27 +112,26 @@ def random_key(key: Any) -> jax.Array:
     forking.check()
     if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         if key.shape:
-            raise ValueError(f"key must be one key, got an array of keys of shape {key.shape}")
+            raise ArgumentError("key", "be one key", f"an array of keys of shape {key.shape}")
         return key
     if isinstance(key, jax.Array | np.ndarray) and key.dtype == np.uint32 and key.ndim:
         try:  # a key as older JAX has them, raw
             return random_key(jax.random.wrap_key_data(jnp.asarray(key)))
         except TypeError as error:
-            raise ValueError(f"key must be one key, got uint32 of shape {key.shape}: {error}") from None
+            raise ArgumentError("key", "be one key", f"uint32 of shape {key.shape}", str(error)) from None
     if isinstance(key, numbers.Integral) and not isinstance(key, bool):
         seed = int(key)
         if seed < 0:
-            raise ValueError(f"key must be a JAX key or a seed of at least 0, got {seed}")
+            raise ArgumentError("key", "be a JAX key or a seed of at least 0", str(seed))
         typed = jax.random.key(np.uint32(seed & 0xFFFFFFFF))
         while seed := seed >> 32:
             typed = jax.random.fold_in(typed, np.uint32(seed & 0xFFFFFFFF))
         return typed
-    got = f"{_shown(key)} of type {type(key).__name__}"
-    raise TypeError(f"key must be a JAX key (jax.random.key(0)) or an integer seed, got {got}")
+    raise ArgumentTypeError("key", "be a JAX key (jax.random.key(0)) or an integer seed", shown_with_type(key))
 
 
-def rows(name: str, x: Any, n_features: int | None = None) -> Any:
-    """`x` as a two-dimensional NumPy array (or memory map) of finite real numbers.
+def rows(name: str, x: Any, n_features: int | None = None, first_row: int = 0) -> Any:
+    """`x` as a two-dimensional NumPy array (or memory map) of finite real numbers; its rows count from `first_row`.
 
     Raises:
         TypeError: sparse, or not numeric.
@@ -135,18 +139,19 @@ def rows(name: str, x: Any, n_features: int | None = None) -> Any:
     """
     array = arrays.to_numpy(name, x)
     if array.ndim != 2:
-        hint = "; np.reshape(x, (-1, 1)) makes it one feature, (1, -1) one row" if array.ndim == 1 else ""
-        raise ValueError(f"{name} must have shape (n, d), got {array.shape}{hint}")
+        hint = "np.reshape(x, (-1, 1)) makes it one feature, (1, -1) one row" if array.ndim == 1 else ""
+        raise ArgumentError(name, "have shape (n, d)", str(array.shape), hint)
     if 0 in array.shape:
-        raise ValueError(f"{name} must have at least one row and one column, got shape {array.shape}")
+        raise ArgumentError(name, "have at least one row and one column", f"shape {array.shape}")
     if n_features is not None and array.shape[1] != n_features:
-        raise ValueError(f"{name} must have {n_features} columns, as the mixture has features; got {array.shape[1]}")
+        wants = f"have {n_features} columns, as the mixture has features"
+        raise ArgumentError(name, wants, str(array.shape[1]))
     if array.dtype.kind not in "biu":
-        _finite(name, array, x)
+        _finite(name, array, x, first_row)
     return array
 
 
-def _finite(name: str, array: Any, x: Any) -> None:
+def _finite(name: str, array: Any, x: Any, first_row: int) -> None:
     for start in range(0, len(array), _BLOCK):
         block = array[start : start + _BLOCK]
         if block.dtype.kind != "f":
@@ -154,10 +159,8 @@ def _finite(name: str, array: Any, x: Any) -> None:
         good = np.isfinite(block)
         if not good.all():
             row, column = np.argwhere(~good)[0]
-            where = arrays.place(x, (start + row, column))
-            raise ValueError(
-                f"{name} must be finite, got {block[row, column]} at {where}; drop or fill such rows first"
-            )
+            where = arrays.place(x, (first_row + start + row, column))
+            raise ArgumentError(name, "be finite", f"{block[row, column]} at {where}", arrays.DROP_ROWS)
 
 
 def weights(name: str, sample_weight: Any, n: int) -> Any:
@@ -171,13 +174,13 @@ def weights(name: str, sample_weight: Any, n: int) -> Any:
         return None
     array = arrays.to_numpy(name, sample_weight)
     if array.shape != (n,):
-        raise ValueError(f"{name} must have shape ({n},), one weight a row; got {array.shape}")
+        raise ArgumentError(name, f"have shape ({n},), one weight a row", str(array.shape))
     if array.dtype.kind not in "biuf":
         array = array.astype(np.float32)
     bad = ~(np.isfinite(array) & (array >= 0))
     if bad.any():
         where = int(np.argmax(bad))
-        raise ValueError(f"{name} must be finite and at least 0, got {array[where]} at row {where}")
+        raise ArgumentError(name, "be finite and at least 0", f"{array[where]} at row {where}")
     if not array.any():
-        raise ValueError(f"{name} must have at least one positive weight, got only zeros")
+        raise ArgumentError(name, "have at least one positive weight", "only zeros")
     return array

@@ -9,6 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgmm.inputs import forking
+from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
+
+#: what helps against rows with entries that are missing or not finite
+DROP_ROWS = "drop or fill such rows first"
 
 
 def to_numpy(name: str, x: Any) -> Any:
@@ -20,18 +24,15 @@ def to_numpy(name: str, x: Any) -> Any:
     """
     if any(hasattr(x, way) for way in ("tocsr", "todense", "to_dense")) and _is_sparse(x):
         how = "toarray" if hasattr(x, "toarray") else "to_dense" if hasattr(x, "to_dense") else "todense"
-        raise TypeError(f"{name} must be a dense array, got a sparse {type(x).__name__}; use {name}.{how}()")
+        raise ArgumentTypeError(name, "be a dense array", f"a sparse {type(x).__name__}", f"use {name}.{how}()")
     if isinstance(x, np.ma.MaskedArray) or (
         isinstance(x, list | tuple) and any(isinstance(row, np.ma.MaskedArray) for row in x)
     ):
-        raise ValueError(
-            f"{name} must not be a masked array: the mask would be ignored; fill or drop its rows, "
-            f"or pass {name}.data if nothing is masked"
-        )
+        hint = f"the mask would be ignored; fill or drop its rows, or pass {name}.data if nothing is masked"
+        raise ArgumentError(name, "not be a masked array", None, hint)
     if isinstance(x, jax.core.Tracer):
-        raise TypeError(
-            f"{name} must be a concrete array, got {type(x).__name__}: call this outside jit, vmap and grad"
-        )
+        hint = "call this outside jit, vmap and grad"
+        raise ArgumentTypeError(name, "be a concrete array", type(x).__name__, hint)
 
     array = _converted(name, x)
     if array.dtype.kind in "OUST":
@@ -40,10 +41,8 @@ def to_numpy(name: str, x: Any) -> Any:
     if array.dtype.kind not in "biuf" and jnp.issubdtype(array.dtype, jnp.integer):
         array = array.astype(np.int64)
     if array.dtype.kind not in "biuf" and not jnp.issubdtype(array.dtype, jnp.floating):
-        hint = (
-            "; numpy.lib.recfunctions.structured_to_unstructured makes columns of fields" if array.dtype.names else ""
-        )
-        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}{hint}")
+        hint = "numpy.lib.recfunctions.structured_to_unstructured makes columns of fields" if array.dtype.names else ""
+        raise ArgumentTypeError(name, "hold real numbers", f"dtype {array.dtype}", hint)
     if array.dtype == np.longdouble and array.dtype.itemsize > 8:
         with np.errstate(over="ignore"):
             array = array.astype(np.float64)
@@ -63,7 +62,7 @@ def finite(name: str, x: Any, dtype: Any = None) -> Any:
     if bad.any():
         index = tuple(int(i) for i in np.argwhere(bad)[0])
         within = f" in {np.dtype(dtype)}" if np.isfinite(float(array[index])) else ""
-        raise ValueError(f"{name} must be finite{within}, got {array[index]} at {list(index)}")
+        raise ArgumentError(name, f"be finite{within}", f"{array[index]} at {list(index)}")
     return array if dtype is None else held.astype(dtype, copy=False)
 
 
@@ -98,8 +97,8 @@ def _converted(name: str, x: Any) -> Any:
             if array is None:
                 _complain_of_shape(name, x, error)
     if array.ndim == 0 and array.dtype.kind in "OUST":
-        hint = ": read the file first" if isinstance(x, str) or hasattr(x, "__fspath__") else ""
-        raise TypeError(f"{name} must be an array of numbers, got {type(x).__name__}{hint}")
+        hint = "read the file first" if isinstance(x, str) or hasattr(x, "__fspath__") else ""
+        raise ArgumentTypeError(name, "be an array of numbers", type(x).__name__, hint)
     return array
 
 
@@ -121,11 +120,11 @@ def _by_dlpack(x: Any) -> Any:
 def _complain_of_shape(name: str, x: Any, error: Exception) -> NoReturn:
     """Raises for what NumPy could not read: rows of unequal lengths, or no array at all."""
     if not isinstance(error, ValueError):
-        raise TypeError(f"{name} must be an array of numbers, got {type(x).__name__}: {error}") from None
+        raise ArgumentTypeError(name, "be an array of numbers", type(x).__name__, str(error)) from None
     lengths = [len(row) if hasattr(row, "__len__") else 0 for row in x] if isinstance(x, list | tuple) else []
     odd = next((i for i, length in enumerate(lengths) if length != lengths[0]), None)
     reason = str(error) if odd is None else f"row {odd} has {lengths[odd]} entries, where row 0 has {lengths[0]}"
-    raise ValueError(f"{name} must be a rectangular array: {reason}") from None
+    raise ArgumentError(name, "be a rectangular array", None, reason) from None
 
 
 def _from_objects(name: str, x: Any, array: Any) -> Any:
@@ -140,14 +139,14 @@ def _from_objects(name: str, x: Any, array: Any) -> Any:
         return numbers
     for index, entry in np.ndenumerate(entries):
         if entry is None or type(entry).__name__ in ("NAType", "NaTType"):
-            raise ValueError(f"{name} must be finite, got {entry!r} at {place(x, index)}; drop or fill such rows first")
+            raise ArgumentError(name, "be finite", f"{entry!r} at {place(x, index)}", DROP_ROWS)
         try:
             if isinstance(entry, str | bytes):
                 raise TypeError
             float(entry)
         except OverflowError:
-            raise ValueError(f"{name} must be finite, got a number beyond float64 at {place(x, index)}") from None
+            raise ArgumentError(name, "be finite", f"a number beyond float64 at {place(x, index)}") from None
         except (TypeError, ValueError):
             shown = repr(entry) if len(repr(entry)) <= 40 else type(entry).__name__
-            raise TypeError(f"{name} must hold real numbers, got {shown} at {place(x, index)}") from None
-    raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+            raise ArgumentTypeError(name, "hold real numbers", f"{shown} at {place(x, index)}") from None
+    raise ArgumentTypeError(name, "hold real numbers", f"dtype {array.dtype}")

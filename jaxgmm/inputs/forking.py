@@ -1,4 +1,4 @@
-"""Processes forked after JAX has begun to compute: in them it would wait for threads that the fork left behind."""
+"""A process forked after JAX began to compute cannot compute: JAX would wait for threads that the fork left behind."""
 
 from __future__ import annotations
 

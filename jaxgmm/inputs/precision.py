@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from jaxgmm.inputs import forking
+from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.inputs.programs import watch
 
 
@@ -20,12 +21,13 @@ def compute_dtype(*inputs: Any, dtype: Any = None) -> np.dtype:
         ValueError: `dtype` is neither float32 nor float64.
     """
     if dtype is not None:
+        wants = "be None, 'float32' or 'float64'"
         try:
             wanted = np.dtype(dtype)
         except TypeError:
-            raise ValueError(f"dtype must be None, 'float32' or 'float64', got {dtype!r}") from None
+            raise ArgumentError("dtype", wants, repr(dtype)) from None
         if wanted not in (np.dtype(np.float32), np.dtype(np.float64)):
-            raise ValueError(f"dtype must be None, 'float32' or 'float64', got {wanted}")
+            raise ArgumentError("dtype", wants, str(wanted))
         return wanted
     double = any(np.dtype(value.dtype) in (np.float64, np.longdouble) for value in inputs if value is not None)
     return np.dtype(np.float64 if double else np.float32)

@@ -16,9 +16,9 @@ import jax
 
 # JAX's name for the time it takes to make a program, or to fetch one that an earlier process has made.
 _COMPILED = "/jax/core/compile/backend_compile_duration"
-# Programs between two looks at the maps, which take a millisecond for every thousand of them.
+# The maps are counted after so many new programs. Counting takes a millisecond for every thousand maps.
 _EVERY = 32
-# Where the system does not tell, so many programs are let go of together: they are some gigabytes.
+# Where the system does not count maps, programs are let go of after so many of them, which take some gigabytes.
 _MOST = 4096
 _MAPS, _LIMIT = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
 

@@ -1,6 +1,7 @@
 """Where randomness comes from: everything a fit draws follows from its one key, each use by a number of its own.
 
-Restart i has fold_in(key, i). What is not one restart's has the numbers at the far end, which no restart reaches.
+Restart i has fold_in(key, i). Draws that belong to no single restart have the largest numbers: no restart
+reaches those.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key, UInt
+from jaxtyping import Key, UInt
 
 from jaxgmm.inputs.programs import compiled
+from jaxgmm.inputs.typing import Array
 
 _SEEDS, _FOLDS, _RACE = (np.uint32(0xFFFFFFFF - i) for i in range(3))
-# Apart from what seeds and mini-batches draw from a restart's key.
+# Keeps revivals apart from what seeds and mini-batches draw from a restart's key.
 _REVIVAL = 1 << 31
 
 

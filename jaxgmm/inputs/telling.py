@@ -17,7 +17,7 @@ _silent: ContextVar[bool] = ContextVar("silent", default=False)
 
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
-    """Nothing is warned of inside: what runs there is part of something that has the same to say."""
+    """Nothing is warned of inside, as the caller has the same to say."""
     token = _silent.set(True)
     try:
         yield

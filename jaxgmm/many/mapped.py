@@ -12,16 +12,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, UInt
+from jaxtyping import Float, Int, UInt
 
 from jaxgmm.drivers import EM
 from jaxgmm.em import log_prior
 from jaxgmm.em.penalty import Penalty
 from jaxgmm.families import Family
 from jaxgmm.inputs.programs import compiled
+from jaxgmm.inputs.typing import Array
 from jaxgmm.many.packing import Buffers, Layout
 from jaxgmm.mixture import Mixture
-from jaxgmm.rows import ArrayRows
+from jaxgmm.rows import Sample
 from jaxgmm.run import loop
 from jaxgmm.run.loop import Controls, Pool
 from jaxgmm.run.revival import Surroundings
@@ -42,7 +43,7 @@ class Posed:
         key: (p, …), raw keys.
     """
 
-    rows: ArrayRows
+    rows: Sample
     penalty: Penalty
     floor: Float[Array, "p d"]
     centre: Float[Array, "p d"]
@@ -58,7 +59,7 @@ def _controls(shared: Controls, posed: Posed) -> Controls:
     return replace(shared, penalty=posed.penalty, floor=posed.floor, key=key)
 
 
-def _sampled(rows: ArrayRows, index: Int[Array, " s"] | None) -> ArrayRows:
+def _sampled(rows: Sample, index: Int[Array, " s"] | None) -> Sample:
     if index is None:
         return rows
     return replace(rows.take(index), n_rows=jnp.minimum(rows.n_rows, index.shape[0]))

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import jax
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Float, Int, Key, Num, UInt
 
 from jaxgmm.em.penalty import Penalty
 from jaxgmm.families import Family
 from jaxgmm.inputs import arguments, arrays, precision
+from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.inputs.randomness import data_set_keys
+from jaxgmm.inputs.typing import Array
 from jaxgmm.many.checks import looked_at, unremarkable
 from jaxgmm.many.mapped import Posed
 from jaxgmm.problem.coordinates import Coordinates, coordinates, widths_of
 from jaxgmm.problem.prior import Prior, conjugate, ridge_beside
 from jaxgmm.problem.resolution import Widths
-from jaxgmm.problem.summary import summarise
-from jaxgmm.rows import ArrayRows
+from jaxgmm.problem.summary import DataSummary, SweepOfMany, summarise
+from jaxgmm.rows import Sample
+from jaxgmm.rows.places import beside_one_another
 from jaxgmm.run.batching import n_threads
 from jaxgmm.starts.seeding import n_seed_rows, seed_index
 
@@ -38,14 +41,14 @@ _WAVE_ELEMENTS = 1 << 26
 class DataSets:
     """Checked data sets: rows (n_i, d) and their weights (n_i,), all positive, or None."""
 
-    x: Any
-    weights: Any
+    x: Sequence[Num[np.ndarray, "n d"]] | Num[np.ndarray, "p n d"]
+    weights: Sequence[Num[np.ndarray, " n"]] | None
 
     def __len__(self) -> int:
         return len(self.x)
 
     @property
-    def lengths(self) -> Any:
+    def lengths(self) -> Int[np.ndarray, " p"]:
         return np.fromiter((len(rows) for rows in self.x), np.int64, len(self.x))
 
     @property
@@ -63,17 +66,16 @@ def checked(x: Any, sample_weight: Any, family: type[Family]) -> DataSets:
     sets = _finite(x) if isinstance(x, np.ndarray) else [arguments.rows(f"x[{i}]", rows) for i, rows in enumerate(x)]
     odd = next((i for i, rows in enumerate(sets) if rows.shape[1] != sets[0].shape[1]), None)
     if odd is not None:
-        raise ValueError(
-            f"x must hold data sets with equally many columns, got {sets[odd].shape[1]} in x[{odd}], "
-            f"{sets[0].shape[1]} in x[0]"
-        )
-    for i, rows in enumerate(sets if family.name == "bernoulli" else ()):
+        got = f"{sets[odd].shape[1]} in x[{odd}], {sets[0].shape[1]} in x[0]"
+        raise ArgumentError("x", "hold data sets with equally many columns", got)
+    for i, rows in enumerate(sets):
         family.check_rows(f"x[{i}]", rows)
     if sample_weight is None:
         return DataSets(sets, None)
     weights = _separate("sample_weight", sample_weight)
     if len(weights) != len(sets):
-        raise ValueError(f"sample_weight must hold weights for {len(sets)} data sets, as x does; got {len(weights)}")
+        wants = f"hold weights for {len(sets)} data sets, as x does"
+        raise ArgumentError("sample_weight", wants, str(len(weights)))
     weights = [arguments.weights(f"sample_weight[{i}]", w, len(sets[i])) for i, w in enumerate(weights)]
     if any(not w.all() for w in weights):
         sets = [rows[w > 0] for rows, w in zip(sets, weights, strict=True)]
@@ -85,18 +87,19 @@ def _separate(name: str, x: Any) -> Any:
     """What holds one thing per data set: a list or tuple as it is, anything else as one array."""
     held = x if isinstance(x, list | tuple) else arrays.to_numpy(name, x)
     if not isinstance(held, list | tuple) and name == "x" and held.ndim != 3:
-        raise ValueError(f"x must have shape (p, n, d), or be a list of arrays (n_i, d); got shape {held.shape}")
+        wants = "have shape (p, n, d), or be a list of arrays (n_i, d)"
+        raise ArgumentError("x", wants, f"shape {held.shape}")
     if not isinstance(held, list | tuple) and held.ndim < 2:
-        raise ValueError(f"{name} must hold one array for each data set, got shape {held.shape}")
+        raise ArgumentError(name, "hold one array for each data set", f"shape {held.shape}")
     if len(held) == 0:
-        raise ValueError(f"{name} must hold at least one data set, got none")
+        raise ArgumentError(name, "hold at least one data set", "none")
     return held
 
 
 def _finite(x: Any) -> Any:
     """`x`, (p, n, d), all finite."""
     if 0 in x.shape:
-        raise ValueError(f"x must have at least one row and one column, got shape {x.shape}")
+        raise ArgumentError("x", "have at least one row and one column", f"shape {x.shape}")
     good = np.array([np.isfinite(rows).all() for rows in x]) if x.dtype.kind not in "biu" else np.ones(len(x), bool)
     if not good.all():
         i = int(np.argmin(good))
@@ -104,7 +107,7 @@ def _finite(x: Any) -> Any:
     return x
 
 
-def waves(sets: DataSets) -> Iterator[tuple[Any, int]]:
+def waves(sets: DataSets) -> Iterator[tuple[Int[np.ndarray, " q"], int]]:
     """(numbers of data sets, slots for their rows): of about one length, and few enough to be held at once."""
     slots = np.array([_slots(n) for n in sets.lengths])
     for size in np.unique(slots):
@@ -127,14 +130,28 @@ class Frames:
 
     frame: Coordinates
     widths: Widths
-    ridge: Any
-    n_rows: Any
-    total_weight: Any
+    ridge: Float[np.ndarray, "p d"]
+    n_rows: Int[np.ndarray, " p"]
+    total_weight: Float[np.ndarray, " p"]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Laid:
+    """Data sets laid out, NumPy; leading axis p. See `Posed`."""
+
+    rows: Sample
+    penalty: Penalty
+    floor: Any
+    frames: Frames
+
+
+Odd = list[tuple[int, DataSummary]]
 
 
 def posed(
-    key: Key[Array, ""], sets: DataSets, numbers: Any, slots: int, family: type[Family], n_components: int,
-    reg_covar: float | Literal["auto"], prior: Prior | None, dtype: np.dtype,
+    key: Key[Array, ""], sets: DataSets, numbers: Int[np.ndarray, " q"], slots: int, family: type[Family],
+    n_components: int, reg_covar: float | Literal["auto"], prior: Prior | None, dtype: np.dtype,
 ) -> tuple[Posed, Frames, list[tuple[int, str]]]:  # fmt: skip
     """The data sets `numbers`, laid out in `slots`, and what there is to warn of: (data set, message).
 
@@ -143,7 +160,7 @@ def posed(
     """
     together = [numbers[i : i + _TOGETHER] for i in range(0, len(numbers), _TOGETHER)]
 
-    def lay(part: Any) -> Any:
+    def lay(part: Int[np.ndarray, " q"]) -> tuple[Laid, Odd]:
         with precision.scope(dtype):
             return _laid(sets, part, slots, family, n_components, reg_covar, prior, dtype)
 
@@ -151,10 +168,11 @@ def posed(
         parts = list(executor.map(lay, together))
     watched = ridge_beside(prior, reg_covar)[1]
     complaints = []
-    for i, summary in (one for part in parts for one in part[4]):
+    for i, summary in (one for _, odd in parts for one in odd):
         weights = None if sets.weights is None else sets.weights[i]
         complaints += looked_at(i, sets.x[i], weights, summary, family, n_components, watched, dtype)
-    rows, penalty, floor, frames = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(p[:4] for p in parts))
+    laid: Laid = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(part for part, _ in parts))
+    frames = laid.frames
     keys, seed_keys = data_set_keys(key, numbers)
     seeds: Any = None
     sample: Any = None
@@ -162,15 +180,24 @@ def posed(
         seeds = _samples(seed_keys, frames.n_rows, n_components, slots)
         sample = _samples(keys, frames.n_rows, n_components, slots)
     frame = frames.frame
-    data = Posed(rows, penalty, floor, frame.centre.astype(dtype), frame.spread.astype(dtype), seeds, sample, keys)
+    data = Posed(
+        rows=laid.rows,
+        penalty=laid.penalty,
+        floor=laid.floor,
+        centre=frame.centre.astype(dtype),
+        spread=frame.spread.astype(dtype),
+        seeds=seeds,
+        sample=sample,
+        key=keys,
+    )
     return data, frames, complaints
 
 
 def _laid(
-    sets: DataSets, numbers: Any, slots: int, family: type[Family], k: int, reg_covar: float | Literal["auto"],
-    prior: Prior | None, dtype: np.dtype,
-) -> Any:  # fmt: skip
-    """Rows, penalty, floor, what `Frames` holds, and the data sets to be looked at one by one with their summaries."""
+    sets: DataSets, numbers: Int[np.ndarray, " q"], slots: int, family: type[Family], k: int,
+    reg_covar: float | Literal["auto"], prior: Prior | None, dtype: np.dtype,
+) -> tuple[Laid, Odd]:  # fmt: skip
+    """The data sets `numbers` laid out, and those to be looked at one by one with their summaries."""
     lengths = np.array([len(sets.x[i]) for i in numbers])
     w = np.zeros((len(numbers), slots))
     # Room that is left over repeats the first row, without weight: nothing there can overflow. In memory rows are
@@ -181,11 +208,12 @@ def _laid(
         x[place, :n], x[place, n:] = sets.x[i], sets.x[i][0]
         w[place, :n] = 1 if sets.weights is None else sets.weights[i]
 
-    summary = summarise(x, w)
+    means = SweepOfMany(x, w)
+    summary = summarise(means)
     reg_covar, watched = ridge_beside(prior, reg_covar)
     fine = unremarkable(x, w, summary, family, k, watched, dtype)
     odd = [(int(i), one) for i, one, good in zip(numbers, summary.each(), fine, strict=True) if not good]
-    frame = coordinates(family, x, w, summary)
+    frame = coordinates(family, means, summary)
     ridge = frame.ridge(reg_covar, dtype)
     widths = widths_of(family, frame, summary, ridge)
     known = None
@@ -193,15 +221,15 @@ def _laid(
         each = [conjugate(prior, family, frame[i], k, dtype) for i in range(len(numbers))]
         known = jax.tree.map(lambda *leaves: np.stack(leaves), *each)
     laid = np.ascontiguousarray(np.swapaxes((x - frame.shift[:, None]) / frame.root[:, None], 1, 2), dtype)
-    laid *= (w > 0)[:, None]
     total = w.sum(axis=1)
-    whitener = None if frame.whitener is None else frame.whitener.astype(dtype)
-    held: Any = laid, w.astype(dtype), total.astype(dtype), lengths.astype(np.int32), whitener
+    rows = beside_one_another(laid, w, total, lengths, frame.whitener)
     frames = Frames(frame, widths, ridge, lengths, total)
-    return ArrayRows(*held), Penalty(ridge.astype(dtype), known), widths.floor.astype(dtype), frames, odd
+    return Laid(rows, Penalty(ridge.astype(dtype), known), widths.floor.astype(dtype), frames), odd
 
 
-def _samples(keys: Any, lengths: Any, k: int, slots: int) -> Any:
+def _samples(
+    keys: UInt[np.ndarray, "p ..."], lengths: Int[np.ndarray, " p"], k: int, slots: int
+) -> Int[np.ndarray, "p s"]:
     """Row numbers to pick from, (p, s); places left over name a slot without a row."""
     index = np.full((len(lengths), n_seed_rows(slots, k)), slots - 1, np.int32)
     for i, (data, n) in enumerate(zip(keys, lengths, strict=True)):

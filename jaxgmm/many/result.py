@@ -4,59 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, overload
 
 import jax
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from jaxgmm.families.base import Conjugate
 from jaxgmm.fit.diagnostics import Diagnosis
 from jaxgmm.fit.result import FitResult, FitWarning
 from jaxgmm.inputs import telling
+from jaxgmm.many.problem import Frames
 from jaxgmm.mixture import Mixture
 from jaxgmm.mixture.ordering import order_of, permuted
-from jaxgmm.problem.coordinates import Coordinates
-from jaxgmm.problem.resolution import Widths
+from jaxgmm.run.record import Restarts
 from jaxgmm.run.status import SOUND, Status
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Restarts:
-    """Every restart of every data set: arrays over (p, r). See `FitResult` for what they mean.
+class Evidence:
+    """What diagnoses are made from; leading axis p.
 
     Attributes:
-        mixtures: leading axes p, r.
+        mixtures: every restart's, in the coordinates of its data set; axes p, r.
+        frames: what is known of each data set.
+        prior: in those coordinates, or None.
     """
 
     mixtures: Mixture
-    log_likelihood: Any
-    log_prior: Any
-    n_iter: Any
-    status: Any
-    spurious: Any
-    owed: Any
-    revivals: Any
-    kernel: Any
-    passes: Any
-    remaining: Any
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Evidence:
-    """What diagnoses are made from; leading axis p. See `diagnostics.Diagnosis`."""
-
-    framed: Mixture
-    frame: Coordinates
-    ridge: Any
-    widths: Widths
+    frames: Frames
     prior: Conjugate | None
-    n_rows: Any
 
-    def diagnosis(self, i: int, total_weight: float) -> Diagnosis:
-        widths, prior = jax.tree.map(lambda leaf: leaf[i], (self.widths, self.prior))
-        return Diagnosis(self.framed[i], self.frame[i], self.ridge[i], widths, prior, int(self.n_rows[i]), total_weight)
+    def diagnosis(self, i: int) -> Diagnosis:
+        """That of the restarts of data set i."""
+        mixtures, frames, prior = jax.tree.map(lambda leaf: leaf[i], (self.mixtures, self.frames, self.prior))
+        return Diagnosis(
+            mixtures=mixtures,
+            frame=frames.frame,
+            ridge=frames.ridge,
+            widths=frames.widths,
+            prior=prior,
+            n_rows=int(frames.n_rows),
+            total_weight=float(frames.total_weight),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,64 +56,68 @@ class ManyResult(Sequence[FitResult]):
     """What `fit_many` found. `result[i]` is the `FitResult` of data set i; arrays are NumPy, over data sets p.
 
     Attributes:
-        mixtures: the best restarts' mixtures, leading axis p.
         best: (p,), the best restart's number, chosen as `fit` does. Where none stayed finite it says nothing.
         restarts: all restarts, leading axes p, r.
-        total_weight: (p,), the rows' number, or the sum of their weights.
         seconds: wall time from checked rows to mixtures, compilation included.
         evidence: what diagnoses are made from.
     """
 
-    mixtures: Mixture
-    best: Any
+    best: Int[np.ndarray, " p"]
     restarts: Restarts
-    total_weight: Any
     seconds: float
     evidence: Evidence
 
-    def _best(self, values: Any) -> Any:
-        return values[np.arange(len(self.best)), self.best]
+    @cached_property
+    def bests(self) -> Restarts:
+        """How the best restart of each data set ended, leading axis p."""
+        return self.restarts[np.arange(len(self.best)), self.best]
 
     @property
-    def log_likelihood(self) -> Any:
-        """(p,), the best restarts': weighted sums over rows, nats."""
-        return self._best(self.restarts.log_likelihood)
+    def mixtures(self) -> Mixture:
+        """The best restarts' mixtures, leading axis p."""
+        return self.bests.mixtures
 
     @property
-    def score(self) -> Any:
-        """(p,), the best restarts' mean log-likelihood, nats per row."""
+    def total_weight(self) -> Float[np.ndarray, " p"]:
+        """The number of each data set's rows, or the sum of their weights."""
+        return self.evidence.frames.total_weight
+
+    @property
+    def log_likelihood(self) -> Float[np.ndarray, " p"]:
+        """The best restarts': weighted sums over rows, nats."""
+        return self.bests.log_likelihood
+
+    @property
+    def score(self) -> Float[np.ndarray, " p"]:
+        """The best restarts' mean log-likelihood, nats per row."""
         return self.log_likelihood / self.total_weight
 
     @property
-    def status(self) -> Any:
-        """(p,), how the best restarts ended: values of `Status`."""
-        return self._best(self.restarts.status)
+    def status(self) -> Int[np.ndarray, " p"]:
+        """How the best restarts ended: values of `Status`."""
+        return self.bests.status
 
     @property
-    def n_iter(self) -> Any:
-        """(p,), steps the best restarts took."""
-        return self._best(self.restarts.n_iter)
+    def n_iter(self) -> Int[np.ndarray, " p"]:
+        """Steps the best restarts took."""
+        return self.bests.n_iter
 
     @property
-    def spurious(self) -> Any:
-        """(p,), whether the best restart is spurious; see `FitResult`."""
-        return self._best(self.restarts.spurious)
+    def spurious(self) -> Bool[np.ndarray, " p"]:
+        """Whether the best restart is spurious; see `FitResult`."""
+        return self.bests.spurious
 
     @property
-    def remaining(self) -> Any:
-        """(p,), nats in total that the best restarts are predicted still to gain; see `FitResult`."""
-        return self._best(self.restarts.remaining)
+    def remaining(self) -> Float[np.ndarray, " p"]:
+        """Nats in total that the best restarts are predicted still to gain; see `FitResult`."""
+        return self.bests.remaining
 
     def sorted(self, by: str | Callable[[Mixture], Any] = "weight", feature: int = 0) -> ManyResult:
         """The same result, the components of every restart of every data set in another order: see `Mixture.sorted`."""
         order = order_of(self.restarts.mixtures, by, feature)
         restarts = replace(self.restarts, mixtures=permuted(self.restarts.mixtures, order))
-        return replace(
-            self,
-            mixtures=restarts.mixtures[np.arange(len(self)), self.best],
-            restarts=restarts,
-            evidence=replace(self.evidence, framed=permuted(self.evidence.framed, order)),
-        )
+        evidence = replace(self.evidence, mixtures=permuted(self.evidence.mixtures, order))
+        return replace(self, restarts=restarts, evidence=evidence)
 
     def counts(self) -> dict[str, int]:
         """How many data sets' best restarts ended in each status."""
@@ -141,27 +137,8 @@ class ManyResult(Sequence[FitResult]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         i = range(len(self))[index]
-        held, best, total = self.restarts, int(self.best[i]), float(self.total_weight[i])
-        mixtures = held.mixtures[i]
-        return FitResult(
-            mixture=mixtures[best],
-            mixtures=mixtures,
-            best=best,
-            log_likelihood=held.log_likelihood[i],
-            log_prior=held.log_prior[i],
-            n_iter=held.n_iter[i],
-            status=held.status[i],
-            spurious=held.spurious[i],
-            owed=held.owed[i],
-            revivals=held.revivals[i],
-            kernel=held.kernel[i],
-            passes=held.passes[i],
-            remaining=held.remaining[i],
-            history=np.empty((len(held.status[i]), 0)),
-            total_weight=total,
-            seconds=self.seconds / len(self),
-            diagnosis=self.evidence.diagnosis(i, total),
-        )
+        seconds = self.seconds / len(self)
+        return FitResult.of(self.restarts[i], self.evidence.diagnosis(i), seconds=seconds, best=int(self.best[i]))
 
     def __repr__(self) -> str:
         ended = ", ".join(f"{n} {name}" for name, n in self.counts().items())

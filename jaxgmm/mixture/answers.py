@@ -8,9 +8,10 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from jaxgmm.inputs import precision
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture.density import ANSWERS, Weighted, joint_log_prob
 from jaxgmm.rows.blocks import rowwise
 

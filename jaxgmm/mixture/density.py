@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
 from jaxgmm.families import Family
+from jaxgmm.families.namespace import entr, namespace, quiet
+from jaxgmm.inputs.typing import Array
 
 
 class Weighted(Protocol):
@@ -22,28 +22,31 @@ class Weighted(Protocol):
     def components(self) -> Family: ...
 
 
-def joint_log_prob(mixture: Weighted, x: Float[Array, "d b"]) -> Float[Array, "k b"]:
-    """log π_k p(x_n | k) in nats, by the accurate road. Pure; `x` has rows minor."""
-    return mixture.components.log_prob(x) + jnp.log(mixture.weights)[:, None]
+@quiet
+def joint_log_prob(mixture: Weighted, x: Float[Array, "d b"]) -> Float[Array, "*r k b"]:
+    """log π_k p(x_n | k) in nats, by the accurate road. Pure, in JAX or NumPy; `x` has rows minor."""
+    return mixture.components.log_prob(x) + namespace(mixture.weights, x).log(mixture.weights)[..., None]
 
 
+@quiet
 def posterior(
-    joint: Float[Array, "k b"], w: Float[Array, " b"] | float = 1.0, possible: Bool[Array, "k b"] | None = None
-) -> tuple[Float[Array, "k b"], Float[Array, " b"]]:
+    joint: Float[Array, "*r k b"], w: Float[Array, " b"] | float = 1.0, possible: Bool[Array, "k b"] | None = None
+) -> tuple[Float[Array, "*r k b"], Float[Array, "*r b"]]:
     """Responsibilities w_n p(k | x_n) and log p(x_n), from log π_k p(x_n | k).
 
     Where only some components are `possible`, both are given that: p(k | x_n, label) and log p(x_n, label).
     """
+    xp = namespace(joint)
     if possible is not None:
-        joint = jnp.where(possible, joint, -jnp.inf)
-    largest = jnp.max(joint, axis=0)
+        joint = xp.where(possible, joint, -xp.inf)
+    largest = xp.max(joint, axis=-2)
     # Where every component says −∞ the row is impossible: the subtraction must not make NaN of it, and it is shared
     # out evenly.
-    impossible = largest == -jnp.inf
-    even = jnp.where(impossible, 1.0, 0.0) * (1.0 if possible is None else possible)
-    shares = jnp.exp(joint - jnp.where(impossible, 0.0, largest)) + even
-    total = jnp.sum(shares, axis=0)
-    return shares * (w / total), largest + jnp.log(total)
+    impossible = largest == -xp.inf
+    even = xp.where(impossible, 1.0, 0.0)[..., None, :] * (1.0 if possible is None else possible)
+    shares = xp.exp(joint - xp.where(impossible, 0.0, largest)[..., None, :]) + even.astype(joint.dtype)
+    total = xp.sum(shares, axis=-2)
+    return shares * (w / total)[..., None, :], largest + xp.log(total)
 
 
 #: what can be asked of rows, from log π_k p(x_n | k): results with rows last
@@ -51,6 +54,6 @@ ANSWERS: dict[str, Callable[[Float[Array, "k b"]], Array]] = {
     "joint_log_prob": lambda joint: joint,
     "log_density": lambda joint: posterior(joint)[1],
     "responsibilities": lambda joint: posterior(joint)[0],
-    "labels": lambda joint: jnp.argmax(joint, axis=0),
-    "entropy": lambda joint: jnp.sum(jax.scipy.special.entr(posterior(joint)[0]), axis=0),
+    "labels": lambda joint: namespace(joint).argmax(joint, axis=-2),
+    "entropy": lambda joint: namespace(joint).sum(entr(posterior(joint)[0]), axis=-2),
 }

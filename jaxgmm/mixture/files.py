@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxgmm.families import FAMILIES, Family
+from jaxgmm.inputs.errors import ArgumentTypeError
 from jaxgmm.mixture import integrity
 from jaxgmm.mixture.mixture import Mixture
 from jaxgmm.mixture.whole_files import write_whole
@@ -34,8 +35,8 @@ def save(path: str | os.PathLike[str], mixture: Mixture) -> None:
     from safetensors.numpy import save as encode
 
     if not isinstance(mixture, Mixture):
-        hint = "; pass result.mixture" if hasattr(mixture, "mixture") else ""
-        raise TypeError(f"mixture must be a Mixture, got {type(mixture).__name__}{hint}")
+        hint = "pass result.mixture" if hasattr(mixture, "mixture") else ""
+        raise ArgumentTypeError("mixture", "be a Mixture", type(mixture).__name__, hint)
     components = {name: getattr(mixture.components, name) for name in _tensor_names(type(mixture.components))}
     tensors = {name: np.ascontiguousarray(leaf) for name, leaf in {"weights": mixture.weights, **components}.items()}
     header = {"format": FORMAT, "version": str(VERSION), "covariance_type": mixture.covariance_type}
@@ -75,7 +76,7 @@ def load(path: str | os.PathLike[str]) -> Mixture:
 
 
 def _check_length(path: Path) -> None:
-    """Refuses what cannot be a model file by its first eight bytes: the header's length."""
+    """Refuses a file whose first eight bytes, the length of its header, cannot be those of a model file."""
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder, not a model file")
     if path.exists() and not path.is_file():

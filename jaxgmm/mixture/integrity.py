@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
+
+from jaxgmm.families.constraints import constraints
+from jaxgmm.inputs.errors import ArgumentError
 
 
 def mixture_shapes(name: str, family: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -18,17 +20,15 @@ def mixture_shapes(name: str, family: Any, shapes: Mapping[str, tuple[int, ...]]
     """
     means = shapes["means"]
     if len(means) < 2 or 0 in means or shapes["weights"] != means[:-1]:
-        raise ValueError(
-            f"{name} must have means of shape (..., k, d) and weights of shape (..., k), "
-            f"got means of shape {means} and weights of shape {shapes['weights']}"
-        )
+        wants = "have means of shape (..., k, d) and weights of shape (..., k)"
+        raise ArgumentError(name, wants, f"means of shape {means} and weights of shape {shapes['weights']}")
     *batch, k, d = means
     row = jax.ShapeDtypeStruct((d,), np.float32)  # only shapes are asked for
     like = jax.eval_shape(family.from_means, jax.ShapeDtypeStruct((k, d), np.float32), row, row)
     for leaf in set(shapes) - {"weights"}:
         wanted = (*batch, *getattr(like, leaf).shape)
         if shapes[leaf] != wanted:
-            raise ValueError(f"{name} has {leaf} of shape {shapes[leaf]}, where {wanted} is wanted")
+            raise ArgumentError(name, f"have {leaf} of shape {wanted}", str(shapes[leaf]))
 
 
 def sound_mixture(name: str, mixture: Any) -> None:
@@ -38,36 +38,26 @@ def sound_mixture(name: str, mixture: Any) -> None:
         ValueError: shapes that disagree, NaN, weights off the simplex, factors that are none: naming the parameter,
             the component and the restart.
     """
-    fields = [field.name for field in dataclasses.fields(mixture.components)]
-    leaves = {leaf: np.asarray(getattr(mixture.components, leaf)) for leaf in fields}
+    family: Any = type(mixture.components)
+    rules, traits = constraints(family), family.traits
+    leaves: dict[str, Any] = {leaf: np.asarray(getattr(mixture.components, leaf)) for leaf in rules}
     leaves["weights"] = np.asarray(mixture.weights)
-    mixture_shapes(name, type(mixture.components), {leaf: array.shape for leaf, array in leaves.items()})
+    mixture_shapes(name, family, {leaf: array.shape for leaf, array in leaves.items()})
     leading = leaves["weights"].ndim - 1
 
-    def refuse(leaf: str, bad: Any, complaint: str) -> None:
+    def refuse(leaf: str, bad: Any, wants: str) -> None:
         if np.any(bad):
             index = tuple(int(i) for i in np.argwhere(bad)[0])
-            shared = leaf == "scale_tril" and leaves[leaf].ndim == leading + 2
-            parts = [] if shared or len(index) == leading else [f"component {index[leading]}"]
+            parts = [] if leaf in traits.shared or len(index) == leading else [f"component {index[leading]}"]
             parts += [f"restart {', '.join(map(str, index[:leading]))}"] if leading else []
             found = leaves[leaf].sum(-1)[index] if len(index) == leading else leaves[leaf][index]
             where = f" in {' of '.join(parts)}" if parts else ""
-            raise ValueError(f"{name} {complaint}, got {found:g}{where}")
+            raise ArgumentError(name, wants, f"{found:g}{where}")
 
     for leaf, array in leaves.items():
-        refuse(leaf, ~np.isfinite(array), f"must be finite, but holds NaN or infinite parameters: {leaf}")
+        refuse(leaf, ~np.isfinite(array), f"have finite {leaf}")
     weights = leaves["weights"]
-    refuse("weights", weights < 0, "must have weights of at least 0")
-    refuse("weights", np.abs(weights.sum(-1, dtype=np.float64) - 1) > 1e-3, "must have weights that sum to 1")
-    if mixture.components.name == "bernoulli":
-        refuse("means", (leaves["means"] < 0) | (leaves["means"] > 1), "must have means in [0, 1]")
-    spoiled = "holds covariances that are not positive definite"
-    if "scale" in leaves:
-        refuse("scale", leaves["scale"] <= 0, f"{spoiled}: scale must be > 0")
-    if "scale_tril" in leaves:
-        factor = leaves["scale_tril"]
-        bad = np.eye(factor.shape[-1], dtype=bool) & (factor <= 0)
-        refuse("scale_tril", bad, f"{spoiled}: the diagonal must be > 0")
-        refuse(
-            "scale_tril", np.triu(factor, 1) != 0, "must have a lower triangular scale_tril, zero above the diagonal"
-        )
+    refuse("weights", weights < 0, "have weights of at least 0")
+    refuse("weights", np.abs(weights.sum(-1, dtype=np.float64) - 1) > 1e-3, "have weights that sum to 1")
+    for leaf, rule in rules.items():
+        refuse(leaf, ~rule.holds(leaves[leaf]), f"have {leaf} {rule.words}")

@@ -10,17 +10,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Float, Key
 
 from jaxgmm.families import FAMILIES, Family
 from jaxgmm.inputs import arguments, arrays, forking, precision
+from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.inputs.programs import compiled
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture.answers import answer
 from jaxgmm.mixture.ordering import Ordered
 
-# Rows drawn with one key: so many, and no more numbers in their factors, which are the widest thing that is held.
+# A lot is the rows drawn with one key: so many, or fewer where their factors would hold more numbers than this.
 _DRAWN, _DRAWN_ELEMENTS = 64, 1 << 22
-# As many of those at once as is needed, in powers of this: few programs serve samples of any size.
+# Lots are drawn together in powers of this, so that few programs serve samples of any size.
 _TOGETHER = 8
 
 
@@ -86,9 +88,9 @@ class Mixture(Ordered):
         pi, mu = arrays.finite("weights", pi, dtype), arrays.finite("means", mu, dtype)
         sigma = None if sigma is None else arrays.finite("covariances", sigma, dtype)
         if pi.ndim < 1 or mu.shape[:-1] != pi.shape:
-            raise ValueError(f"weights must have shape (..., k) = {mu.shape[:-1]} as means do, got {pi.shape}")
+            raise ArgumentError("weights", f"have shape (..., k) = {mu.shape[:-1]} as means do", str(pi.shape))
         if (pi < 0).any() or not np.allclose(pi.sum(-1), 1, atol=1e-3 if dtype == np.float32 else 1e-6):
-            raise ValueError(f"weights must be at least 0 and sum to 1, got {pi.tolist()}")
+            raise ArgumentError("weights", "be at least 0 and sum to 1", arguments.shown(pi.tolist()))
         with precision.scope(dtype):
             return at_rest(cls(pi / pi.sum(-1, keepdims=True), family.from_covariances(mu, sigma)))
 
@@ -119,7 +121,7 @@ class Mixture(Ordered):
 
     @property
     def covariance_type(self) -> str:
-        return self.components.name
+        return self.components.traits.name
 
     @property
     def n_components(self) -> int:
@@ -242,7 +244,9 @@ class Mixture(Ordered):
     def sample_blocks(self, key: Key[Array, ""] | int, n: int) -> Iterator[tuple[Any, Any]]:
         """The same rows and components, a block at a time."""
         if self.batch_shape:
-            raise ValueError(f"sample needs a single mixture, got leading axes {self.batch_shape}; index it first")
+            raise ArgumentError(
+                "mixture", "be a single mixture", f"leading axes {self.batch_shape}", "index it before it is sampled"
+            )
         n = arguments.integer("n", n, 1)
         key = arguments.random_key(key)
         size = _lot_size(self.n_features)

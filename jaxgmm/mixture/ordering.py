@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxgmm.families.distances import METRICS
 from jaxgmm.inputs import arguments, arrays
+from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 
 _BY = ("weight", "mean")
 
@@ -78,12 +79,12 @@ class Ordered:
 def order_of(mixture: Any, by: Any, feature: Any = 0) -> Any:
     """The order that `Ordered.sorted` describes, (..., k): numbers of components."""
     if not callable(by) and not (isinstance(by, str) and by in _BY):
-        hint = arguments.nearest(by, _BY) if isinstance(by, str) else ""
-        raise ValueError(f"by must be 'weight', 'mean' or a function of a mixture, got {by!r}{hint}")
+        hint = arguments.did_you_mean(by, _BY) if isinstance(by, str) else ""
+        raise ArgumentError("by", "be 'weight', 'mean' or a function of a mixture", arguments.shown(by), hint)
     d = mixture.n_features
     feature = arguments.integer("feature", feature, -d, d - 1)
     if feature and by != "mean":
-        raise ValueError(f"feature must be left out unless by='mean', got {feature}")
+        raise ArgumentError("feature", "be left out unless by='mean'", str(feature))
     weights = np.asarray(mixture.weights)
     if callable(by):
         singles = (mixture[index] if index else mixture for index in np.ndindex(mixture.batch_shape))
@@ -103,7 +104,7 @@ def _numbers(values: Any, shape: tuple[int, ...]) -> Any:
     """What a user's function returned for one mixture."""
     found = arrays.finite("what by returns", values)
     if found.shape != shape:
-        raise ValueError(f"what by returns must have shape {shape}, a number for each component; got {found.shape}")
+        raise ArgumentError("what by returns", f"have shape {shape}, a number for each component", str(found.shape))
     return found if found.dtype.kind in "biuf" else found.astype(np.float64)
 
 
@@ -114,7 +115,7 @@ def _taken(mixture: Any, indices: Any) -> Any:
     largest = weights.max(axis=-1, keepdims=True)
     if not (largest > 0).all():
         where = f" in mixture {list(map(int, np.argwhere(largest[..., 0] <= 0)[0]))}" if mixture.batch_shape else ""
-        raise ValueError(f"indices must name a component with weight, got only components of weight 0{where}")
+        raise ArgumentError("indices", "name a component with weight", f"only components of weight 0{where}")
     if index.shape[-1] < mixture.n_components:  # all weights sum to 1 as they are, and stay so to the bit
         weights = weights / largest  # beyond which the smallest could not be divided
         found = type(mixture)((weights / weights.sum(-1, keepdims=True)).astype(mixture.dtype), found.components)
@@ -126,38 +127,38 @@ def _checked(indices: Any, k: int, batch: tuple[int, ...]) -> Any:
     given = arrays.to_numpy("indices", indices)
     if given.dtype.kind == "b":
         if given.shape != (k,):
-            raise ValueError(f"indices must be a mask of shape {(k,)}, one for each component; got {given.shape}")
+            raise ArgumentError("indices", f"be a mask of shape {(k,)}, one for each component", str(given.shape))
         given = np.flatnonzero(given)
     wanted = "(m,)" + (f" or ({', '.join(map(str, batch))}, m)" if batch else "")
     if given.ndim == 0 or (given.ndim > 1 and given.shape[:-1] != batch):
-        hint = f"; [{given}] takes one component" if given.ndim == 0 else ""
-        raise ValueError(f"indices must have shape {wanted}, got {given.shape}{hint}")
+        hint = f"[{given}] takes one component" if given.ndim == 0 else ""
+        raise ArgumentError("indices", f"have shape {wanted}", str(given.shape), hint)
     if not given.shape[-1]:
-        raise ValueError("indices must name at least one component, got none")
+        raise ArgumentError("indices", "name at least one component", "none")
     if given.dtype.kind not in "iu":
-        raise TypeError(f"indices must be integers, or booleans as a mask; got dtype {given.dtype}")
+        raise ArgumentTypeError("indices", "be integers, or booleans as a mask", f"dtype {given.dtype}")
     if (bad := (given < -k) | (given >= k)).any():
-        raise ValueError(f"indices must lie from {-k} to {k - 1}, as there are {k} components; got {given[bad][0]}")
+        wants = f"lie from {-k} to {k - 1}, as there are {k} components"
+        raise ArgumentError("indices", wants, str(given[bad][0]))
     index = np.where(given < 0, given.astype(np.int64) + k, given.astype(np.int64))
     ordered = np.sort(index, axis=-1)
     if (twice := ordered[..., 1:] == ordered[..., :-1]).any():
-        raise ValueError(f"indices must name a component once, got {ordered[..., 1:][twice][0]} twice")
+        raise ArgumentError("indices", "name a component once", f"{ordered[..., 1:][twice][0]} twice")
     return np.broadcast_to(index, (*batch, index.shape[-1]))
 
 
 def _matched(mixture: Any, other: Any, metric: str) -> Any:
     metric = arguments.choice("metric", metric, METRICS)
     if not isinstance(other, type(mixture)):
-        hint = "; pass result.mixture" if hasattr(other, "mixture") else ""
-        raise TypeError(f"other must be a Mixture, got {type(other).__name__}{hint}")
+        hint = "pass result.mixture" if hasattr(other, "mixture") else ""
+        raise ArgumentTypeError("other", "be a Mixture", type(other).__name__, hint)
     if other.batch_shape:
-        raise ValueError(f"other must be a single mixture, got leading axes {other.batch_shape}; index it first")
+        raise ArgumentError("other", "be a single mixture", f"leading axes {other.batch_shape}", "index it first")
     if other.n_features != mixture.n_features:
-        raise ValueError(f"other must have {mixture.n_features} features, got {other.n_features}")
+        raise ArgumentError("other", f"have {mixture.n_features} features", str(other.n_features))
     if other.n_components > mixture.n_components:
-        raise ValueError(
-            f"other must have at most {mixture.n_components} components, as this mixture has; got {other.n_components}"
-        )
+        wants = f"have at most {mixture.n_components} components, as this mixture has"
+        raise ArgumentError("other", wants, str(other.n_components))
     singles = (mixture[index] if index else mixture for index in np.ndindex(mixture.batch_shape))
     found = [_assignment(single, other, metric) for single in singles]
     return np.array(found, np.int64).reshape(*mixture.batch_shape, other.n_components)

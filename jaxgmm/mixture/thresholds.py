@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-#: of what a threshold is the quantile: the rows at hand, or rows drawn from the mixture
+#: what a threshold may be a quantile of: the rows at hand, or rows drawn from the mixture
 QUANTILES = ("rows", "mixture")
 
 _BLOCK = 1 << 16
@@ -17,10 +17,10 @@ def density_threshold(scores: Any, share: float, weights: Any = None) -> float:
 
     A row of weight 2 counts as two, as in a fit; a quantile between scores would not allow that.
     """
-    room = 1 + 1e-12  # a share of 0.07 in 100 rows is 7 of them, whatever rounding says
+    room = 1 + 1e-12  # so that a share of 0.07 in 100 rows is 7 of them, although 0.07 is rounded
     if weights is None:
         rank = min(int(share * len(scores) * room), len(scores) - 1)
-        # The lowest so far are enough to hold: scores may be in a file.
+        # Only the lowest scores so far are held, as all of them may be in a file.
         lowest, block = np.empty(0, scores.dtype), max(_BLOCK, rank + 1)
         for start in range(0, len(scores), block):
             lowest = np.concatenate([lowest, scores[start : start + block]])

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-# How files being written are named, and after how many seconds without a change nobody can be writing one.
+# A file that is being written ends like this. After so many seconds without a change its writer is gone.
 _ASIDE, _ABANDONED = ".part", 3600.0
 
 
@@ -25,7 +25,7 @@ def write_whole(path: Path, content: bytes) -> None:
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """A file beside `path` to write to, renamed over it at the end: a crash leaves the old file or the new one.
 
-    A process that is killed meanwhile leaves it there, as one of `abandoned`.
+    A process that is killed meanwhile leaves the file behind; `abandoned` finds it.
     """
     if path.exists() and not path.is_file():  # a device or a pipe is written to, never replaced
         with open(path, "wb") as file:
@@ -49,7 +49,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def abandoned(path: Path) -> list[Path]:
-    """What killed processes have left behind of writing `path`: nobody is at it any more."""
+    """Files that killed processes have left beside `path`, which they were writing."""
     found = []
     for file in path.parent.glob(f".{glob.escape(path.name)}.*{_ASIDE}"):
         with contextlib.suppress(OSError):

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from jaxgmm.inputs import arguments
+from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.mixture import Mixture
-from jaxgmm.plotting.mixture import single_gaussian, some_rows
+from jaxgmm.plotting.mixture import drawable, some_rows
 from jaxgmm.plotting.style import ACCENT, HALO, INK, PALE, new_or_given, tidy
 
 _DRAWS = 20_000
@@ -26,7 +27,7 @@ def plot_density(
     it, the same every time). With a threshold also the contour there, and rows below it as crosses.
 
     Args:
-        mixture: a single Gaussian mixture of two features.
+        mixture: a single mixture of densities, of two features.
         x: rows, (n, 2); none by default.
         ax: matplotlib axes.
         shares: of the mixture, inside each contour, in (0, 1).
@@ -34,22 +35,24 @@ def plot_density(
         max_points: of more rows than these a random choice is drawn, the same every time.
 
     Raises:
-        ValueError: a batch of mixtures, not Gaussian, not of two features, shares out of range, or rows that do not
-            fit the mixture.
+        ValueError: a batch of mixtures, one of rows with discrete values, not of two features, shares out of range, or
+            rows that do not fit the mixture.
     """
-    mixture = single_gaussian(mixture)
+    mixture = drawable(mixture)
     if mixture.n_features != 2:
-        raise ValueError(f"mixture must have two features, got {mixture.n_features}")
+        raise ArgumentError("mixture", "have two features", str(mixture.n_features))
     shares = sorted({arguments.real("shares", share) for share in shares})
     if not shares or not 0 < shares[0] <= shares[-1] < 1:
-        raise ValueError(f"shares must lie between 0 and 1, got {shares}")
+        raise ArgumentError("shares", "lie between 0 and 1", arguments.shown(shares))
     rows = np.empty((0, 2)) if x is None else np.asarray(some_rows(x, mixture, max_points), np.float64)
     ax = new_or_given(ax)
 
     drawn = mixture.sample(0, _DRAWS)[0]
     span = np.concatenate([rows, np.quantile(drawn, (0.0005, 0.9995), axis=0)])
     margin = 0.06 * np.ptp(span, axis=0)
-    lines = np.linspace(span.min(axis=0) - margin, span.max(axis=0) + margin, _GRID).T
+    support = mixture.components.traits.support
+    low, high = np.clip([span.min(axis=0) - margin, span.max(axis=0) + margin], support.low, support.high)
+    lines = np.linspace(low, high, _GRID).T
     grid = np.stack(np.meshgrid(*lines), axis=-1).reshape(-1, 2)
     height = np.asarray(mixture.score_samples(grid), np.float64).reshape(_GRID, _GRID)
     levels = np.quantile(mixture.score_samples(drawn), 1 - np.asarray(shares))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxgmm.fit.result import FitResult
+from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 from jaxgmm.plotting.style import ACCENT, INK, PALE, new_or_given, tidy
 
 
@@ -24,9 +25,9 @@ def plot_race(result: FitResult, *, ax: Any = None) -> Any:
         ValueError: the result is not of a race.
     """
     if not isinstance(result, FitResult):
-        raise TypeError(f"result must be a FitResult, got {type(result).__name__}")
+        raise ArgumentTypeError("result", "be a FitResult", type(result).__name__)
     if not result.rounds:
-        raise ValueError("result must be of a race: fit with search='race' and eight starts or more")
+        raise ArgumentError("result", "be of a race", None, "fit with search='race' and eight starts or more")
     ax = new_or_given(ax)
     spent, marks = 0.0, []
     last: dict[int, tuple[float, float]] = {}

@@ -10,6 +10,7 @@ from matplotlib.collections import LineCollection
 
 from jaxgmm.fit.result import SOUND, FitResult
 from jaxgmm.inputs import arguments
+from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 from jaxgmm.plotting.style import ACCENT, HALO, INK, PALE, new_or_given, tidy
 
 _SAME_PLACE = 1e-3  # nats per row
@@ -39,7 +40,7 @@ def plot_convergence(
     arguments.choice("against", against, ("iteration", "passes"))
     history = np.asarray(result.history, np.float64)
     if history.shape[1] < 2:
-        raise ValueError("result must have taken at least one iteration, got the starts alone (max_iter=0)")
+        raise ArgumentError("result", "have taken at least one iteration", "the starts alone (max_iter=0)")
     steps = np.arange(history.shape[1])
     counts = np.maximum(np.asarray(result.n_iter, np.float64), 1)
     passes = np.asarray(result.passes, np.float64)
@@ -134,4 +135,4 @@ def _mark(ax: Any, name: str, value: float, height: float, style: dict[str, Any]
 
 def _is_result(result: Any) -> None:
     if not isinstance(result, FitResult):
-        raise ValueError(f"result must be a FitResult, got {type(result).__name__}")
+        raise ArgumentTypeError("result", "be a FitResult", type(result).__name__)

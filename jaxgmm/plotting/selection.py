@@ -7,11 +7,12 @@ from typing import Any, Protocol
 import matplotlib as mpl
 import numpy as np
 
+from jaxgmm.inputs.errors import ArgumentTypeError
 from jaxgmm.plotting.style import ACCENT, HALO, INK, new_or_given, tidy
 
 _DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (7, 2, 1.5, 2)))
 _MARKERS = "os^D"
-# Cells this many times as far above the winner as half of them are left outside the picture.
+# A cell is left outside the picture if it is more than so many times as far above the winner as the median cell.
 _REACH = 4.0
 
 
@@ -45,7 +46,7 @@ def plot_selection(result: Table, *, ax: Any = None) -> Any:
         ValueError: not a `SelectionResult`.
     """
     if not hasattr(result, "axis_label"):
-        raise ValueError(f"result must be a SelectionResult, got {type(result).__name__}")
+        raise ArgumentTypeError("result", "be a SelectionResult", type(result).__name__)
     ax, kinds, won = new_or_given(ax), result.covariance_types, result.winner
     colors = mpl.colormaps["viridis"](np.linspace(0.0, 0.8, len(kinds)))[:, :3]
     low, high = _limits(np.array([c.criterion for c in result.table if np.isfinite(c.criterion)]), won.criterion)
@@ -79,7 +80,7 @@ def plot_selection(result: Table, *, ax: Any = None) -> Any:
 
 
 def _limits(values: Any, won: float) -> tuple[float, float]:
-    """Where the axis begins and ends: what lies far above the winner is not worth the room."""
+    """Where the axis begins and ends. Cells far above the winner are cut off."""
     above = values - won
     span = above[above <= _REACH * max(float(np.median(above)), 1e-12)].max(initial=0.0) or 1.0
     return won + min(1.08 * float(above.min()), -0.16 * span), won + 1.08 * span

@@ -7,6 +7,8 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.patheffects import withStroke
 
+from jaxgmm.inputs.errors import ArgumentTypeError
+
 INK = "#1f2430"
 ACCENT = "#b5123e"
 PALE = "#8b93a3"
@@ -18,12 +20,12 @@ def new_or_given(ax: Any) -> Any:
     if ax is None:
         return plt.subplots(figsize=(6, 4), layout="constrained")[1]
     if not hasattr(ax, "add_collection"):
-        raise ValueError(f"ax must be matplotlib axes, got {type(ax).__name__}")
+        raise ArgumentTypeError("ax", "be matplotlib axes", type(ax).__name__)
     return ax
 
 
 def tidy(ax: Any) -> Any:
-    """Takes away what does not help."""
+    """`ax` without the lines that do not help, in muted colours."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(PALE)
     ax.tick_params(color=PALE, labelcolor=INK)

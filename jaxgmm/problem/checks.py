@@ -13,6 +13,9 @@ import numpy as np
 
 from jaxgmm.families import Family
 from jaxgmm.inputs import telling
+from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.wording import Wording
+from jaxgmm.rows import RowSource
 
 # Above this the spread of a column is made of a few steps of rounding, and nothing can be said of it.
 _LOST = 1 / 2
@@ -25,7 +28,8 @@ RANGE = {np.dtype(np.float64): (1e-150, 1e150), np.dtype(np.float32): (1e-37, 1e
 # The weights' sum and products with them stay well inside the dtype.
 WEIGHTS = {np.dtype(np.float64): (1e-290, 1e290), np.dtype(np.float32): (1e-30, 1e30)}
 _NAMED = 6
-_FIRST_BLOCK, _LARGEST_BLOCK = 1 << 10, 1 << 16
+# Rows looked at for whole numbers, and counted at a time where they differ.
+_FIRST, _BLOCK = 1 << 10, 1 << 12
 
 
 class DataWarning(UserWarning):
@@ -33,14 +37,13 @@ class DataWarning(UserWarning):
 
 
 def check_data(
-    x: Any, sample_weight: Any, summary: Any, family: type[Family], n_components: int,
-    reg_covar: float | Literal["auto"], dtype: np.dtype,
+    x: RowSource, summary: Any, family: type[Family], n_components: int, reg_covar: float | Literal["auto"],
+    dtype: np.dtype,
 ) -> None:  # fmt: skip
     """Looks at validated rows before a fit.
 
     Args:
-        x: rows, (n, d), in the dtype they came in.
-        sample_weight: (n,), or None.
+        x: rows, in the dtype they came in.
         summary: float64 arrays (d,), `mean`, `scale`, `lowest` and `highest`, over rows with weight.
         family: what is fitted.
         n_components: K.
@@ -50,40 +53,40 @@ def check_data(
     Raises:
         ValueError: naming the columns at fault and what to change.
     """
-    dtype = np.dtype(dtype)
+    dtype, sample_weight = np.dtype(dtype), x.weights
     _check_weights(sample_weight, dtype)
-    gaussian = family.name != "bernoulli"
-    if gaussian:
+    if not family.traits.support.discrete:
         _check_range(x, summary, dtype)
+    messages = []
+    if family.traits.has_width:
         _check_rounding(x, summary)
         _check_ridge_needed(summary, family, reg_covar)
-    messages = list(_warnings(x, sample_weight, summary, family, reg_covar, dtype)) if gaussian else []
-    distinct = distinct_rows(x, sample_weight, n_components)
+        messages = list(_warnings(x, sample_weight, summary, family, reg_covar, dtype))
+    distinct = distinct_rows(x, n_components)
     if distinct < n_components:
         if distinct == 1:
             messages = []  # the same in other words
-        messages.insert(0, (
-            f"x has {_count(distinct, 'distinct row')}{_weighted(sample_weight)}, fewer than "
-            f"n_components={n_components}: at most {_count(distinct, 'component')} can differ; "
-            f"use n_components={distinct}{' or fewer' if distinct > 1 else ''}"
+        messages.insert(0, Wording(
+            "{x} has {rows}{weighted}, fewer than {n_components:{k}}: at most {components} can differ; "
+            "use {n_components:{distinct}}{fewer}",
+            rows=_count(distinct, "distinct row"), weighted=_weighted(sample_weight), k=n_components,
+            components=_count(distinct, "component"), distinct=distinct, fewer=" or fewer" if distinct > 1 else "",
         ))  # fmt: skip
     if messages:
-        telling.warn("; ".join(messages), DataWarning)
+        telling.warn(Wording.joined("; ", messages), DataWarning)
 
 
-def distinct_rows(x: Any, sample_weight: Any, enough: int) -> int:
+def distinct_rows(x: RowSource, enough: int) -> int:
     """How many different rows with weight there are; counting stops at `enough`."""
     seen: set[bytes] = set()
-    start, size = 0, max(_FIRST_BLOCK, 2 * enough)
-    while start < len(x) and len(seen) < enough:
-        block = x[start : start + size]
-        if sample_weight is not None:
-            block = block[sample_weight[start : start + size] > 0]
+    for block in x.blocks(max(_BLOCK, 2 * enough)):
+        rows = block.x if block.weight is None else block.x[block.weight > 0]
         # as bytes, in which −0 and 0 would differ
-        block = np.ascontiguousarray(block + np.zeros((), block.dtype))
-        seen.update(block.view(f"V{block.dtype.itemsize * block.shape[1]}").ravel().tolist())
-        start, size = start + size, min(2 * size, _LARGEST_BLOCK)
-    return min(len(seen), enough)
+        rows = np.ascontiguousarray(rows + np.zeros((), rows.dtype))
+        seen.update(rows.view(f"V{rows.dtype.itemsize * rows.shape[1]}").ravel().tolist())
+        if len(seen) >= enough:
+            return enough
+    return len(seen)
 
 
 # ---- errors -------------------------------------------------------------------------------------------------
@@ -96,26 +99,24 @@ def _check_weights(sample_weight: Any, dtype: np.dtype) -> None:
     with np.errstate(over="ignore"):
         largest, total = float(np.max(sample_weight)), float(np.sum(sample_weight, dtype=np.float64))
     if largest < least or total > most:
-        raise ValueError(
-            f"sample_weight must have a largest weight of at least {least:g} and a sum of at most {most:g} "
-            f"in {dtype}, got {largest:g} and {total:g}; divide the weights by their mean"
-        )
+        wants = f"have a largest weight of at least {least:g} and a sum of at most {most:g} in {dtype}"
+        hint = "divide the weights by their mean"
+        raise ArgumentError("sample_weight", wants, f"{largest:g} and {total:g}", hint)
 
 
 def _check_range(x: Any, summary: Any, dtype: np.dtype) -> None:
     least, most = RANGE[dtype]
-    wider = '; or use dtype="float64"' if dtype == np.float32 else ""
+    wider = Wording('; or use {dtype:"float64"}') if dtype == np.float32 else ""
     size = np.maximum(np.abs(summary.lowest), np.abs(summary.highest))
     if (huge := size > most).any():
-        raise ValueError(
-            f"x must have magnitudes of at most {most:g} to compute in {dtype}, got up to {size.max():g} in "
-            f"{_columns(huge)}: squares would overflow; rescale x, dividing by its largest magnitude{wider}"
-        )
+        wants, got = f"have magnitudes of at most {most:g} to compute in {dtype}", f"up to {size.max():g}"
+        hint = "squares would overflow; rescale {x}, dividing by its largest magnitude{wider}"
+        raise ArgumentError("x", wants, f"{got} in {_columns(huge)}", Wording(hint, wider=wider))
     if (small := varies(summary) & (summary.scale < least)).any():
-        raise ValueError(
-            f"x must vary by at least {least:g} to compute in {dtype}, got a standard deviation of "
-            f"{summary.scale[small].min():g} in {_columns(small)}: squares would vanish; rescale x, "
-            f"dividing by its standard deviation{wider}"
+        wants, got = f"vary by at least {least:g} to compute in {dtype}", f"{summary.scale[small].min():g}"
+        hint = "squares would vanish; rescale {x}, dividing by its standard deviation{wider}"
+        raise ArgumentError(
+            "x", wants, f"a standard deviation of {got} in {_columns(small)}", Wording(hint, wider=wider)
         )
 
 
@@ -124,77 +125,84 @@ def _check_rounding(x: Any, summary: Any) -> None:
     lost = wear(x, summary) > _LOST
     if lost.any():
         j = int(np.argmax(lost))
-        raise ValueError(
-            f"x must carry its spread in the digits of {x.dtype}, got a standard deviation of {summary.scale[j]:.2g} "
-            f"about {summary.mean[j]:.6g}, where neighbouring numbers are {_step(x.dtype, summary)[j]:.2g} apart, "
-            f"in {_columns(lost)}; {_rounding_advice(x.dtype)}"
+        got = (
+            f"a standard deviation of {summary.scale[j]:.2g} about {summary.mean[j]:.6g}, where neighbouring numbers "
+            f"are {_step(x.dtype, summary)[j]:.2g} apart, in {_columns(lost)}"
         )
+        raise ArgumentError("x", f"carry its spread in the digits of {x.dtype}", got, _rounding_advice(x.dtype))
     if x.dtype.kind not in "biu" and x.dtype.itemsize < 8 and not varies(summary).any():
         exact = 2 / float(jnp.finfo(x.dtype).eps)
         if (large := np.abs(summary.mean) >= exact).any():
-            raise ValueError(
-                f"x must carry its spread in the digits of {x.dtype}, got equal rows of magnitude "
-                f"{np.abs(summary.mean[large]).max():g}, where numbers beyond {exact:g} are rounded to whole steps, in "
-                f"{_columns(large)}; {_rounding_advice(x.dtype)}"
+            got = (
+                f"equal rows of magnitude {np.abs(summary.mean[large]).max():g}, where numbers beyond {exact:g} are "
+                f"rounded to whole steps, in {_columns(large)}"
             )
+            raise ArgumentError("x", f"carry its spread in the digits of {x.dtype}", got, _rounding_advice(x.dtype))
 
 
 def _check_ridge_needed(summary: Any, family: type[Family], reg_covar: float | str) -> None:
     constant = ~varies(summary)
-    if reg_covar != 0 or not constant.any() or (family.name == "spherical" and not constant.all()):
+    enough_vary = not constant.all() if family.traits.covariance_kind == "number" else not constant.any()
+    if reg_covar != 0 or enough_vary:
         return
-    columns = f"columns that vary, got {_columns(constant)} constant"
-    what = "rows that differ, got equal rows" if constant.all() else columns
-    raise ValueError(
-        f'x must have {what}, or reg_covar must be positive, got 0: a variance would be 0; use reg_covar="auto"'
-    )
+    what, got = "columns that vary", f"{_columns(constant)} constant"
+    if constant.all():
+        what, got = "rows that differ", "equal rows"
+    hint = Wording('a variance would be 0; use {reg_covar:"auto"}')
+    raise ArgumentError("x", Wording("have {what} where {reg_covar} is 0", what=what), got, hint)
 
 
 # ---- warnings -----------------------------------------------------------------------------------------------
 
 
 def _warnings(
-    x: Any, sample_weight: Any, summary: Any, family: type[Family], reg_covar: float | str, dtype: np.dtype
-) -> Iterator[str]:
+    x: RowSource, sample_weight: Any, summary: Any, family: type[Family], reg_covar: float | str, dtype: np.dtype
+) -> Iterator[Wording]:
     varied = varies(summary)
     if not varied.any():
-        yield "x has equal rows: every component is the ridge about one point"
+        yield Wording("{x} has equal rows: every component is the ridge about one point")
         return
     if not varied.all():
-        yield f"x is constant in {_columns(~varied)}, which cannot tell components apart; leave such columns out"
+        text = "{x} is constant in {columns}, which cannot tell components apart; leave such columns out"
+        yield Wording(text, columns=_columns(~varied))
 
-    n, d = len(x) if sample_weight is None else int(np.count_nonzero(sample_weight)), x.shape[1]
-    if d > n and family.name in ("full", "tied"):
-        yield (
-            f"x has more columns than rows{_weighted(sample_weight)}, {d} and {n}: in most directions {family.name} "
-            'covariances are the ridge alone; use covariance_type="diag"'
-        )
+    n, d = x.shape[0] if sample_weight is None else int(np.count_nonzero(sample_weight)), x.shape[1]
+    traits = family.traits
+    if d > n and traits.covariance_kind == "matrix":
+        yield Wording(
+            "{x} has more columns than rows{weighted}, {d} and {n}: in most directions {kind} covariances are the "
+            'ridge alone; use {covariance_type:"diag"}',
+            weighted=_weighted(sample_weight), d=d, n=n, kind=traits.name,
+        )  # fmt: skip
 
     worn = (wear(x, summary) > WORN) & ~_whole_numbers(x, summary)
     if worn.any():
-        yield (
-            f"x lost digits to its offset when it was rounded to {x.dtype}, in {_columns(worn)}: variances are off by "
-            f"rounding; {_rounding_advice(x.dtype)}"
-        )
+        yield Wording(
+            "{x} lost digits to its offset when it was rounded to {stored}, in {columns}: variances are off by "
+            "rounding; {advice}",
+            stored=x.dtype, columns=_columns(worn), advice=_rounding_advice(x.dtype),
+        )  # fmt: skip
 
     if not isinstance(reg_covar, str):
         # The ridge's root, since a variance may underflow where the standard deviation does not.
         heavy = varied & (np.sqrt(reg_covar) > np.sqrt(HEAVY_RIDGE) * summary.scale)
         if heavy.any():
             variance = float(np.min(summary.scale[heavy])) ** 2
-            yield (
-                f"reg_covar={reg_covar:g} is large beside the variance of x, down to {variance:.2g} in "
-                f'{_columns(heavy)}: it shapes the components; use reg_covar="auto", which goes by the data\'s scale'
-            )
+            yield Wording(
+                "{reg_covar:{ridge:g}} is large beside the variance of {x}, down to {variance:.2g} in {columns}: it "
+                'shapes the components; use {reg_covar:"auto"}, which goes by the data\'s scale',
+                ridge=reg_covar, variance=variance, columns=_columns(heavy),
+            )  # fmt: skip
 
     size = np.maximum(np.abs(summary.lowest), np.abs(summary.highest))
     bits = 24 if dtype == np.float32 else 53
     if x.dtype.kind in "iu" and (large := size > 2.0**bits).any():
-        remedy = 'use dtype="float64"' if bits == 24 else "subtract an offset first"
-        yield (
-            f"x holds integers up to {size.max():.0f} in {_columns(large)}, beyond 2**{bits}, where {dtype} no longer "
-            f"tells neighbours apart; {remedy}"
-        )
+        remedy = Wording('use {dtype:"float64"}') if bits == 24 else "subtract an offset first"
+        yield Wording(
+            "{x} holds integers up to {largest:.0f} in {columns}, beyond 2**{bits}, where {held} no longer tells "
+            "neighbours apart; {remedy}",
+            largest=size.max(), columns=_columns(large), bits=bits, held=dtype, remedy=remedy,
+        )  # fmt: skip
 
 
 # ---- what both ask ------------------------------------------------------------------------------------------
@@ -220,11 +228,11 @@ def wear(x: Any, summary: Any) -> Any:
         return _step(x.dtype, summary) / scale
 
 
-def _whole_numbers(x: Any, summary: Any) -> Any:
+def _whole_numbers(x: RowSource, summary: Any) -> Any:
     """Columns that look like counts or indicators: those were stored without rounding."""
     size = np.maximum(np.abs(summary.lowest), np.abs(summary.highest))
     exact = size <= (0 if x.dtype.kind in "biu" else 2 / float(jnp.finfo(x.dtype).eps))
-    some = np.asarray(x[:_FIRST_BLOCK], np.float64)
+    some = np.asarray(next(x.blocks(_FIRST)).x, np.float64)
     return exact & (some == np.rint(some)).all(axis=0)
 
 

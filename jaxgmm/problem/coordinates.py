@@ -16,7 +16,7 @@ import numpy as np
 from jaxgmm.families import Family
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.resolution import NARROW, Widths
-from jaxgmm.problem.summary import DataSummary, scaled, summarise, sweep
+from jaxgmm.problem.summary import DataSummary, Sweep, scaled
 
 # Features that say the same thing leave a correlation matrix singular; this much is added to its diagonal.
 _SHRINKAGE = 1e-6
@@ -107,16 +107,15 @@ def _mapped(mixture: Mixture, shift: Any, root: Any, dtype: np.dtype) -> Mixture
     return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), moved)
 
 
-def coordinates(family: type[Family], x: Any, sample_weight: Any, summary: DataSummary | None = None) -> Coordinates:
-    """The coordinates for fitting `family` to `x`, (n, d), whose `summary` may be at hand; or to many, (p, n, d)."""
-    d = x.shape[-1]
-    summary = summarise(x, sample_weight) if summary is None else summary
+def coordinates(family: type[Family], means: Sweep, summary: DataSummary) -> Coordinates:
+    """The coordinates for fitting `family` to the rows of a sweep, which are summed up in `summary`."""
+    d = summary.mean.shape[-1]
     mean, scale = summary.mean, summary.unit
-    if family.rescaling == "none":
+    if family.traits.maps == "none":
         one = np.ones_like(mean)
-        zero, one, mean = _lines(x, np.zeros_like(mean), one, mean)
+        zero, one, mean = means.lines(np.zeros_like(mean), one, mean)
         return Coordinates(zero, one, one, mean, one, zero, one)
-    if family.rescaling == "scalar":
+    if family.traits.maps == "scalar":
         largest = np.max(summary.scale, axis=-1, keepdims=True)
         unit = np.where(largest > 0, largest, 1.0)
         scale = unit * np.sqrt(np.mean((summary.scale / unit) ** 2, axis=-1, keepdims=True))
@@ -127,25 +126,20 @@ def coordinates(family: type[Family], x: Any, sample_weight: Any, summary: DataS
     spread = scale / root
     narrowest = np.where(summary.scale > 0, summary.narrowest, scale) / root
     step = summary.step / root
-    shift, root, line, centre, narrowest, step = _lines(
-        x, shift, root, spread, (mean - shift) / root, narrowest, step
-    )  # fmt: skip
+    shift, root, line, centre, narrowest, step = means.lines(
+        shift, root, spread, (mean - shift) / root, narrowest, step
+    )
     own = line
-    if family.rescaling == "linear":
-        correlation = sweep(x, sample_weight).matrix(lambda rows: scaled(rows, mean, scale))
+    if family.traits.maps == "linear":
+        correlation = means.matrix(lambda rows: scaled(rows, mean, scale))
         factor = np.linalg.cholesky(correlation / (1 + _SHRINKAGE) + _SHRINKAGE * np.eye(d))
         own = spread.reshape(*spread.shape[:-2], d, 1) * factor
     return Coordinates(shift, root, line, centre, narrowest, step, own)
 
 
-def _lines(x: Any, *parts: Any) -> tuple[Any, ...]:
-    """What is (p, 1, d) beside many data sets as (p, d)."""
-    return parts if x.ndim == 2 else tuple(part[:, 0] for part in parts)
-
-
 def widths_of(family: type[Family], frame: Coordinates, summary: DataSummary, ridge: Any) -> Widths:
     """What components are held against; 0 for features that do not vary, and for families without widths."""
-    varied = np.reshape(summary.scale > 0, np.shape(ridge)) & (family.rescaling != "none")
+    varied = np.reshape(summary.scale > 0, np.shape(ridge)) & family.traits.has_width
     floor = frame.floor(ridge)
     spike = np.where(floor > 0, np.maximum(floor, _SPIKE * NARROW * frame.narrowest), 0.0)
     usual = np.maximum(frame.narrowest, frame.resolution)

@@ -10,7 +10,8 @@ import numpy as np
 
 from jaxgmm.em.penalty import Pinned
 from jaxgmm.families import Family
-from jaxgmm.inputs import arrays
+from jaxgmm.inputs import arguments, arrays
+from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.coordinates import Coordinates
 
@@ -66,30 +67,40 @@ def checked(fixed: Any, family: type[Family], k: int, d: int) -> CheckedFixed | 
     if fixed is None:
         return None
     if not isinstance(fixed, Fixed):
-        raise TypeError(f"fixed must be a Fixed(weights=, means=, covariances=), got {fixed!r}")
-    no_shape = family.rescaling == "none"
-    shapes = {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}
-    if no_shape and fixed.covariances is not None:
-        raise ValueError(f"fixed.covariances must be None for covariance_type={family.name!r}: they follow from means")
+        raise ArgumentTypeError("fixed", "be a Fixed(weights=, means=, covariances=)", arguments.shown(fixed))
+    traits = family.traits
+    if fixed.covariances is not None and not traits.has_width:
+        wants = f"be None for covariance_type={traits.name!r}"
+        raise ArgumentError("fixed.covariances", wants, None, "they follow from the means")
     weights, has_weight = _part("weights", fixed.weights, (k,), each=True)
     means, has_mean = _part("means", fixed.means, (k, d), each=True)
-    shape = shapes.get(family.name, ())
-    covariances, has_covariance = _part("covariances", fixed.covariances, shape, each=not family.pooled)
+    shape = traits.covariance_shape(k, d)
+    covariances, has_covariance = _part("covariances", fixed.covariances, shape, each=not traits.one_covariance)
     if not (has_weight.any() or has_mean.any() or has_covariance.any()):
         return None
     _check_weights(weights, has_weight)
-    means = np.where(has_mean[:, None], means, 0.5 if no_shape else 0.0)
-    if no_shape and not ((means >= 0) & (means <= 1)).all():
-        raise ValueError(f"fixed.means must lie in [0, 1] for covariance_type={family.name!r}, got {fixed.means!r}")
+    means = np.where(has_mean[:, None], means, traits.means.inside)
+    if has_mean.any() and traits.has_width and not family.says("about_means"):
+        whose = "whose covariances cannot be fitted about means that are held"
+        wants = f"be None for covariance_type={traits.name!r}, {whose}"
+        raise ArgumentError("fixed.means", wants, arguments.shown(fixed.means))
+    allowed: Any = traits.means
+    if not np.all(allowed.holds(means)):
+        wants = f"lie {traits.means.words} for covariance_type={traits.name!r}"
+        raise ArgumentError("fixed.means", wants, arguments.shown(fixed.means))
     shares = np.where(has_weight, weights, 1.0)
-    sigma = None if no_shape else _filled(covariances, has_covariance, shape)
+    sigma = None
+    if traits.has_width:
+        held = has_covariance.reshape(has_covariance.shape + (1,) * (len(shape) - has_covariance.ndim))
+        sigma = np.where(held, covariances, traits.unit_covariances(k, d))
     try:
-        given = Mixture.create(shares / shares.sum(), means, sigma, covariance_type=family.name, dtype=np.float64)
-    except ValueError as error:
-        raise ValueError(f"fixed.{error}") from None
+        given = Mixture.create(shares / shares.sum(), means, sigma, covariance_type=traits.name, dtype=np.float64)
+    except ArgumentError as error:
+        raise error.of(f"fixed.{error.argument}") from None
     shares = np.where(has_weight, weights, 1.0 / k)
     given = replace(given, weights=shares)  # type: ignore[arg-type]
-    return CheckedFixed(given, has_weight, has_mean, has_mean if no_shape else np.broadcast_to(has_covariance, (k,)))
+    shapes = np.broadcast_to(has_covariance, (k,)) if traits.has_width else has_mean
+    return CheckedFixed(given, has_weight, has_mean, shapes)
 
 
 def _part(name: str, value: Any, shape: tuple[int, ...], *, each: bool) -> tuple[Any, Any]:
@@ -99,33 +110,29 @@ def _part(name: str, value: Any, shape: tuple[int, ...], *, each: bool) -> tuple
         return np.full(shape, np.nan), np.zeros(count, bool)
     array = arrays.to_numpy(f"fixed.{name}", value)
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"fixed.{name} must hold real numbers, got dtype {array.dtype}")
+        raise ArgumentTypeError(f"fixed.{name}", "hold real numbers", f"dtype {array.dtype}")
     array = array.astype(np.float64)
     if array.shape != shape:
-        raise ValueError(f"fixed.{name} must have shape {shape}, with NaN for what is free; got {array.shape}")
+        raise ArgumentError(f"fixed.{name}", f"have shape {shape}, with NaN for what is free", str(array.shape))
     if np.isinf(array).any():
-        raise ValueError(f"fixed.{name} must be finite, or NaN for what is free; got {array.tolist()}")
+        wants = "be finite, or NaN for what is free"
+        raise ArgumentError(f"fixed.{name}", wants, arguments.shown(array.tolist()))
     inner = tuple(range(len(count), len(shape)))
     free, partly = np.isnan(array).all(axis=inner), np.isnan(array).any(axis=inner)
     if np.any(partly & ~free):
         where = f" of component {int(np.argmax(partly & ~free))}" if each else ""
-        raise ValueError(f"fixed.{name}{where} must be given whole or all NaN, got {array.tolist()}")
+        wants = "be given whole or all NaN"
+        raise ArgumentError(f"fixed.{name}{where}", wants, arguments.shown(array.tolist()))
     return array, np.asarray(~free)
 
 
 def _check_weights(weights: Any, held: Any) -> None:
     given = weights[held]
     if not ((given > 0) & (given <= 1)).all():
-        raise ValueError(f"fixed.weights must lie in (0, 1], got {weights.tolist()}")
+        raise ArgumentError("fixed.weights", "lie in (0, 1]", arguments.shown(weights.tolist()))
     total, all_held = float(given.sum()), bool(held.all())
     if all_held and abs(total - 1) > 1e-6:
-        raise ValueError(f"fixed.weights must sum to 1 where none is free, got {total:g}")
+        raise ArgumentError("fixed.weights", "sum to 1 where none is free", f"{total:g}")
     if not all_held and total >= 1:
-        raise ValueError(f"fixed.weights must leave something for the components that are free, got a sum of {total:g}")
-
-
-def _filled(covariances: Any, held: Any, shape: tuple[int, ...]) -> Any:
-    """`covariances` with unit ones where none is given."""
-    d = shape[-1]
-    unit = np.broadcast_to(np.eye(d) if len(shape) == 3 or held.ndim == 0 else 1.0, shape)
-    return np.where(held.reshape(held.shape + (1,) * (len(shape) - held.ndim)), covariances, unit)
+        wants = "leave something for the components that are free"
+        raise ArgumentError("fixed.weights", wants, f"a sum of {total:g}")

@@ -8,22 +8,24 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from jaxgmm.em import log_prior
 from jaxgmm.em.penalty import Penalty
 from jaxgmm.families import Family
 from jaxgmm.families.base import Conjugate
 from jaxgmm.inputs.programs import compiled
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.checks import check_data
 from jaxgmm.problem.coordinates import Coordinates, coordinates, widths_of
 from jaxgmm.problem.fixed import CheckedFixed
-from jaxgmm.problem.labels import Labels
 from jaxgmm.problem.prior import Prior, conjugate, ridge_beside
 from jaxgmm.problem.resolution import Widths
-from jaxgmm.problem.summary import summarise
-from jaxgmm.rows import ArrayRows
+from jaxgmm.problem.summary import SweepOfOne, summarise
+from jaxgmm.rows import Rows, RowSource
+from jaxgmm.rows.labels import Labels
+from jaxgmm.rows.places import placed
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Problem:
     n_components: int
     dtype: np.dtype
     frame: Coordinates
-    rows: ArrayRows
+    rows: Rows
     penalty: Penalty
     widths: Widths
     centre: Float[Array, " d"]
@@ -51,30 +53,30 @@ class Problem:
 
 
 def pose(
-    x: Any, sample_weight: Any, family: type[Family], n_components: int, reg_covar: float | Literal["auto"],
+    source: RowSource, family: type[Family], n_components: int, reg_covar: float | Literal["auto"],
     prior: Prior | None, dtype: np.dtype, labels: Labels | None = None, fixed: CheckedFixed | None = None,
 ) -> Problem:  # fmt: skip
-    """Checked rows `x` (n, d), all with weight, as a problem. Call inside `precision.scope(dtype)`.
+    """Checked rows, all with weight, as a problem. Call inside `precision.scope(dtype)`.
 
-    `labels` and `fixed` are what is known of the rows' components, and what parameters are held.
+    `labels` is what the source's labels mean, None if it is as if there were none; `fixed`, which parameters are held.
 
     Raises:
         ValueError: the rows cannot be fitted as they are; see `checks.check_data`.
     """
-    summary = summarise(x, sample_weight)
+    means = SweepOfOne(source)
+    summary = summarise(means)
     reg_covar, watched = ridge_beside(prior, reg_covar)
-    check_data(x, sample_weight, summary, family, n_components, watched, dtype)
-    frame = coordinates(family, x, sample_weight, summary)
+    check_data(source, summary, family, n_components, watched, dtype)
+    frame = coordinates(family, means, summary)
     ridge = frame.ridge(reg_covar, dtype)
     known = None if prior is None else conjugate(prior, family, frame, n_components, dtype)
     pinned = None if fixed is None else fixed.pinned(frame, dtype)
-    label, possible = (None, None) if labels is None else labels
     return Problem(
         family=family,
         n_components=n_components,
         dtype=dtype,
         frame=frame,
-        rows=ArrayRows.from_numpy(x, sample_weight, frame.rows, dtype, frame.whitener, labels=label, possible=possible),
+        rows=placed(source, frame.rows, dtype, frame.whitener, labels),
         penalty=Penalty(jnp.asarray(ridge, dtype), known, pinned),
         widths=widths_of(family, frame, summary, ridge),
         centre=jnp.asarray(frame.centre, dtype),

@@ -11,6 +11,7 @@ import numpy as np
 from jaxgmm.families import Family
 from jaxgmm.families.base import Conjugate
 from jaxgmm.inputs import arguments, arrays
+from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 from jaxgmm.problem.coordinates import Coordinates
 
 # Features that say the same thing leave the data's own covariance singular.
@@ -73,19 +74,24 @@ def checked(prior: Any, family: type[Family], d: int) -> Prior | None:
     """
     if prior is None:
         return None
-    if isinstance(prior, str):
-        arguments.choice("prior", prior, ("default",))
+    if isinstance(prior, str) and prior == "default":
         prior = Prior()
     if not isinstance(prior, Prior):
-        raise TypeError(f"prior must be None, 'default' or a Prior(...), got {prior!r}")
+        hint = arguments.did_you_mean(prior, ["default"]) if isinstance(prior, str) else ""
+        raise ArgumentTypeError("prior", "be None, 'default' or a Prior(...)", arguments.shown(prior), hint)
+    if not family.says("pseudo"):
+        wants = f"be None for covariance_type={family.traits.name!r}, which has none"
+        raise ArgumentError("prior", wants, arguments.shown(prior))
     arguments.real("prior.concentration", prior.concentration, 1.0)
     arguments.real("prior.mean_strength", prior.mean_strength)
     if prior.mean is not None:
         mean = arrays.finite("prior.mean", prior.mean)
         if mean.shape != (d,):
-            raise ValueError(f"prior.mean must be {d} finite numbers, one a feature; got {prior.mean!r}")
-        if family.rescaling == "none" and not ((mean >= 0) & (mean <= 1)).all():
-            raise ValueError(f"prior.mean must lie in [0, 1] for covariance_type={family.name!r}, got {prior.mean!r}")
+            raise ArgumentError("prior.mean", f"be {d} finite numbers, one a feature", arguments.shown(prior.mean))
+        allowed = family.traits.means
+        if not np.all(allowed.holds(mean)):
+            wants = f"lie {allowed.words} for covariance_type={family.traits.name!r}"
+            raise ArgumentError("prior.mean", wants, arguments.shown(prior.mean))
     if prior.dof is not None:
         _check_dof(prior.dof, family, d)
     if prior.scale is not None:
@@ -94,30 +100,31 @@ def checked(prior: Any, family: type[Family], d: int) -> Prior | None:
 
 
 def _check_dof(dof: Any, family: type[Family], d: int) -> None:
-    if family.rescaling == "none":
-        raise ValueError(f"prior.dof must be None for covariance_type={family.name!r}")
-    least, words = (d - 1, f"n_features - 1 = {d - 1}") if family.rescaling == "linear" else (0, "0")
+    kind = family.traits.covariance_kind
+    if kind is None:
+        raise ArgumentError("prior.dof", f"be None for covariance_type={family.traits.name!r}", str(dof))
+    least, words = (d - 1, f"n_features - 1 = {d - 1}") if kind == "matrix" else (0, "0")
     if arguments.real("prior.dof", dof) <= least:
-        raise ValueError(f"prior.dof must be above {words}, got {dof}")
+        raise ArgumentError("prior.dof", f"be above {words}", str(dof))
 
 
 def _check_scale(covariance: Any, family: type[Family], d: int) -> None:
-    if family.rescaling == "none":
-        raise ValueError(f"prior.scale must be None for covariance_type={family.name!r}")
+    kind = family.traits.covariance_kind
+    if kind is None:
+        wants = f"be None for covariance_type={family.traits.name!r}"
+        raise ArgumentError("prior.scale", wants, arguments.shown(covariance))
     allowed: list[tuple[int, ...]] = [()]
-    allowed += [(d,)] if family.rescaling != "scalar" else []
-    allowed += [(d, d)] if family.rescaling == "linear" else []
+    allowed += [(d,)] if kind != "number" else []
+    allowed += [(d, d)] if kind == "matrix" else []
     array = arrays.finite("prior.scale", covariance, np.float64)
     if array.shape not in allowed:
-        raise ValueError(
-            f"prior.scale must have shape {' or '.join(map(str, allowed))} for covariance_type={family.name!r}, "
-            f"got {array.shape}"
-        )
+        wants = f"have shape {' or '.join(map(str, allowed))} for covariance_type={family.traits.name!r}"
+        raise ArgumentError("prior.scale", wants, str(array.shape))
     if array.ndim == 2 and np.abs(array - array.T).max() > 1e-5 * np.abs(array).max():
-        raise ValueError(f"prior.scale must be symmetric, got a difference of {np.abs(array - array.T).max():g}")
+        raise ArgumentError("prior.scale", "be symmetric", f"a difference of {np.abs(array - array.T).max():g}")
     lowest = np.linalg.eigvalsh(array)[0] if array.ndim == 2 else np.min(array)
     if not lowest > 0:
-        raise ValueError(f"prior.scale must be positive definite, got smallest eigenvalue {lowest:g}")
+        raise ArgumentError("prior.scale", "be positive definite", f"smallest eigenvalue {lowest:g}")
 
 
 def _shrunk(root: Any) -> Any:

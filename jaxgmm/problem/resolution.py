@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxgmm.rows import ArraySource, RowSource
+
 # Rows that are looked at.
 _LOOKED_AT = 256
 # The narrowest interval with this share of the rows tells the scale, a wider one where all its rows are equal.
@@ -120,17 +122,16 @@ class Ordered(NamedTuple):
     weights: Any
 
 
-def fineness(x: Any, sample_weight: Any, scale: Any) -> tuple[Any, Any]:
-    """`narrowest_scale` and `rounding_step` of each column of `x`, (n, d), or of many data sets, (p, n, d).
+def fineness(source: RowSource, scale: Any) -> tuple[Any, Any]:
+    """`narrowest_scale` and `rounding_step` of each column, (d,); `scale` are its standard deviations.
 
-    What is found for a data set depends on it alone.
-
-    Args:
-        sample_weight: (n,), (p, n) or None; rows without weight are not looked at.
-        scale: (d,) or (p, d), standard deviations.
+    Rows without weight are not looked at.
     """
-    if x.ndim == 2:
-        return _fineness(_ordered(x, sample_weight), scale, x.dtype)
+    return _fineness(_ordered(source), scale, source.dtype)
+
+
+def fineness_of_many(x: Any, sample_weight: Any, scale: Any) -> tuple[Any, Any]:
+    """The same of many data sets, (p, n, d) with weights (p, n): (p, d). What is found for one depends on it alone."""
     narrowest, step = np.empty(scale.shape), np.empty(scale.shape)
     present = sample_weight > 0
     counts = np.count_nonzero(present, axis=1)
@@ -143,7 +144,7 @@ def fineness(x: Any, sample_weight: Any, scale: Any) -> tuple[Any, Any]:
         ordered = Ordered(np.sort(values, axis=-1), None)  # fast along what is contiguous
         narrowest[these], step[these] = _fineness(ordered, scale[these], x.dtype)
     for i in np.flatnonzero(~alike):
-        narrowest[i], step[i] = _fineness(_ordered(x[i], sample_weight[i]), scale[i], x.dtype)
+        narrowest[i], step[i] = fineness(ArraySource(x[i], sample_weight[i]), scale[i])
     return narrowest, step
 
 
@@ -159,12 +160,12 @@ def _chosen(n: int) -> Any:
     return np.sort(np.random.default_rng(0).choice(n, _LOOKED_AT, replace=False, shuffle=False))
 
 
-def _ordered(x: Any, w: Any) -> Ordered:
+def _ordered(source: RowSource) -> Ordered:
     """The values of one data set."""
-    w = None if w is None else np.asarray(w, np.float64)
-    present = np.arange(len(x)) if w is None else np.flatnonzero(w)
+    w = None if source.weights is None else np.asarray(source.weights, np.float64)
+    present = np.arange(source.shape[0]) if w is None else np.flatnonzero(w)
     index = present[_chosen(len(present))]
-    columns = np.ascontiguousarray(np.asarray(x[index], np.float64).T)
+    columns = np.ascontiguousarray(np.asarray(source.rows_at(index), np.float64).T)
     if w is None or np.ptp(w[present]) == 0:
         return Ordered(np.sort(columns, axis=-1), None)
     order = np.argsort(columns, axis=-1, kind="stable")

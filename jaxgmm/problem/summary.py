@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
-from jaxgmm.problem.resolution import fineness
+from jaxgmm.problem.resolution import fineness, fineness_of_many
+from jaxgmm.rows import RowSource
 
 _BLOCK = 1 << 16
 
@@ -43,9 +45,8 @@ class DataSummary:
         return map(DataSummary, *(np.squeeze(getattr(self, field.name), 1) for field in fields(self)))
 
 
-def summarise(x: Any, sample_weight: Any) -> DataSummary:
-    """Sums up `x`, (n, d), in three sweeps in float64; or many data sets, (p, n, d), with weights (p, n)."""
-    means = sweep(x, sample_weight)
+def summarise(means: Sweep) -> DataSummary:
+    """Sums up the rows of a sweep, in float64."""
     lowest = means.extreme(np.min)
     highest = means.extreme(np.max)
     # About the middle of the range: nothing overflows, and a constant feature's mean is that constant.
@@ -56,9 +57,7 @@ def summarise(x: Any, sample_weight: Any) -> DataSummary:
     unit = np.where(reach > 0, reach, 1.0)
     scale = np.sqrt(means(lambda rows: scaled(rows, mean, unit) ** 2)) * unit
     scale = np.where(lowest < highest, scale, 0.0)
-    narrowest, step = fineness(x, sample_weight, scale if x.ndim == 2 else scale[:, 0])
-    narrowest, step = (values if x.ndim == 2 else values[:, None] for values in (narrowest, step))
-    return DataSummary(mean, scale, lowest, highest, narrowest, step)
+    return DataSummary(mean, scale, lowest, highest, *means.fineness(scale))
 
 
 def scaled(rows: Any, middle: Any, unit: Any) -> Any:
@@ -72,40 +71,70 @@ def _total(values: Any) -> Any:
     return np.sum(values, axis=-1, keepdims=True)
 
 
-class _Sweep:
-    """Weighted means of functions of the rows, a block at a time; rows without weight are not looked at."""
+class Sweep(ABC):
+    """Weighted means over rows, in float64; rows without weight have no say."""
 
-    def __init__(self, x: Any, sample_weight: Any) -> None:
-        self.x = x
-        w = np.ones(len(x)) if sample_weight is None else np.asarray(sample_weight, np.float64)
-        w = w / w.max()  # the sum of weights must not overflow
-        self.w = w / w.sum()
+    @abstractmethod
+    def __call__(self, function: Callable[[Any], Any]) -> Any:
+        """Σ w z for z = function(row)."""
 
-    def _blocks(self) -> Any:
-        for start in range(0, len(self.x), _BLOCK):
-            w = self.w[start : start + _BLOCK]
-            rows = np.asarray(self.x[start : start + _BLOCK], np.float64)
+    @abstractmethod
+    def matrix(self, function: Callable[[Any], Any]) -> Any:
+        """Σ w z zᵀ for z = function(row)."""
+
+    @abstractmethod
+    def extreme(self, pick: Callable[..., Any]) -> Any:
+        """`pick` (np.min or np.max) over all rows."""
+
+    @abstractmethod
+    def fineness(self, scale: Any) -> tuple[Any, Any]:
+        """The narrowest scale and the steps of rounding of each feature; see `resolution`."""
+
+    @abstractmethod
+    def lines(self, *parts: Any) -> tuple[Any, ...]:
+        """What is found for each feature, without the axis in the place of rows."""
+
+
+class SweepOfOne(Sweep):
+    """Over the rows of one source, a block at a time."""
+
+    def __init__(self, source: RowSource) -> None:
+        self.source, self.largest, self.total = source, 1.0, float(source.shape[0])
+        if source.weights is not None:
+            w = np.asarray(source.weights, np.float64)
+            self.largest = w.max()
+            self.total = (w / self.largest).sum()  # the sum of weights themselves might overflow
+
+    def _blocks(self) -> Iterator[tuple[Any, Any]]:
+        for block in self.source.blocks(_BLOCK):
+            w = np.ones(len(block.x)) if block.weight is None else np.asarray(block.weight, np.float64)
+            w, rows = w / self.largest / self.total, np.asarray(block.x, np.float64)
             yield (w, rows) if (w > 0).all() else (w[w > 0], rows[w > 0])
 
     def __call__(self, function: Callable[[Any], Any]) -> Any:
         return sum(w @ function(rows) for w, rows in self._blocks())
 
     def matrix(self, function: Callable[[Any], Any]) -> Any:
-        """Σ w z zᵀ for z = function(row)."""
         return sum((w[:, None] * z).T @ z for w, z in ((w, function(rows)) for w, rows in self._blocks()))
 
     def extreme(self, pick: Callable[..., Any]) -> Any:
-        """`pick` (np.min or np.max) over all rows."""
         return pick([pick(rows, axis=0) for w, rows in self._blocks() if len(w)], axis=0)
 
+    def fineness(self, scale: Any) -> tuple[Any, Any]:
+        return fineness(self.source, scale)
 
-class _SweepOfMany:
-    """The same over many data sets at once, (p, n, d): results are (p, 1, d), so that they meet rows as (d,) does.
+    def lines(self, *parts: Any) -> tuple[Any, ...]:
+        return parts
+
+
+class SweepOfMany(Sweep):
+    """Over many data sets at once, (p, n, d): results are (p, 1, d), so that they meet rows as (d,) does.
 
     Rows without weight must be finite, and near enough to the others not to overflow.
     """
 
     def __init__(self, x: Any, sample_weight: Any) -> None:
+        self.given, self.sample_weight = x, sample_weight
         self.x = np.asarray(x, np.float64)
         w = sample_weight / np.max(sample_weight, axis=-1, keepdims=True)
         self.w = (w / _total(w))[:, None]
@@ -121,6 +150,9 @@ class _SweepOfMany:
         absent = -pick([-np.inf, np.inf])  # what `pick` leaves aside
         return pick(np.where(np.swapaxes(self.w, -1, -2) > 0, self.x, absent), axis=-2, keepdims=True)
 
+    def fineness(self, scale: Any) -> tuple[Any, Any]:
+        narrowest, step = fineness_of_many(self.given, self.sample_weight, scale[:, 0])
+        return narrowest[:, None], step[:, None]
 
-def sweep(x: Any, sample_weight: Any) -> Any:
-    return _Sweep(x, sample_weight) if x.ndim == 2 else _SweepOfMany(x, sample_weight)
+    def lines(self, *parts: Any) -> tuple[Any, ...]:
+        return tuple(part[:, 0] for part in parts)

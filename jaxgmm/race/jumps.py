@@ -12,27 +12,25 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Float, Int, Key
 
 from jaxgmm.em import e_step, m_step
 from jaxgmm.families.base import Root
 from jaxgmm.inputs.programs import compiled
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, joint_log_prob, posterior
-from jaxgmm.rows import ArrayRows
-
-# How often, and for how many steps, a component is tried as two.
-_TRIES = 2
-_STEPS = 6
+from jaxgmm.rows import Sample
 
 
-@partial(compiled, static_argnames=("n_moves", "kernel"))
+@partial(compiled, static_argnames=("n_moves", "kernel", "tries", "steps"))
 def moves(
-    key: Key[Array, ""], mixtures: Mixture, numbers: Int[Array, " r"], sample: ArrayRows, ridge: Root, n_moves: int,
-    kernel: str,
+    key: Key[Array, ""], mixtures: Mixture, numbers: Int[Array, " r"], sample: Sample, ridge: Root, n_moves: int,
+    kernel: str, tries: int, steps: int,
 ) -> Mixture:  # fmt: skip
     """`n_moves` mixtures, (r, n_moves), each one jump away from one of `mixtures` (r).
 
     They follow from the key, the mixtures' `numbers`, and the mixtures. `kernel` must be one that can follow those.
+    Each component is tried as two `tries` times, for so many `steps`.
     """
 
     def all_from(args: tuple[Mixture, Array]) -> Mixture:
@@ -41,7 +39,7 @@ def moves(
         joint = joint_log_prob(mixture, sample.x)
         r = posterior(joint, sample.weights)[0]
         log_p = joint - jnp.log(mixture.weights)[:, None]
-        halves, gain = _splits(split_key, mixture, log_p, r, sample, ridge, kernel)
+        halves, gain = _splits(split_key, mixture, log_p, r, sample, ridge, kernel, tries, steps)
         pairs = _drawn_pairs(pair_key, gain - _losses(mixture, r, sample.weights)[:, None], n_moves)
         return jax.vmap(lambda gone, split: _moved(mixture, jax.tree.map(lambda a: a[split], halves), gone, split))(
             *pairs
@@ -59,8 +57,8 @@ def _losses(mixture: Mixture, r: Float[Array, "k b"], w: Float[Array, " b"]) -> 
 
 
 def _splits(
-    key: Key[Array, ""], mixture: Mixture, log_p: Float[Array, "k b"], r: Float[Array, "k b"], sample: ArrayRows,
-    ridge: Root, kernel: str,
+    key: Key[Array, ""], mixture: Mixture, log_p: Float[Array, "k b"], r: Float[Array, "k b"], sample: Sample,
+    ridge: Root, kernel: str, tries: int, steps: int,
 ) -> tuple[Mixture, Float[Array, " k"]]:  # fmt: skip
     """Every component as a mixture of two, (k, 2), fitted to its own rows; and what their log-likelihood gains."""
     weights_of_half = jnp.full(2, 0.5, r.dtype)
@@ -79,12 +77,12 @@ def _splits(
             return pair, m_step(pair, statistics, ridge), statistics.log_likelihood
 
         # One step more than is kept: it is what tells the log-likelihood of the pair before.
-        pair, _, reached = jax.lax.fori_loop(0, _STEPS + 1, step, (start, start, jnp.zeros((), r.dtype)))
+        pair, _, reached = jax.lax.fori_loop(0, steps + 1, step, (start, start, jnp.zeros((), r.dtype)))
         gain = reached - jnp.sum(w * log_p[which])
         return pair, jnp.where(jnp.isfinite(gain), gain, -jnp.inf)
 
     def best(key: Key[Array, ""], which: Int[Array, ""]) -> tuple[Mixture, Array]:
-        pairs, gains = jax.vmap(lambda key: tried(key, which))(jax.random.split(key, _TRIES))
+        pairs, gains = jax.vmap(lambda key: tried(key, which))(jax.random.split(key, tries))
         first = jnp.argmax(gains)
         return jax.tree.map(lambda leaf: leaf[first], pairs), gains[first]
 

@@ -1,76 +1,85 @@
 """A race between starts: all run a little on a sample, few run to the end on all rows.
 
 Successive halving (Jamieson & Talwalkar 2016) of EM runs: what a start will come to shows long before it gets there, on
-far fewer rows than there are. What is saved is spent on escapes (`escape.py`): the leaders try jumps, and keep those
+far fewer rows than there are. What is saved is spent on escapes (`jumps.py`): the leaders try jumps, and keep those
 that end higher than they do themselves.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Bool, Float, Int
 
-from jaxgmm.inputs.randomness import race_key
 from jaxgmm.mixture import Mixture, at_rest
-from jaxgmm.problem.pose import Problem
 from jaxgmm.race.jumps import moves
-from jaxgmm.race.plan import Pace, Plan
+from jaxgmm.race.rounds import RaceEnded
+from jaxgmm.race.rules import Plan, RaceRules
 from jaxgmm.race.standings import Standings
-from jaxgmm.race.track import Go, Track
-from jaxgmm.rows import ArrayRows
+from jaxgmm.race.track import Track
+from jaxgmm.rows import Rows
 from jaxgmm.run.batching import width_of_few, width_of_many
-from jaxgmm.run.record import Run, joined
+from jaxgmm.run.record import Ended
+from jaxgmm.run.search import Pace, Search, Task
 
-# Before the semifinal the fast kernel is trusted so much further: what it may err by is less than what samples do. The
-# few that it cannot follow there are about to collapse on a few rows of the sample.
-_TRUST = 8.0
-# Who gains nothing that matters by so many rounds of jumps rests; what matters, in nats per row.
-_PATIENCE, _MATTERS = 2, 1e-4
-# Where so much of a heat comes to one optimum there is hardly another one to be found: one round of jumps is enough.
-_MOST = 0.5
-# The winner runs on with so much of tol: slow as EM may be, it should not be told from others by where it gave up.
-_FINE = 0.1
+Runners = Int[np.ndarray, " m"]
 
 
-class Race:
-    """The host's side of one race.
+@dataclass(frozen=True)
+class Race(Search):
+    """A race between the starts of a task.
 
-    Args:
-        go: runs mixtures on rows; see `track.Go`.
-        key: what samples and jumps follow from.
-        problem: the rows, and what they are fitted with.
-        starts: leading axis r.
-        tol: what a jump must gain, and when runners have converged, nats per row.
-        max_iter: the most steps that may lead to a restart's mixture.
+    Attributes:
+        rules: every number that it goes by.
     """
 
-    def __init__(
-        self, go: Go, key: Key[Array, ""], problem: Problem, starts: Mixture, tol: float, max_iter: int
-    ) -> None:  # fmt: skip
-        self.problem, self.tol, self.max_iter = problem, tol, max_iter
-        self.n, self.k = starts.weights.shape
-        self.plan = Plan.of(self.n, int(problem.rows.n_rows), (self.k, problem.rows.n_features), starts.n_parameters)
-        self.track = Track(go, race_key(key), problem, self.n, self.k, self.plan)
-        self.standings = Standings(starts)
+    rules: RaceRules = field(default_factory=RaceRules)
+
+    def run(self, task: Task) -> RaceEnded:
+        return _Host(task, self.rules).run()
+
+    def possible(self, task: Task) -> bool:
+        """Whether there is anything to be gained by a race, and nothing it would break."""
+        many = len(task.starts.weights) >= self.rules.fewest_starts and task.tags is None
+        long = task.settings.tol > 0 and task.settings.max_iter >= self.rules.fewest_steps
+        # A jump puts a component where another one was, whose label or parameters it does not have.
+        alike = task.problem.rows.known is None and task.problem.penalty.pinned is None
+        return many and long and alike and not task.driver.stochastic
+
+    def saves_time(self, task: Task) -> bool:
+        """Whether it takes less time than all starts run to their ends."""
+        n, rows = len(task.starts.weights), int(task.problem.rows.n_rows)
+        return self.rules.saves_time(n, rows, task.starts.n_parameters)
+
+
+class _Host:
+    """The host's side of one race."""
+
+    def __init__(self, task: Task, rules: RaceRules) -> None:
+        self.problem, self.rules = task.problem, rules
+        self.tol, self.max_iter = task.settings.tol, task.settings.max_iter
+        self.n, self.k = task.starts.weights.shape
+        shape = self.k, task.problem.rows.n_features
+        self.plan = Plan.of(rules, self.n, int(task.problem.rows.n_rows), shape, task.starts.n_parameters)
+        self.track = Track(task, rules, self.plan)
+        self.standings = Standings(task.starts)
         self.popular = 0.0
 
-    def run(self) -> Run:
+    def run(self) -> RaceEnded:
         """Holds it."""
-        plan, through = self.plan, np.arange(self.n)
+        plan, rules, through = self.plan, self.rules, np.arange(self.n)
         if plan.thorough:
             through = self._heat("heat", through, self.track.field(), self.max_iter, plan.width)
         else:
             if self.n > plan.width:
-                through = self._heat("heat", through, self.track.sample(plan.sample), plan.steps[0], plan.width)
-            through = self._heat("heat", through, self.track.sample(plan.sample), plan.steps[1], plan.width)
+                through = self._heat("heat", through, self.track.sample(plan.sample), rules.heat_steps, plan.width)
+            through = self._heat("heat", through, self.track.sample(plan.sample), rules.contest_steps, plan.width)
         through = self._escapes(through)
-        if len(through) > plan.finalists[1]:
-            through = self._heat("semifinal", through, self.track.rows, plan.steps[1], plan.finalists[1])
+        if len(through) > rules.finalists:
+            through = self._heat("semifinal", through, self.track.rows, rules.contest_steps, rules.finalists)
         through = self._heat("final", through, self.track.rows, self.max_iter, len(through))
         if self.standings.converged(through[0]) and not self.track.cut_short:
             self._heat("winner", through[:1], self.track.rows, self.max_iter, 1)
@@ -81,11 +90,9 @@ class Race:
 
     def _pace(self, steps: int) -> Pace:
         """That of rounds before the semifinal."""
-        return Pace(steps, self.tol, trust=_TRUST, leave=True)
+        return Pace(steps, self.tol, trust=self.rules.trust, leave=True)
 
-    # ---- rounds -------------------------------------------------------------------------------------------------
-
-    def _heat(self, kind: str, runners: Any, rows: ArrayRows, steps: int, wanted: int) -> Any:
+    def _heat(self, kind: str, runners: Runners, rows: Rows, steps: int, wanted: int) -> Runners:
         """Runs `runners` on; the numbers of those that go on, first ones first."""
         places, all_rows = np.arange(len(runners)), kind != "heat"
         ended = self._on_all_rows(kind, runners, steps) if all_rows else self._on_sample(runners, rows, steps)
@@ -97,7 +104,7 @@ class Race:
         ahead = np.where(np.isfinite(heading), value, -np.inf) if kind == "final" else heading
         kept, twins = [int(i) for i in np.argsort(-ahead, kind="stable")], dict[int, int]()
         if wanted < len(runners) or not all_rows:
-            kept, twins = self.track.ranked(ended.mixtures, heading, wanted)
+            kept, twins = self.track.ranked(ended.restarts.mixtures, heading, wanted)
         if not kept:  # nobody is sound: the first ones are seen to the end as they are
             kept = list(np.argsort(-np.nan_to_num(value, nan=-np.inf), kind="stable")[:wanted])
         merged = np.full(len(runners), -1)
@@ -108,57 +115,62 @@ class Race:
         self.track.tell(kind, rows, runners, value, heading, through, ended, merged)
         return runners[kept]
 
-    def _on_sample(self, runners: Any, rows: ArrayRows, steps: int) -> Run:
+    def _on_sample(self, runners: Runners, rows: Rows, steps: int) -> Ended:
         pace = Pace(steps, self.tol) if self.plan.thorough else self._pace(steps)
         pace = replace(pace, steps=min(steps, self._left(runners)), revive=True)
         return self.track.go(self.standings.of(runners), runners, rows, pace, width_of_many(len(runners)))
 
-    def _on_all_rows(self, kind: str, runners: Any, steps: int) -> Run:
+    def _on_all_rows(self, kind: str, runners: Runners, steps: int) -> Ended:
         """Few runners on all rows, each with the steps it has left where they run one by one."""
-        tol, width, ends = self.tol * (_FINE if kind == "winner" else 1.0), width_of_few(len(runners)), []
+        tol, width, ends = (
+            self.tol * (self.rules.winner_tol if kind == "winner" else 1.0),
+            width_of_few(len(runners)),
+            [],
+        )
         for first in range(0, len(runners), width):
             own = runners[first : first + width]
             pace = Pace(min(steps, self._left(own)), tol, revive=kind != "winner")
             ends.append(self.track.go(self.standings.of(own), own, self.track.rows, pace, width))
-        return joined(ends)
+        return Ended.joined(ends)
 
-    def _left(self, runners: Any) -> int:
+    def _left(self, runners: Runners | list[int]) -> int:
         return max(0, self.max_iter - self.standings.most_steps(runners))
 
-    def _escapes(self, runners: Any) -> Any:
-        """Lets the first of `runners` jump, round after round; who gains nothing makes room for the next.
+    def _escapes(self, runners: Runners) -> Runners:
+        """Lets the first of `runners` jump, round after round, and returns those that are ahead in the end.
 
-        Those that are ahead in the end: the finalists.
+        A leader rests after `patience` rounds that each gained it less than `matters`, and makes room for the next.
         """
         active, waiting, rested = list(runners[: self.plan.leaders]), list(runners[self.plan.leaders :]), []
         rows = self.track.field()  # the same for all contests: what they say can then be compared
         value: dict[int, float] = {}
         idle = dict.fromkeys(runners, 0)
         best, stale = -np.inf, 0
-        rounds = 1 if self.popular >= _MOST else self.plan.escapes
+        rounds = 1 if self.popular >= self.rules.popular else self.plan.rounds
+        both = self.rules.heat_steps + self.rules.contest_steps  # what a jump takes until it has landed
         for _ in range(rounds if self.k > 1 else 0):
-            active = [runner for runner in active if self._left([runner]) >= sum(self.plan.steps)]
+            active = [runner for runner in active if self._left([runner]) >= both]
             while waiting and len(active) < self.plan.leaders:
-                if self._left(waiting[:1]) >= sum(self.plan.steps):
+                if self._left(waiting[:1]) >= both:
                     active.append(waiting[0])
                 del waiting[0]
             if not active or self.track.cut_short:
                 break
             whose, jumped = self._jumps(np.array(active))
             if self.plan.sample is not None:
-                whose, jumped = self._tried(whose, jumped, self.plan.contenders - len(active))
+                whose, jumped = self._tried(whose, jumped, self.rules.contenders - len(active))
             reached, gained = self._contest(np.array(active), whose, jumped, rows)
             value |= dict(zip(active, reached, strict=True))
-            stale = 0 if max(reached) > best + _MATTERS else stale + 1
+            stale = 0 if max(reached) > best + self.rules.matters else stale + 1
             best = max(best, *reached)
             idle |= {runner: 0 if up else idle[runner] + 1 for runner, up in zip(active, gained, strict=True)}
-            rested += [runner for runner in active if idle[runner] == _PATIENCE]
+            rested += [runner for runner in active if idle[runner] == self.rules.patience]
             apart = self._apart([*rested, *active], value)
             active = [runner for runner in active if runner in apart and runner not in rested]
             if stale == self.plan.stale:
                 break
         known = [runner for runner in runners if runner in value] or list(runners)
-        chosen = self._apart(known, value)[: self.plan.finalists[0]]
+        chosen = self._apart(known, value)[: self.rules.semifinalists]
         self.standings.leave(np.array([r for r in runners if r not in chosen], int))
         return np.array(chosen)
 
@@ -170,21 +182,23 @@ class Race:
         self.standings.leave(np.array([unique[i] for i in twins], int), merged=True)
         return [unique[i] for i in kept] or unique
 
-    def _jumps(self, runners: Any) -> tuple[Any, Mixture]:
+    def _jumps(self, runners: Runners) -> tuple[Runners, Mixture]:
         """As many jumps as a batch holds, dealt out evenly, and whose they are."""
         leaders, each = self.plan.leaders, self.plan.width // self.plan.leaders
         whose = np.resize(runners, leaders)  # always as many, so that nothing is compiled anew
         numbers = jnp.asarray(whose + self.n * (np.arange(leaders) // len(runners)))
         ridge = self.problem.penalty.ridge
         key, own = self.track.keys(len(self.track.rounds)), self.standings.of(whose)
-        jumped = moves(key, own, numbers, self.track.probe, ridge, each, self.standings.kernel(whose))
+        tried = self.rules.split_tries, self.rules.split_steps
+        kernel = self.standings.kernel(whose)
+        jumped = moves(key, own, numbers, self.track.probe, ridge, each, kernel, *tried)
         in_turn = jax.tree.map(lambda leaf: np.swapaxes(leaf, 0, 1).reshape(-1, *leaf.shape[2:]), at_rest(jumped))
         return np.tile(whose, each), in_turn
 
-    def _tried(self, whose: Any, jumped: Mixture, wanted: int) -> tuple[Any, Mixture]:
+    def _tried(self, whose: Runners, jumped: Mixture, wanted: int) -> tuple[Runners, Mixture]:
         """The `wanted` jumps that make most of a few steps on a sample, equally many of everyone's."""
         rows = self.track.sample(self.plan.sample)
-        ended = self.track.go(jumped, whose, rows, self._pace(self.plan.steps[0]), width_of_many(len(whose)))
+        ended = self.track.go(jumped, whose, rows, self._pace(self.rules.heat_steps), width_of_many(len(whose)))
         self.standings.charge(whose, ended, self.track.share(rows))
         value, heading = self.track.values(ended, rows, left=True)
         order = np.argsort(-heading, kind="stable")
@@ -192,17 +206,20 @@ class Race:
         chosen = order[np.argsort(place, kind="stable")][:wanted]
         through = np.isin(np.arange(len(whose)), chosen)
         self.track.tell("trial", rows, whose, value, heading, through, ended)
-        return whose[chosen], jax.tree.map(lambda leaf: leaf[chosen], ended.mixtures)
+        return whose[chosen], jax.tree.map(lambda leaf: leaf[chosen], ended.restarts.mixtures)
 
-    def _contest(self, runners: Any, whose: Any, jumped: Mixture, rows: ArrayRows) -> tuple[Any, Any]:
+    def _contest(
+        self, runners: Runners, whose: Runners, jumped: Mixture, rows: Rows
+    ) -> tuple[Float[np.ndarray, " m"], Bool[np.ndarray, " m"]]:
         """Runs `runners` and jumps side by side; a jump that ends higher takes its restart's place.
 
-        Where they then stand, and who gained by it.
+        Returns:
+            Where runners then stand, nats per row, and which of them gained by it.
         """
-        room = (self.plan.width if self.plan.sample is None else self.plan.contenders) - len(runners)
+        room = (self.plan.width if self.plan.sample is None else self.rules.contenders) - len(runners)
         both = jax.tree.map(lambda own, new: np.concatenate([own, new[:room]]), self.standings.of(runners), jumped)
         everyone = np.concatenate([runners, whose[:room]])
-        ended = self.track.go(both, everyone, rows, self._pace(self.plan.steps[1]), width_of_many(len(everyone)))
+        ended = self.track.go(both, everyone, rows, self._pace(self.rules.contest_steps), width_of_many(len(everyone)))
         value, heading = self.track.values(ended, rows, left=True)
         value = np.where(np.isfinite(heading), value, -np.inf)
         picked = np.arange(len(runners))
@@ -212,10 +229,9 @@ class Race:
             if value[best] > value[i] + self.tol:
                 picked[i] = best
         landed = picked >= len(runners)
-        gained = landed & (value[picked] > value[: len(runners)] + _MATTERS)
+        gained = landed & (value[picked] > value[: len(runners)] + self.rules.matters)
         self.standings.charge(everyone[len(runners) :], ended, self.track.share(rows), len(runners))
-        self.standings.take_in(runners, ended, picked, self.track.share(rows))
-        self.standings.moves[runners] += landed
+        self.standings.take_in(runners, ended, picked, self.track.share(rows), landed)
         through = np.isin(np.arange(len(everyone)), picked)
         self.track.tell("escape", rows, everyone, value, heading, through, ended)
         return value[picked], gained

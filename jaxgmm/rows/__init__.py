@@ -1,6 +1,7 @@
-"""Where rows live and how a function is summed over them."""
+"""Where rows come from, where they live, and how a function is summed over them."""
 
-from jaxgmm.rows.array import ArrayRows
-from jaxgmm.rows.base import Rows, chunk_size
+from jaxgmm.rows.base import ArrayRows, Chunk, Rows, Sample, chunk_size
+from jaxgmm.rows.source import ArraySource, Block, RowSource
+from jaxgmm.rows.sums import Compensated
 
-__all__ = ["ArrayRows", "Rows", "chunk_size"]
+__all__ = ["ArrayRows", "ArraySource", "Block", "Chunk", "Compensated", "RowSource", "Rows", "Sample", "chunk_size"]

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+import numpy as np
+from jaxtyping import Float, Int
 
-from jaxgmm.rows.base import ChunkFunction, Rows
+from jaxgmm.inputs.typing import Array
+from jaxgmm.rows.base import Chunk, Operand, Rows
+from jaxgmm.rows.labels import Known
+from jaxgmm.rows.sums import Compensated, Sums
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class FoldedRows:
+class FoldedRows(Rows):
     """A place for rows, and a fold for each of them.
 
     Leaving a fold out is a matter of weights: rows, and whatever is computed from them alone, are the same for all
@@ -25,20 +30,22 @@ class FoldedRows:
         fold: (m,), the number of each row's fold, for every slot.
         total_weights, counts: (f + 1,), weight and number of the rows that are left without fold 0, 1, …; last those
             of all rows.
+        left_out: the number of the fold without which these rows are; None for all rows.
     """
 
     rows: Rows
     fold: Int[Array, " m"]
     total_weights: Float[Array, " f+1"]
     counts: Int[Array, " f+1"]
+    left_out: Int[Array, ""] | None = None
 
     @property
-    def total_weight(self) -> Float[Array, ""]:
-        return self.rows.total_weight
+    def total_weight(self) -> Float[Array, ""]:  # type: ignore[override]
+        return self.rows.total_weight if self.left_out is None else self.total_weights[self.left_out]
 
     @property
-    def n_rows(self) -> Int[Array, ""]:
-        return self.rows.n_rows
+    def n_rows(self) -> Int[Array, ""]:  # type: ignore[override]
+        return self.rows.n_rows if self.left_out is None else self.counts[self.left_out]
 
     @property
     def n_features(self) -> int:
@@ -49,36 +56,29 @@ class FoldedRows:
         return self.rows.n_slots
 
     @property
-    def whitener(self) -> Float[Array, "d d"] | None:
+    def whitener(self) -> Float[Array, "d d"] | None:  # type: ignore[override]
         return self.rows.whitener
 
-    def possible(self, index: Int[Array, " b"]) -> Bool[Array, "k b"] | None:
-        return self.rows.possible(index)
-
-    def total(self, function: ChunkFunction, chunk: int) -> tuple[Any, Any]:
-        return self.rows.total(function, chunk)
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class _Remaining(FoldedRows):
-    """The rows without one fold."""
-
-    left_out: Int[Array, ""]
-
     @property
-    def total_weight(self) -> Float[Array, ""]:
-        return self.total_weights[self.left_out]
+    def known(self) -> Known | None:  # type: ignore[override]
+        return self.rows.known
 
-    @property
-    def n_rows(self) -> Int[Array, ""]:
-        return self.counts[self.left_out]
+    def row_weights(self) -> Any:
+        weights = self.rows.row_weights()
+        if self.left_out is None:
+            return weights
+        kept = (np.asarray(self.fold) != self.left_out)[: int(self.rows.n_rows)]
+        return kept.astype(self.dtype) if weights is None else np.where(kept, weights, 0)
 
-    def total(self, function: ChunkFunction, chunk: int) -> tuple[Any, Any]:
-        def kept(x: Array, w: Array, index: Array) -> Any:
-            return function(x, jnp.where(self.fold[index] == self.left_out, 0, w), index)
+    def total(self, function: Callable[[Operand, Chunk], Sums], operand: Operand, chunk: int) -> Compensated[Sums]:
+        if self.left_out is None:
+            return self.rows.total(function, operand, chunk)
 
-        return self.rows.total(kept, chunk)
+        def of_the_others(held: tuple[Operand, Array, Array], rows: Chunk) -> Sums:
+            operand, fold, left_out = held
+            return function(operand, replace(rows, weights=jnp.where(fold[rows.index] == left_out, 0, rows.weights)))
+
+        return self.rows.total(of_the_others, (operand, self.fold, self.left_out), chunk)
 
 
 def without(rows: Rows, fold: Int[Array, ""] | None) -> Rows:
@@ -86,4 +86,4 @@ def without(rows: Rows, fold: Int[Array, ""] | None) -> Rows:
     if fold is None:
         return rows
     assert isinstance(rows, FoldedRows)
-    return _Remaining(rows.rows, rows.fold, rows.total_weights, rows.counts, fold)
+    return replace(rows, left_out=fold)

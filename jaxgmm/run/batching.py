@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Int
 
 from jaxgmm.em.choice import KERNEL_NAMES
 
@@ -39,7 +39,9 @@ def width_of_many(n: int) -> int:
     return _WIDEST if _on_cpu() else n
 
 
-def groups(active: Any, kernels: Any, width: int, empty: int, work_per_restart: float) -> Iterator[tuple[str, Any]]:
+def groups(
+    active: Int[np.ndarray, " a"], kernels: Int[np.ndarray, " r"], width: int, empty: int, work_per_restart: float
+) -> Iterator[tuple[str, Int[np.ndarray, " b"]]]:
     """The batches to run: names of kernels, and the `active` members that have them.
 
     Batches of `width`, or one smaller one; places left over are filled with the number `empty`.
@@ -60,12 +62,12 @@ def size_class(active: int, current: int, work_per_restart: float) -> int:
     return size
 
 
-def padded(members: Any, size: int, empty: int) -> Any:
+def padded(members: Int[np.ndarray, " m"], size: int, empty: int) -> Int[np.ndarray, " size"]:
     """`members` in a batch of `size`, the places left over filled with the number `empty`."""
     return np.concatenate([members, np.full(size - len(members), empty)]).astype(np.int32)
 
 
-def in_powers(members: Any, empty: int, work_per_restart: float) -> Any:
+def in_powers(members: Int[np.ndarray, " m"], empty: int, work_per_restart: float) -> Int[np.ndarray, " b"]:
     """`members` in the smallest batch that is a power of two; of eight where a pass costs less than compiling."""
     bits = (len(members) - 1).bit_length()
     size = 1 << bits if work_per_restart * empty >= _COMPACTION_WORK else min(8 ** -(-bits // 3), empty)

@@ -16,15 +16,22 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from jaxgmm.inputs.wording import Wording
 from jaxgmm.mixture.whole_files import abandoned, write_whole
+from jaxgmm.rows import RowSource
+
+Tree = TypeVar("Tree")
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
-_FORMAT, _VERSION = "jaxgmm.checkpoint", "3"
+_FORMAT, _VERSION = "jaxgmm.checkpoint", "4"
+# The longest of the words that records hold: files hold numbers only, so words are held as their letters.
+_LETTERS = 16
 
 
 class CheckpointError(ValueError):
@@ -32,7 +39,9 @@ class CheckpointError(ValueError):
 
 
 def fingerprints(**arguments: Any) -> dict[str, str]:
-    """A short digest of every argument: arrays and pytrees of them by their bytes, anything else by its repr."""
+    """A short digest of every argument: sources of rows by their own, arrays and pytrees of them by their bytes,
+    anything else by its repr.
+    """
     return {name: _digest(value) for name, value in arguments.items()}
 
 
@@ -42,7 +51,9 @@ def _digest(value: Any) -> str:
     # Functions are told apart by name: their addresses differ from process to process.
     digest.update(_ADDRESS.sub("", str(structure)).encode())
     for leaf in leaves:
-        if isinstance(leaf, np.ndarray | jax.Array):
+        if isinstance(leaf, RowSource):
+            digest.update(leaf.fingerprint())
+        elif isinstance(leaf, np.ndarray | jax.Array):
             array = np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
             digest.update(f"{array.dtype} {array.shape}".encode())
             rows = np.atleast_1d(array)
@@ -58,6 +69,32 @@ def _digest(value: Any) -> str:
 def _is_key(leaf: Any) -> bool:
     """Whether `leaf` is an array of typed keys."""
     return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def arrays_of(tree: Any) -> dict[str, np.ndarray]:
+    """The leaves of a tree as arrays of numbers, by their places in it."""
+    return {f"{i}": _numbers(np.asarray(leaf)) for i, leaf in enumerate(jax.tree.leaves(tree))}
+
+
+def tree_from(held: Mapping[str, np.ndarray], like: Tree) -> Tree:
+    """Undoes `arrays_of`, for a tree whose leaves have the kinds and dtypes of those of `like`, in any shape."""
+    leaves, structure = jax.tree.flatten(like)
+    return jax.tree.unflatten(structure, [_as(leaf, held[f"{i}"]) for i, leaf in enumerate(leaves)])
+
+
+def _numbers(leaf: np.ndarray) -> np.ndarray:
+    if leaf.dtype.kind != "U":
+        return leaf
+    words = np.ascontiguousarray(leaf, f"<U{_LETTERS}")
+    return words.view(np.uint32).reshape(*words.shape, _LETTERS)
+
+
+def _as(like: Any, held: np.ndarray) -> Any:
+    if isinstance(like, jax.Array):
+        return jnp.asarray(held, like.dtype)
+    if like.dtype.kind == "U":
+        return np.ascontiguousarray(held).view(f"<U{_LETTERS}")[..., 0]
+    return held.astype(like.dtype)
 
 
 class Checkpoint:
@@ -145,7 +182,6 @@ class Checkpoint:
     def _compare(self, found: Mapping[str, str]) -> None:
         differing = [name for name in self.wanted if found.get(name) != self.wanted[name]]
         if differing:
-            raise CheckpointError(
-                f"checkpoint {self.path} is of a fit with other {', '.join(differing)}: "
-                "give the same arguments to go on with it, or remove it to begin anew"
-            )
+            text = "{checkpoint} {path} is of a fit with other {differing}: give the same {arguments} to go on with it"
+            names = Wording.joined(", ", (Wording(f"{{{name}}}") for name in differing))
+            raise CheckpointError(Wording(f"{text}, or remove it to begin anew", path=str(self.path), differing=names))

@@ -1,259 +1,112 @@
-"""Many starts at once, the host's side: decisions between blocks of steps.
+"""The one host loop: blocks of steps, and what is decided between them.
 
-Between blocks the host reads log-likelihoods and statuses, drops the finished restarts from the batch, revives the
-collapsed, chooses each restart's kernel anew, looks at the clock, and reports.
+Between blocks the host reads statuses, revives the collapsed, chooses each restart's kernel anew, and reports. Where
+restarts are held and how they step is the affair of their lanes: one data set on a device (`DeviceLanes`), or many data
+sets packed into batches (`many.lanes.PackedLanes`).
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
-from typing import Any
+from abc import ABC, abstractmethod
 
-import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
-from jaxgmm.drivers import Driver
-from jaxgmm.em import KERNELS
-from jaxgmm.em.choice import KERNEL_NAMES, choose_kernels, few_beyond, trusted_conditioning
-from jaxgmm.inputs.programs import compiled
-from jaxgmm.mixture import Mixture
-from jaxgmm.rows import Rows
-from jaxgmm.run import loop, snapshot
-from jaxgmm.run.batching import groups, in_powers, width_for
-from jaxgmm.run.checkpoint import Checkpoint
-from jaxgmm.run.identity import Tags, total_weight
-from jaxgmm.run.loop import Controls, Pool
-from jaxgmm.run.memory import within_memory
-from jaxgmm.run.record import BlockInfo, History, Run
-from jaxgmm.run.revival import REVIVALS, Surroundings, revive
+from jaxgmm.em.choice import choose_kernels
+from jaxgmm.run.record import Restarts
 from jaxgmm.run.status import Status
-from jaxgmm.run.stopping import remaining
-
-_either = compiled(loop.where)
-# A block is cut short when its steps are long, so that the host hears from it about every second on two cores.
-_BLOCK_WORK = 1e11
 
 
-def run(
-    driver: Driver, starts: Mixture, rows: Rows, controls: Controls, *, checkpoint: Checkpoint | None = None,
-    **options: Any,
-) -> Run:  # fmt: skip
-    """Drives every restart in `starts` (leading axis r) to its end, all in the rows' coordinates.
+class Lanes(ABC):
+    """Restarts on their way; arrays over restarts r, or over data sets and restarts (p, r).
 
-    What is reported and returned is per unit of the data: mean log-densities less `log_volume`. With a `checkpoint` a
-    run that has been there before goes on from where it stood. `options` are those of `_Loop`.
-    """
-    ended, current = (None, None) if checkpoint is None else checkpoint.next_run()
-    if ended is not None:
-        return snapshot.to_run(ended, starts)
-    host = _Loop(driver, starts, rows, controls, checkpoint=checkpoint, **options)
-    if current is not None:
-        snapshot.restore(host, current)
-    return host.run()
-
-
-class _Loop:
-    """The host's side of a run.
-
-    Args:
-        surroundings: what collapsed components are revived from, made when needed; None lets them lie.
-        deadline: the `time.perf_counter()` at which to stop.
-        tags: what tells restarts apart beside their starts.
-        trust: up to how many times its usual conditioning the fast kernel is good enough.
-        leave: whether restarts that it cannot follow, if they are less than half, end where they are.
+    Attributes:
+        kernel: "shared_feature", "centred" or "auto".
+        limit: the conditioning up to which the fast kernel is trusted.
+        lives: how often a collapsed restart may be put elsewhere.
+        max_iter: the most steps of a restart.
+        kernels: the number of each restart's kernel, as `em.choice.KERNEL_NAMES` has them.
+        revivals: how often each restart has been put elsewhere.
     """
 
-    def __init__(
-        self, driver: Driver, starts: Mixture, rows: Rows, controls: Controls, *, kernel: str = "auto",
-        on_block: Any = None, log_volume: float = 0.0, surroundings: Callable[[], Surroundings] | None = None,
-        deadline: float = np.inf, tags: Tags | None = None, checkpoint: Checkpoint | None = None,
-        trust: float = 1.0, leave: bool = False,
-    ) -> None:  # fmt: skip
-        self.driver, self.rows, self.controls, self.kernel, self.on_block = driver, rows, controls, kernel, on_block
-        self.log_volume, self.deadline, self.tags = log_volume, deadline, tags or Tags.plain(starts)
-        self.make_surroundings, self.checkpoint, self.leave = surroundings, checkpoint, leave and kernel == "auto"
-        self.surroundings: Surroundings | None = None
-        self.n = starts.weights.shape[0]
-        self.limit = trust * trusted_conditioning(np.dtype(starts.weights.dtype))
-        self.total_weight, self.n_rows = np.asarray(total_weight(rows, self.tags), np.float64), int(rows.n_rows)
-        self.max_iter = int(controls.max_iter)
-        self.share = driver.share_of_rows(self.n_rows)
-        per_row = KERNELS["shared_feature"].elements(starts.components, 1) - starts.n_components
-        self.work = 4.0 * self.n_rows * self.share * per_row * starts.n_components
-        conditioning: Any = np.asarray(loop.conditioning_of(starts, rows))
-        if self.leave and few_beyond(conditioning, self.limit):  # they may recover at their first step
-            conditioning = np.where(conditioning > self.limit, 0, conditioning)
-        self.kernels = choose_kernels(kernel, conditioning, np.full(self.n, -1), self.limit)
-        self.pool = replace(self._started(starts), conditioning=jnp.asarray(conditioning))
-        self.status = np.array(self.pool.status)
-        self.width = width_for(self.n, self.work)
-        self.first = self.block = self.evaluations = 0
-        self.cut_short: Status | None = None
-        self.revivals = np.zeros(self.n, np.int32)
-        self.evaluated_at = np.zeros(self.n, np.int64)
-        self.exact = self._evaluated() if driver.stochastic else None
-        self.history = History(self.current())
+    kernel: str
+    limit: float
+    lives: int
+    max_iter: int
+    kernels: Int[np.ndarray, "*p r"]
+    revivals: Int[np.ndarray, "*p r"]
 
-    def _on_device(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        """`function`, given the controls too, with smaller chunks if the device has no room for it."""
-        result, self.controls = within_memory(partial(function, *args, **options), self.controls)
-        return result
+    @property
+    @abstractmethod
+    def status(self) -> Int[np.ndarray, "*p r"]:
+        """How each restart fares: values of `Status`."""
 
-    def _started(self, starts: Mixture) -> Pool:
-        """The pool after the first pass, every restart by its own kernel."""
-        pools = [
-            self._on_device(loop.start, self.driver, starts, self.rows, kernel=KERNEL_NAMES[number], tags=self.tags)
-            for number in np.unique(self.kernels)
-        ]
-        return pools[0] if len(pools) == 1 else _either(self.kernels == np.max(self.kernels), pools[1], pools[0])
+    @property
+    @abstractmethod
+    def n_iter(self) -> Int[np.ndarray, "*p r"]:
+        """Steps taken."""
 
-    def _values(self, high: Any, low: Any, members: Any = slice(None)) -> Any:
-        """Mean log-likelihoods of `members` in float64 from a compensated pair."""
-        total = np.asarray(high, np.float64) + np.asarray(low, np.float64)
-        return total / self.total_weight[members] - self.log_volume
+    @property
+    @abstractmethod
+    def conditioning(self) -> Float[np.ndarray, "*p r"]:
+        """κ where each restart stands, or where it refused to go."""
 
-    def current(self) -> Any:
-        """Every restart's mean log-likelihood on all rows, as last known."""
-        state = self.pool.state
-        return self._values(state.log_likelihood, state.log_likelihood_error) if self.exact is None else self.exact
+    @abstractmethod
+    def step(self, running: Bool[np.ndarray, "*p r"]) -> None:
+        """Steps the `running` restarts for one block, each by its own kernel."""
 
-    def _one_block(self, active: Any) -> None:
-        """Steps every running restart once round."""
-        wanted = int(_BLOCK_WORK / (self.work * len(active))) + 1
-        left = self.max_iter - int(np.min(np.asarray(self.pool.n_iter)[active]))
-        steps = max(1, min(loop.BLOCK_STEPS, wanted, left))
-        before = np.asarray(self.pool.n_iter)
-        trusted = self.limit if self.kernel == "auto" else np.inf
-        limits = {"shared_feature": trusted, "centred": np.inf}
-        for name, members in groups(active, self.kernels, self.width, self.n, self.work):
-            limit = np.asarray(limits[name], self.pool.conditioning.dtype)
-            self.pool, trace = self._on_device(
-                loop.block, self.driver, self.pool, members, self.rows, first=np.int32(self.first),
-                steps=np.int32(steps), limit=limit, kernel=name,
-            )  # fmt: skip
-            high, low = np.asarray(trace)
-            values = self._values(high, low, np.minimum(members, self.n - 1))
-            for i, member in enumerate(members[members < self.n]):
-                taken = values[~np.isnan(values[:, i]), i]  # one that waited for the other kernel took no steps
-                self.history.write(member, before[member] + 1, taken)
-        self.first += steps
-        self.status = np.array(self.pool.status)
+    @abstractmethod
+    def renew(self, moved: Bool[np.ndarray, "*p r"]) -> None:
+        """Reads the statistics of `moved` anew by the kernel that holds at any conditioning."""
 
-    def _choose_kernels(self) -> None:
-        """Each running restart's kernel for the next block; for the centred one statistics are read anew."""
-        chosen = choose_kernels(self.kernel, self.pool.conditioning, self.kernels, self.limit)
-        moved = (self.status == Status.RUNNING) & (chosen > self.kernels)
-        self.kernels = np.where(self.status == Status.RUNNING, chosen, self.kernels)
-        if moved.any():
-            members = np.flatnonzero(moved)
-            places, name = in_powers(members, self.n, self.work), KERNEL_NAMES[-1]
-            self.pool = self._on_device(loop.renew, self.driver, self.pool, places, self.rows, kernel=name)
-            self._remember(members)
+    @abstractmethod
+    def revive(self, dead: Bool[np.ndarray, "*p r"]) -> None:
+        """Puts the collapsed components of `dead` elsewhere."""
 
-    def _remember(self, members: Any) -> None:
-        """Puts the current values of `members` into the history, where they stand."""
-        if not self.driver.stochastic:
-            n_iter, values = np.asarray(self.pool.n_iter), self.current()
-            for member in members:
-                self.history.write(member, n_iter[member], values[member : member + 1])
+    @abstractmethod
+    def ended(self) -> Restarts:
+        """How all restarts ended."""
 
-    def _revive(self) -> None:
-        """Sets collapsed restarts going again that have lives left, and room to use them."""
-        n_iter = np.asarray(self.pool.n_iter)
-        dead = (self.status == Status.DEGENERATE) & (self.revivals < REVIVALS) & (n_iter < self.max_iter)
-        if self.make_surroundings is None or not dead.any():
-            return
-        if self.surroundings is None:
-            self.surroundings = self.make_surroundings()
-        members = np.flatnonzero(dead)
-        places = in_powers(members, self.n, self.work)
-        lives = self.revivals[np.minimum(places, self.n - 1)]
-        # Nothing is known of the new mixtures' conditioning.
-        self.pool = self._on_device(
-            revive, self.driver, self.pool, places, lives, self.rows, self.surroundings, kernel="centred"
-        )
-        self.revivals[members] += 1
-        self.status = np.array(self.pool.status)
-        self.evaluated_at = np.where(dead, -1, self.evaluated_at)
-        self._remember(members)
+    def settle(self) -> None:
+        """Ends restarts for reasons that a block does not see; none by default."""
+        return
 
-    def _evaluated(self) -> Any:
-        """The mean log-likelihood of all rows, which costs every restart a pass."""
-        name = KERNEL_NAMES[int(self.kernels.max())]
-        values = self._on_device(loop.evaluate, self.pool.state.mixture, self.rows, kernel=name)
-        self.evaluations += 1
-        self.evaluated_at = np.asarray(self.pool.n_iter)
-        return self._values(*values)
+    def report(self) -> None:
+        """Tells how restarts fare, and looks at the clock; nothing by default."""
+        return
 
-    def _settle_stochastic(self) -> None:
-        """For drivers that see samples: whether the log-likelihood of all rows still rises.
+    def chosen_kernels(
+        self, conditioning: Float[np.ndarray, "*p r"], current: Int[np.ndarray, "*p r"]
+    ) -> Int[np.ndarray, "*p r"]:
+        """The number of the kernel that each restart can be trusted to."""
+        flat = choose_kernels(self.kernel, conditioning.ravel(), current.ravel(), self.limit)
+        return flat.reshape(current.shape)
 
-        Looked at only once the steps since the last time have read as much as looking does.
-        """
-        steps = np.asarray(self.pool.n_iter) - self.evaluated_at
-        running = self.status == Status.RUNNING
-        if running.any() and np.max(steps[running]) * self.share < 1:
-            return
-        before, self.exact = self.exact, self._evaluated()
-        # A restart that took no step has gained nothing because it waited: that settles nothing.
-        done = running & (np.abs(self.exact - before) < float(self.controls.tol) * steps)
-        self._end(done, Status.CONVERGED)
 
-    def _end(self, which: Any, status: Any) -> None:
-        if np.any(which):
-            self.status = np.where(which, status, self.status)
-            self.pool = replace(self.pool, status=jnp.asarray(self.status, self.pool.status.dtype))
+def drive(lanes: Lanes) -> None:
+    """Drives all restarts to their ends."""
+    _revive(lanes)
+    while (running := lanes.status == Status.RUNNING).any():
+        lanes.step(running)
+        _revive(lanes)
+        lanes.settle()
+        _choose_kernels(lanes)
+        lanes.report()
 
-    def _leave_few(self) -> None:
-        if self.leave and few_beyond(self.pool.conditioning, self.limit):
-            beyond = (np.asarray(self.pool.conditioning) > self.limit) & (self.kernels == 0)
-            self._end((self.status == Status.RUNNING) & beyond, Status.MAX_ITER)
 
-    def run(self) -> Run:
-        self._revive()
-        while len(active := np.flatnonzero(self.status == Status.RUNNING)):
-            self._one_block(active)
-            self._revive()
-            if self.driver.stochastic:
-                self._settle_stochastic()
-            self._leave_few()
-            self._choose_kernels()
-            self.block += 1
-            if self.on_block is not None and self.on_block(BlockInfo.of(self)) is True:
-                self.cut_short = Status.STOPPED
-            elif time.perf_counter() >= self.deadline:
-                self.cut_short = Status.TIME_LIMIT
-            self._end((self.status == Status.RUNNING) & (self.cut_short is not None), self.cut_short)
-            if self.checkpoint is not None and self.cut_short is None:
-                self.checkpoint.between_blocks(partial(snapshot.of_host, self))
-        if self.driver.stochastic and np.any(self.evaluated_at != np.asarray(self.pool.n_iter)):
-            self.exact = self._evaluated()
-        ended = Run(
-            mixtures=self.pool.state.mixture,
-            log_likelihood=self.current() * self.total_weight,
-            status=self.status,
-            n_iter=np.asarray(self.pool.n_iter),
-            passes=self.passes(),
-            kernel=np.array(KERNEL_NAMES)[self.kernels],
-            revivals=self.revivals,
-            remaining=self._remaining(),
-            history=self.history.until(int(np.max(self.pool.n_iter)) + 1),
-            cut_short=self.cut_short,
-        )
-        if self.checkpoint is not None and self.cut_short is None:
-            self.checkpoint.run_ended(snapshot.of_run(ended))
-        return ended
+def _revive(lanes: Lanes) -> None:
+    """Sets collapsed restarts going again that have lives left, and steps to use them."""
+    dead = (lanes.status == Status.DEGENERATE) & (lanes.revivals < lanes.lives) & (lanes.n_iter < lanes.max_iter)
+    if dead.any():
+        lanes.revive(dead)
+        lanes.revivals += dead
 
-    def _remaining(self) -> Any:
-        """What every restart is predicted still to gain, nats; unknown where steps see samples."""
-        if self.driver.stochastic:
-            return np.full(self.n, np.nan)
-        each = remaining(np.asarray(self.pool.progress.trail), self.current() + self.log_volume)
-        return each * self.total_weight
 
-    def passes(self) -> Any:
-        """How often each restart has read the rows, in whole data sets."""
-        return np.asarray(self.pool.state.passes, np.float64) * self.share + self.evaluations
+def _choose_kernels(lanes: Lanes) -> None:
+    """Chooses each running restart's kernel for the next block; for the accurate one statistics are read anew."""
+    running = lanes.status == Status.RUNNING
+    chosen = lanes.chosen_kernels(lanes.conditioning, lanes.kernels)
+    moved = running & (chosen > lanes.kernels)
+    lanes.kernels = np.where(running, chosen, lanes.kernels)
+    if moved.any():
+        lanes.renew(moved)

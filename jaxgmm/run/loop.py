@@ -13,13 +13,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+from jax.tree_util import Partial
+from jaxtyping import Bool, Float, Int, Key
 
 from jaxgmm.drivers import Driver, State
 from jaxgmm.em import EStep, Penalty, conditioning, pass_chunk
 from jaxgmm.em.passes import trusted
 from jaxgmm.em.responsibilities import Assign
 from jaxgmm.inputs.programs import compiled
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, posterior
 from jaxgmm.rows import Rows
 from jaxgmm.rows.folds import without
@@ -90,6 +92,11 @@ def _stepper(
     return lambda fold: EStep(without(rows, fold), kernel, chunk, assign, limit)
 
 
+def _assign(driver: Driver) -> Assign:
+    """`driver.assign` as a pytree, whose numbers go with a pass."""
+    return Partial(type(driver).assign, driver)
+
+
 @partial(compiled, static_argnames="kernel")
 def start(
     driver: Driver, starts: Mixture, rows: Rows, controls: Controls, kernel: str,
@@ -100,7 +107,7 @@ def start(
     if lenient is None:
         lenient = jnp.broadcast_to(controls.keep_degenerate | (controls.max_iter <= 0), starts.weights.shape[:1])
     batch = driver.rows(rows, controls.key, jnp.zeros((), jnp.int32))
-    estep = _stepper(batch, kernel, starts, controls, driver.assign)
+    estep = _stepper(batch, kernel, starts, controls, _assign(driver))
     state = jax.vmap(lambda mixture, fold: driver.init(mixture, estep(fold), controls.penalty))(starts, tags.fold)
     found = _faults(state.mixture, state.log_likelihood, lenient, tags, rows, controls)
     status = jnp.where((found.status == Status.RUNNING) & (controls.max_iter <= 0), Status.MAX_ITER, found.status)
@@ -144,7 +151,7 @@ def block(
         i, now, trace = carry
         old = now.state
         batch = driver.rows(rows, controls.key, first + i + 1)
-        estep = _stepper(batch, kernel, old.mixture, controls, driver.assign, limit)
+        estep = _stepper(batch, kernel, old.mixture, controls, _assign(driver), limit)
         new = jax.vmap(lambda s, fold: driver.step(s, estep(fold), controls.penalty))(old, tags.fold)
         found = _faults(new.mixture, new.log_likelihood, now.lenient, tags, rows, controls)
         kappa, running = new.conditioning, moving(now)
@@ -194,7 +201,7 @@ def renew(
     """
     group = taken(pool, members)
     batch = driver.rows(rows, controls.key, jnp.zeros((), jnp.int32))
-    estep = _stepper(batch, kernel, group.state.mixture, controls, driver.assign)
+    estep = _stepper(batch, kernel, group.state.mixture, controls, _assign(driver))
     state = jax.vmap(lambda s, fold: driver.renewed(s, estep(fold), controls.penalty))(group.state, group.tags.fold)
     return put(pool, members, replace(group, state=state, conditioning=state.conditioning))
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import jax
 
+from jaxgmm.inputs.wording import Wording
 from jaxgmm.run.loop import Controls
 
 # Halved so often a chunk is some rows only; what does not fit then is not the chunk.
 _HALVINGS = 6
-_ADVICE = (
-    "the device has no room for the rows and all restarts together, however small the chunks: lower n_init and fit in "
-    "several calls, pass float32 rows or dtype='float32', or use a larger device"
+_ADVICE = Wording(
+    "the device has no room for the rows and all restarts together, however small the chunks: lower {n_init} and fit "
+    "in several calls, pass float32 rows or {dtype:'float32'}, or use a larger device"
 )
 
 

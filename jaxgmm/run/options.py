@@ -1,20 +1,21 @@
-"""How restarts are run: what the user may set, checked."""
+"""How restarts are run: what users may set, checked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Key
 
+from jaxgmm.em import Penalty
 from jaxgmm.em.choice import KERNEL_NAMES
 from jaxgmm.inputs import arguments
-from jaxgmm.run.record import BlockInfo
+from jaxgmm.inputs.errors import ArgumentTypeError
+from jaxgmm.inputs.typing import Array
+from jaxgmm.run.loop import Controls
+from jaxgmm.run.record import OnBlock
 from jaxgmm.run.stopping import CRITERIA
-
-#: how many starts become one
-SEARCHES = ("race", "all")
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,12 @@ class Settings:
     reg_covar: float | Literal["auto"]
     on_degenerate: str
     kernel: str
-    search: str | None
-    on_block: Callable[[BlockInfo], bool | None] | None
+    on_block: OnBlock | None
 
     @classmethod
     def checked(
         cls, *, tol: Any, stopping: Any, max_iter: Any, max_seconds: Any, reg_covar: Any, on_degenerate: Any,
-        kernel: Any, on_block: Any, search: Any = "all",
+        kernel: Any, on_block: Any,
     ) -> Settings:  # fmt: skip
         """What the user gave.
 
@@ -45,7 +45,6 @@ class Settings:
             kernel=arguments.choice("kernel", kernel, ("auto", *KERNEL_NAMES)),
             stopping=arguments.choice("stopping", stopping, CRITERIA),
             on_degenerate=arguments.choice("on_degenerate", on_degenerate, ("reinit", "stop", "keep")),
-            search=None if search is None else arguments.choice("search", search, SEARCHES),
             tol=arguments.real("tol", tol),
             max_iter=arguments.integer("max_iter", max_iter, 0),
             patience=np.inf if max_seconds is None else arguments.real("max_seconds", max_seconds),
@@ -53,5 +52,22 @@ class Settings:
             on_block=on_block,
         )
         if on_block is not None and not callable(on_block):
-            raise TypeError(f"on_block must be callable, got {on_block!r}")
+            raise ArgumentTypeError("on_block", "be callable", arguments.shown(on_block))
         return settings
+
+    def controls(self, key: Key[Array, ""], penalty: Penalty, floor: np.ndarray, dtype: np.dtype) -> Controls:
+        """What steers the loop, in the coordinates of `penalty` and `floor`; see `Controls`."""
+        return Controls(
+            tol=on_host(self.tol, dtype),
+            max_iter=on_host(self.max_iter, np.int32),
+            penalty=penalty,
+            floor=on_host(floor, dtype),
+            key=key,
+            keep_degenerate=on_host(self.on_degenerate == "keep"),
+            criterion=self.stopping,
+        )
+
+
+def on_host(value: Any, dtype: Any = None) -> Any:
+    """A number for a compiled program, as NumPy has it: nothing is compiled to bring it to the device."""
+    return np.asarray(value, dtype)

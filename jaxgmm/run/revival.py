@@ -7,14 +7,15 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Bool, Float, Int, Key
 
 from jaxgmm.drivers import Driver
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.randomness import revival_key
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, joint_log_prob, posterior
 from jaxgmm.problem.pose import Problem
-from jaxgmm.rows import ArrayRows, Rows
+from jaxgmm.rows import Rows, Sample
 from jaxgmm.run.loop import Controls, Pool, put, start, taken
 from jaxgmm.starts.seeding import seed_rows
 
@@ -32,7 +33,7 @@ class Surroundings:
         centre, spread: of the data (see `coordinates.Coordinates`).
     """
 
-    sample: ArrayRows
+    sample: Sample
     centre: Float[Array, " d"]
     spread: Float[Array, " d"]
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Bool, Float, Int
 
 from jaxgmm.em.penalty import Pinned
+from jaxgmm.families.namespace import namespace, quiet
 from jaxgmm.inputs import precision
 from jaxgmm.inputs.programs import compiled
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.resolution import Widths
 from jaxgmm.run.status import Status
@@ -45,12 +46,15 @@ class Faults(NamedTuple):
     collapsed: Bool[Array, " k"]
 
 
+@quiet
 def faults(
     mixture: Mixture, log_likelihood: Float[Array, ""], lenient: Bool[Array, ""], *, floor: Float[Array, " d"],
     n_rows: Int[Array, ""], keep: Bool[Array, ""], present: Bool[Array, " k"] | bool = True,
     pinned: Pinned | None = None,
 ) -> Faults:  # fmt: skip
     """The faults of `mixture`; with `keep` collapsed components are none as long as everything is finite.
+
+    Of NumPy's arrays mixtures may have a leading axis, which `log_likelihood`, `lenient` and `n_rows` then have, too.
 
     Args:
         lenient: whether a component may be a handful of rows with hardly any width but the ridge's.
@@ -60,42 +64,47 @@ def faults(
             given may come to have no rows.
     """
     weights, components = mixture.weights, mixture.components
-    weightless = weights <= 10 * jnp.finfo(weights.dtype).eps
-    even = n_rows / jnp.sum(jnp.broadcast_to(present, weights.shape), dtype=weights.dtype)
-    few = weights * n_rows < jnp.minimum(_HANDFUL * components.rows_to_span, _FEWER * even)
+    xp = namespace(weights, components.means, log_likelihood)
+    lenient, n_rows = xp.asarray(lenient)[..., None], xp.asarray(n_rows)[..., None]
+    weightless = weights <= 10 * xp.finfo(weights.dtype).eps
+    there = xp.broadcast_to(present, weights.shape)
+    even = n_rows / xp.sum(there, axis=-1, keepdims=True, dtype=weights.dtype)
+    few = weights * n_rows < xp.minimum(_HANDFUL * components.rows_to_span, _FEWER * even)
     few &= even >= components.rows_to_span
     narrow = components.collapsed() | (~lenient & few & (components.ridge_trace(floor) > _RIDGE))
     if pinned is not None:
         weightless, narrow = weightless & ~pinned.shapes, narrow & ~pinned.covariances
     collapsed = present & (weightless | narrow)
     # Collapse leaves the means finite and the factors not; anything else that is not finite is another fault.
-    lost = ~jnp.all(jnp.isfinite(components.means)) | ~jnp.all(jnp.isfinite(weights))
-    degenerate = jnp.any(collapsed)
-    fault = jnp.where(degenerate & ~keep, Status.DEGENERATE, Status.RUNNING)
-    infinite = ~jnp.isfinite(log_likelihood) & (~degenerate | keep)
-    return Faults(jnp.where(lost | infinite, Status.NON_FINITE, fault).astype(jnp.int32), collapsed)
+    lost = ~xp.all(xp.isfinite(components.means), axis=(-2, -1)) | ~xp.all(xp.isfinite(weights), axis=-1)
+    degenerate = xp.any(collapsed, axis=-1)
+    fault = xp.where(degenerate & xp.logical_not(keep), Status.DEGENERATE, Status.RUNNING)
+    infinite = ~xp.isfinite(log_likelihood) & (~degenerate | keep)
+    return Faults(xp.where(lost | infinite, Status.NON_FINITE, fault).astype(xp.int32), collapsed)
 
 
-def _suspects(
+@quiet
+def suspects(
     mixture: Mixture, spike: Float[Array, " d"], limit: Float[Array, " d"], n_rows: Int[Array, ""],
-    given: Bool[Array, " k"] | bool,
+    given: Bool[Array, " k"] | Bool[Array, ""] | bool,
 ) -> tuple[Bool[Array, " k"], Float[Array, " k"]]:  # fmt: skip
     """Which components owe their likelihood to a handful of rows, and what bounds how much of each is below `limit`.
 
     A handful of rows is suspect where it is far narrower than the mixture's components usually are, or a spike.
     """
     weights, components = mixture.weights, mixture.components
+    xp = namespace(weights, components.means)
     width = components.log_width()
-    narrow = width < jnp.sum(weights * width) + np.log(_NARROW)
-    few = weights * n_rows < _HANDFUL * components.rows_to_span
-    there = (weights > 0) & ~jnp.asarray(given)
+    narrow = width < xp.sum(weights * width, axis=-1, keepdims=True) + np.log(_NARROW)
+    few = weights * xp.asarray(n_rows)[..., None] < _HANDFUL * components.rows_to_span
+    there = (weights > 0) & ~xp.asarray(given)
     handful = few & there & (narrow | (components.ridge_trace(spike) > _RIDGE))
-    return handful, jnp.where(there, components.ridge_trace(limit), 0.0)
+    return handful, xp.where(there, components.ridge_trace(limit), 0.0)
 
 
 # Compiled, as loops over factors would otherwise be at every call.
-_of_restarts = compiled(jax.vmap(_suspects, (0, None, None, 0, 0)))
-_of_data_sets = compiled(jax.vmap(jax.vmap(_suspects, (0, None, None, None, None)), (0, 0, 0, 0, None)))
+_of_restarts = compiled(jax.vmap(suspects, (0, None, None, 0, 0)))
+_of_data_sets = compiled(jax.vmap(jax.vmap(suspects, (0, None, None, None, None)), (0, 0, 0, 0, None)))
 
 
 def unsound(mixtures: Mixture, widths: Widths, n_rows: Any, given: Any = False) -> Any:

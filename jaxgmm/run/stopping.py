@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Bool, Float, Int
 
+from jaxgmm.families.namespace import namespace, quiet
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 
 #: what `tol` may be compared with
@@ -47,22 +48,24 @@ class Progress:
 
     @classmethod
     def none(cls, like: Float[Array, " r"]) -> Progress:
-        zero, none = jnp.zeros_like(like), jnp.full_like(like, jnp.nan)
-        trail = jnp.full((*like.shape, _TRAIL), jnp.nan, like.dtype)
-        return cls(none, zero, zero, jnp.zeros(like.shape, jnp.int32), trail)
+        xp = namespace(like)
+        zero, none = xp.zeros_like(like), xp.full_like(like, xp.nan)
+        trail = xp.full((*like.shape, _TRAIL), xp.nan, like.dtype)
+        return cls(none, zero, zero, xp.zeros(like.shape, xp.int32), trail)
 
     def after(self, gain: Float[Array, " r"]) -> Progress:
         """With one more gain; a full window is forgotten first."""
+        xp = namespace(gain, self.trail)
         full = self.steps >= _WINDOW
-        drift, wander, steps = (jnp.where(full, 0, a) for a in (self.drift, self.wander, self.steps))
-        trail = jnp.concatenate([self.trail[:, 1:], gain[:, None]], axis=1)
-        return Progress(gain, drift + gain, wander + jnp.abs(gain), steps + 1, trail)
+        drift, wander, steps = (xp.where(full, 0, a) for a in (self.drift, self.wander, self.steps))
+        trail = xp.concatenate([self.trail[..., 1:], gain[..., None]], axis=-1)
+        return Progress(gain, drift + gain, wander + abs(gain), steps + 1, trail)
 
     def rounding(self, log_likelihood: Float[Array, " r"]) -> Bool[Array, " r"]:
         """Whether a whole window of gains was nothing but rounding, at this mean log-likelihood."""
-        noise = _ROUNDING * jnp.finfo(self.drift.dtype).eps * (1 + jnp.abs(log_likelihood))
+        noise = _ROUNDING * np.finfo(self.drift.dtype).eps * (1 + abs(log_likelihood))
         small = self.wander <= self.steps * noise
-        return (self.steps >= _WINDOW) & small & (jnp.abs(self.drift) <= _CANCELLED * self.wander)
+        return (self.steps >= _WINDOW) & small & (abs(self.drift) <= _CANCELLED * self.wander)
 
 
 def remaining(trail: Any, log_likelihood: Any) -> Any:
@@ -92,6 +95,7 @@ def remaining(trail: Any, log_likelihood: Any) -> Any:
     return left
 
 
+@quiet
 def settled(
     criterion: str, tol: Float[Array, ""], gain: Float[Array, " r"], previous: Float[Array, " r"], old: Mixture,
     new: Mixture,
@@ -103,13 +107,15 @@ def settled(
     al. 1994). Never while gains grow: at a saddle, as where all components are alike, they begin with next to nothing.
     "change": the gain, whatever came before it, as scikit-learn has it.
     """
+    xp = namespace(gain, new.weights)
     if criterion == "change":
-        return jnp.abs(gain) < tol
+        return abs(gain) < tol
     shrinking = gain <= previous  # nor at the first, which has none before it
     if criterion == "parameters":
-        moved = jax.vmap(lambda a, b: a.components.move(b.components))(old, new)
-        return (jnp.maximum(moved, jnp.max(jnp.abs(new.weights - old.weights), axis=-1)) < tol) & shrinking
-    small = (jnp.abs(gain) < tol) & shrinking
+        move = lambda a, b: a.components.move(b.components)  # noqa: E731
+        moved = move(old, new) if xp is np else jax.vmap(move)(old, new)
+        return (xp.maximum(moved, xp.max(abs(new.weights - old.weights), axis=-1)) < tol) & shrinking
+    small = (abs(gain) < tol) & shrinking
     if criterion == "log_likelihood":
         return small
     rate = gain / previous

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Key
 
+from jaxgmm.em.choice import kernel_for
 from jaxgmm.families import FAMILIES
 from jaxgmm.fit.result import FitError
 from jaxgmm.inputs import arguments, precision
+from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.wording import Wording
 from jaxgmm.problem.checks import distinct_rows
 from jaxgmm.problem.pose import pose
+from jaxgmm.rows import ArraySource
 from jaxgmm.run import memory
 from jaxgmm.run.options import Settings
-from jaxgmm.run.record import BlockInfo
-from jaxgmm.selection.cells import Contest, Folds
+from jaxgmm.run.record import BlockInfo, OnBlock
+from jaxgmm.selection.cells import Contest
+from jaxgmm.selection.folds import Folds
 from jaxgmm.selection.result import CRITERIA, Cell, SelectionResult
 from jaxgmm.starts.methods import METHODS
 from jaxgmm.starts.several_k import shapes
@@ -44,7 +50,7 @@ def select(
     on_degenerate: str = "reinit",
     kernel: str = "auto",
     dtype: Any = None,
-    on_block: Callable[[BlockInfo], bool | None] | None = None,
+    on_block: OnBlock | None = None,
 ) -> SelectionResult:
     """Fits every K and covariance type asked for, and returns the one with the lowest criterion, and a table of all.
 
@@ -79,11 +85,10 @@ def select(
     """
     kinds = [covariance_types] if isinstance(covariance_types, str) else list(covariance_types)
     kinds = list(dict.fromkeys(arguments.choice("covariance_types", kind, FAMILIES) for kind in kinds))
-    if not kinds or ("bernoulli" in kinds and len(kinds) > 1):
-        raise ValueError(
-            f"covariance_types must name Gaussian types, or 'bernoulli' alone, as only densities of the same kind "
-            f"compare; got {kinds}"
-        )
+    if len({FAMILIES[kind].traits.support.discrete for kind in kinds}) != 1:
+        discrete = [repr(name) for name, family in FAMILIES.items() if family.traits.support.discrete]
+        named = f"name types with densities, or types with probabilities ({', '.join(discrete)})"
+        raise ArgumentError("covariance_types", f"{named}, as only those of the same kind compare", str(kinds))
     criterion = arguments.choice("criterion", criterion, CRITERIA)
     settings = Settings.checked(
         tol=tol, stopping=stopping, max_iter=max_iter, max_seconds=max_seconds, reg_covar=reg_covar,
@@ -92,6 +97,7 @@ def select(
     key = arguments.random_key(key)
     x = arguments.rows("x", x)
     for kind in kinds:
+        kernel_for(settings.kernel, FAMILIES[kind])
         FAMILIES[kind].check_rows("x", x)
     sizes = _sizes(n_components)
     n_init, init = arguments.integer("n_init", n_init, 1), arguments.choice("init", init, METHODS)
@@ -100,12 +106,11 @@ def select(
         x, sample_weight = x[sample_weight > 0], sample_weight[sample_weight > 0]
     folds = _folds(key, criterion, len(x), n_folds, held_out)
     dtype = precision.compute_dtype(x, dtype=dtype)
-    enough = min(distinct_rows(x[rows], None, max(sizes)) for rows in folds.training())
+    enough = min(distinct_rows(part, max(sizes)) for part in folds.training(ArraySource(x)))
     fitted = [k for k in sizes if k <= enough]
     if not fitted:
-        raise ValueError(
-            f"n_components must hold a number of at most the distinct rows{folds.where}, {enough}; got {sizes}"
-        )
+        wants = f"hold a number of at most the distinct rows{folds.where}, {enough}"
+        raise ArgumentError("n_components", wants, str(sizes))
 
     begun, missing = time.perf_counter(), f"more components than distinct rows{folds.where}, {enough}"
     stopped = False
@@ -126,9 +131,10 @@ def select(
             table += [replace(cell, note="not run: stopped before") for cell in blank.values()]
             continue
         with precision.scope(dtype), memory.explained():
-            problem = pose(x, sample_weight, family, max(fitted), settings.reg_covar, None, dtype)
+            problem = pose(ArraySource(x, sample_weight), family, max(fitted), settings.reg_covar, None, dtype)
+            own = replace(settings, kernel=kernel_for(settings.kernel, family))
             contest = Contest.held(
-                key, problem, settings, fitted, n_init, init, folds, now + left / (len(kinds) - i), x, sample_weight
+                key, problem, own, fitted, n_init, init, folds, now + left / (len(kinds) - i), x, sample_weight
             )
         for cell in contest.cells([replace(blank[k], note="") for k in fitted], criterion):
             blank[cell.n_components] = cell
@@ -136,8 +142,11 @@ def select(
                 best = cell.criterion, contest, cell.n_components
         table += blank.values()
     if best is None:
-        complaints = (f"{cell.covariance_type}, {cell.n_components}: {cell.note}" for cell in table)
-        raise FitError(f"no cell can win: {'; '.join(complaints)}")
+        complaints = (
+            Wording("{kind}, {k}: {note}", kind=cell.covariance_type, k=cell.n_components, note=cell.note)
+            for cell in table
+        )
+        raise FitError(Wording("no cell can win: {complaints}", complaints=Wording.joined("; ", complaints)))
     seconds = time.perf_counter() - begun
     winner = best[1].result(best[2], seconds)
     return SelectionResult(tuple(table), criterion, winner, winner.total_weight, seconds)
@@ -147,7 +156,7 @@ def _sizes(n_components: Any) -> list[int]:
     given = [n_components] if np.ndim(n_components) == 0 and not isinstance(n_components, Iterable) else n_components
     sizes = sorted({arguments.integer("n_components", k, 1) for k in given})
     if not sizes:
-        raise ValueError("n_components must hold at least one number, got none")
+        raise ArgumentError("n_components", "hold at least one number", "none")
     return sizes
 
 
@@ -155,11 +164,11 @@ def _folds(key: Any, criterion: str, n: int, n_folds: Any, held_out: Any) -> Fol
     if criterion == "cv":
         n_folds = arguments.integer("n_folds", n_folds, 2)
         if n_folds > n:
-            raise ValueError(f"n_folds must be at most the number of rows with weight, {n}; got {n_folds}")
+            raise ArgumentError("n_folds", f"be at most the number of rows with weight, {n}", str(n_folds))
         return Folds.dealt(key, n, n_folds)
     if criterion == "heldout":
         share = arguments.real("held_out", held_out)
         if not (0 < share < 1 and 0 < round(share * n) < n):
-            raise ValueError(f"held_out must keep back some of the {n} rows, but not all; got {held_out}")
+            raise ArgumentError("held_out", f"keep back some of the {n} rows, but not all", str(held_out))
         return Folds.split(key, n, round(share * n))
     return Folds.none(n)

@@ -12,16 +12,18 @@ from sklearn.mixture import GaussianMixture as Theirs
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from jaxgmm.families import FAMILIES
+from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 from jaxgmm.mixture import Mixture, files
 from jaxgmm.sklearn import onnx
 from jaxgmm.sklearn.hooks import DENSITY, PrivateMethods
-from jaxgmm.sklearn.parameters import COVARIANCE_TYPES, mixture_of, precisions_cholesky_of, precisions_of
+from jaxgmm.sklearn.parameters import mixture_of, precisions_cholesky_of, precisions_of
 
 
 class MixtureAnswers(PrivateMethods):
     """Methods of an estimator that holds `weights_`, `means_`, `covariances_` and `precisions_cholesky_`.
 
-    The arrays are what counts: who assigns others gets answers from those, as with scikit-learn.
+    Answers follow from these arrays. Assign others, and answers follow from those, as with scikit-learn.
     """
 
     weights_: Any
@@ -115,15 +117,14 @@ class MixtureAnswers(PrivateMethods):
         rng = check_random_state(self.random_state)
         shares = np.asarray(self.weights_, np.float64)
         total = shares.sum()
-        # Beyond 1 by rounding NumPy refuses; within it a division would change what is drawn.
+        # NumPy refuses shares that sum to more than 1 by rounding. A division of others would change what is drawn.
         counts = rng.multinomial(n_samples, shares / total if total > 1 else shares)
         k, d = self.means_.shape
-        covariances = np.broadcast_to(self.covariances_, (k, d, d)) if self.covariance_type == "tied" else None
+        traits = FAMILIES[self.covariance_type].traits
+        covariances = np.broadcast_to(self.covariances_, (k, d, d)) if traits.one_covariance else self.covariances_
         parts = []
-        for mean, covariance, count in zip(
-            self.means_, self.covariances_ if covariances is None else covariances, counts, strict=True
-        ):
-            if self.covariance_type in ("full", "tied"):
+        for mean, covariance, count in zip(self.means_, covariances, counts, strict=True):
+            if traits.covariance_kind == "matrix":
                 parts.append(rng.multivariate_normal(mean, covariance, int(count)))
             else:
                 parts.append(mean + rng.standard_normal(size=(count, d)) * np.sqrt(covariance))
@@ -138,8 +139,8 @@ class MixtureAnswers(PrivateMethods):
         Raises:
             ValueError: a batch of mixtures, or one that is not Gaussian.
         """
-        if mixture.batch_shape or mixture.covariance_type not in COVARIANCE_TYPES:
-            raise ValueError(f"mixture must be a single Gaussian mixture, got {mixture!r}")
+        if mixture.batch_shape or not mixture.components.traits.gaussian:
+            raise ArgumentError("mixture", "be a single Gaussian mixture", repr(mixture))
         options: Any = {"n_components": mixture.n_components, "covariance_type": mixture.covariance_type}
         self = cls(**options | parameters)
         self._take(mixture)
@@ -204,7 +205,7 @@ class MixtureAnswers(PrivateMethods):
             TypeError: `estimator` is another kind of thing.
         """
         if not isinstance(estimator, Theirs):
-            raise TypeError(f"estimator must be scikit-learn's GaussianMixture, got {type(estimator).__name__}")
+            raise ArgumentTypeError("estimator", "be scikit-learn's GaussianMixture", type(estimator).__name__)
         return _with_attributes(cls(**estimator.get_params(deep=False) | parameters), estimator)
 
 

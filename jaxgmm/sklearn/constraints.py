@@ -8,9 +8,9 @@ from typing import Any
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from jaxgmm.em.choice import KERNEL_NAMES
+from jaxgmm.fit.search import SEARCHES
 from jaxgmm.problem.fixed import Fixed
 from jaxgmm.problem.prior import Prior
-from jaxgmm.run.options import SEARCHES
 from jaxgmm.run.stopping import CRITERIA
 from jaxgmm.sklearn.parameters import COVARIANCE_TYPES
 from jaxgmm.starts.methods import METHODS

@@ -31,7 +31,7 @@ _PASSED_ON: tuple[str, ...] = ("covariance_type", "reg_covar", "prior", "stoppin
 _PASSED_ON += ("kernel", "search", "progress", "dtype", "fixed")
 
 
-@Theirs.register  # all that it can be asked for is here, so who asks for one may have this
+@Theirs.register  # it has every method of theirs, so `isinstance` may say that it is one
 class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
     """A Gaussian mixture with the parameters, attributes and methods of `sklearn.mixture.GaussianMixture`.
 
@@ -174,7 +174,7 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
             result = fit(**options)
         if warm and ahead and abs(_bounds(result, ahead)[0] - self.lower_bound_) < self.tol:
             # The first gain is over the last fit's bound, which the loop has not seen.
-            with telling.silence():  # the same start has been talked of
+            with telling.silence():  # the fit above has warned of this start
                 result = fit(**options | {"max_iter": 0})
             result.status[:] = Status.CONVERGED
         narrator.conclude(result)
@@ -187,7 +187,7 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
         if all(part is not None for part in parts):
             return {"init": start_of(*parts, kind, precision.compute_dtype(x, dtype=self.dtype)), "key": _seed(rng)}
         if options["labels"] is not None or self.fixed is not None:
-            first: Any = self.init_params  # what is known has a say in starts, which scikit-learn's have not
+            first: Any = self.init_params  # scikit-learn's starts would not heed labels and fixed parameters
         else:
             first = first_start(self.init_params, x, options["sample_weight"], k, kind, self.reg_covar, rng)
         one = self.n_init == 1 or isinstance(first, str)
@@ -212,7 +212,7 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
 
 
 def _seed(rng: np.random.RandomState) -> int:
-    """A seed from the state of `rng`, which it leaves alone: others draw from it what they draw with scikit-learn."""
+    """A seed from the state of `rng`, which stays as it is, so that others draw what they draw with scikit-learn."""
     return int(copy.deepcopy(rng).randint(np.iinfo(np.int32).max))
 
 

@@ -1,4 +1,4 @@
-"""scikit-learn's private methods, for code that calls them on a mixture, and a word to those who override them."""
+"""scikit-learn's private methods, for code that calls them. A subclass that overrides one is told: nothing calls it."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class PrivateMethods:
     # ---- overrides ------------------------------------------------------------------------------------------
 
     def _refuse_overrides(self, names: tuple[str, ...]) -> None:
-        """What calls none of `names`, as scikit-learn would, must not go on as if it had.
+        """Refuses a subclass that overrides one of `names`: nothing here calls them, so its override would be ignored.
 
         Raises:
             TypeError: one of them is overridden.

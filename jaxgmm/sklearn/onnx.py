@@ -1,4 +1,4 @@
-"""To ONNX by skl2onnx, which has a converter for scikit-learn's estimator: it serves for this one as it is."""
+"""Conversion to ONNX: skl2onnx has a converter for scikit-learn's estimator, which serves for this one as it is."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def parser_of(estimator: Any) -> Any:
     update_registered_converter(type(estimator), _ALIAS, shapes, converter, options={"score_samples": [True, False]})
 
     def parser(scope: Any, inputs: Any) -> list[Any]:
-        # The name it had when the class was not in the table yet.
+        # skl2onnx named the operator before the class was in its table.
         scope.replace_raw_operator(estimator, estimator, _ALIAS)
         numbers = guess_tensor_type(inputs[0].type)
         outputs = {"label": Int64TensorType(), "probabilities": numbers}

@@ -11,10 +11,15 @@ from sklearn.utils import check_array
 
 from jaxgmm.families import FAMILIES
 from jaxgmm.inputs import precision
+from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.mixture import Mixture
 
-#: Bernoulli mixtures have no covariances to show
-COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
+#: the Gaussian structures, which have covariances to show
+COVARIANCE_TYPES = tuple(name for name, family in FAMILIES.items() if family.traits.gaussian)
+
+
+def _matrices(covariance_type: str) -> bool:
+    return FAMILIES[covariance_type].traits.covariance_kind == "matrix"
 
 
 def mixture_of(weights: Any, means: Any, precisions_cholesky: Any, covariance_type: str) -> Mixture:
@@ -24,7 +29,7 @@ def mixture_of(weights: Any, means: Any, precisions_cholesky: Any, covariance_ty
         ValueError: weights of each row by itself, which code made for scikit-learn may have set.
     """
     if np.ndim(weights) != 1:
-        raise ValueError(f"weights_ must have shape (k,), got {np.shape(weights)}")
+        raise ArgumentError("weights_", "have shape (k,)", str(np.shape(weights)))
     dtype = precision.compute_dtype(*map(np.asarray, (weights, means, precisions_cholesky)))
     family: Any = FAMILIES[covariance_type]
     components = family(np.asarray(means, dtype), _factor(precisions_cholesky, covariance_type).astype(dtype))
@@ -35,32 +40,28 @@ def mixture_of(weights: Any, means: Any, precisions_cholesky: Any, covariance_ty
 def _factor(precisions_cholesky: Any, covariance_type: str) -> Any:
     """What the family holds of a covariance, in float64: L = U⁻ᵀ, or standard deviations (k, s)."""
     root = np.asarray(precisions_cholesky, np.float64)
-    if covariance_type in ("full", "tied"):
+    if _matrices(covariance_type):
         return np.tril(np.swapaxes(np.linalg.inv(root), -1, -2))
-    return 1 / root if covariance_type == "diag" else 1 / root[..., None]
+    return 1 / root if FAMILIES[covariance_type].traits.covariance_kind == "feature" else 1 / root[..., None]
 
 
 def precisions_cholesky_of(mixture: Mixture) -> Any:
     """scikit-learn's `precisions_cholesky_`, in the mixture's dtype."""
     components: Any = mixture.components
-    if mixture.covariance_type in ("full", "tied"):
-        inverse = np.linalg.inv(np.asarray(components.scale_tril, np.float64))
-        root = np.triu(np.swapaxes(inverse, -1, -2))
-    else:
-        root = 1 / np.asarray(components.scale, np.float64)
-        root = root[..., 0] if mixture.covariance_type == "spherical" else root
-    return root.astype(mixture.dtype)
+    root, kind = np.asarray(components.root, np.float64), components.traits.covariance_kind
+    inverse = np.triu(np.swapaxes(np.linalg.inv(root), -1, -2)) if kind == "matrix" else 1 / root
+    return (inverse[..., 0] if kind == "number" else inverse).astype(mixture.dtype)
 
 
 def precisions_of(precisions_cholesky: Any, covariance_type: str) -> Any:
     """Σ⁻¹ = U Uᵀ, in scikit-learn's shape for the structure."""
     root = precisions_cholesky
-    return root @ np.swapaxes(root, -1, -2) if covariance_type in ("full", "tied") else root**2
+    return root @ np.swapaxes(root, -1, -2) if _matrices(covariance_type) else root**2
 
 
 def _upper_root(precisions: Any, covariance_type: str) -> Any:
     """U with Σ⁻¹ = U Uᵀ: a Cholesky factor of the matrix read backwards, read backwards."""
-    if covariance_type in ("full", "tied"):
+    if _matrices(covariance_type):
         backwards = np.asarray(precisions, np.float64)[..., ::-1, ::-1]
         return np.linalg.cholesky(backwards)[..., ::-1, ::-1]
     return np.sqrt(np.asarray(precisions, np.float64))
@@ -95,8 +96,8 @@ def checked_starts(
         _check_shape(means, (k, d), "means")
     if precisions is not None:
         precisions = check_array(precisions, dtype=floats, ensure_2d=False, allow_nd=True)
-        shapes = {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}
-        _check_shape(precisions, shapes[covariance_type], f"{covariance_type} precision")
+        shape = FAMILIES[covariance_type].traits.covariance_shape(k, d)
+        _check_shape(precisions, shape, f"{covariance_type} precision")
         _check_positive(precisions, covariance_type)
     return weights, means, precisions
 
@@ -107,7 +108,7 @@ def _check_shape(array: Any, shape: tuple[int, ...], name: str) -> None:
 
 
 def _check_positive(precisions: Any, covariance_type: str) -> None:
-    if covariance_type in ("diag", "spherical"):
+    if not _matrices(covariance_type):
         if (precisions <= 0).any():
             raise ValueError(f"'{covariance_type} precision' should be positive")
         return
@@ -127,9 +128,8 @@ def started_from(starts: Mixture, weights: Any, means: Any, precisions: Any) -> 
     if means is not None:
         components = replace(components, means=everywhere(means, components.means))
     if precisions is not None:
-        name = "scale_tril" if kind in ("full", "tied") else "scale"
         factor = _factor(_upper_root(precisions, kind), kind)
-        components = replace(components, **{name: everywhere(factor, getattr(components, name))})
+        components = components.with_root(everywhere(factor, components.root))
     if weights is not None:
         weights = everywhere(np.asarray(weights, np.float64) / np.sum(weights, dtype=np.float64), starts.weights)
     return Mixture(starts.weights if weights is None else weights, components)

@@ -14,8 +14,10 @@ import numpy as np
 from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
 
+from jaxgmm.families import FAMILIES
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.checks import distinct_rows
+from jaxgmm.rows import ArraySource
 
 
 def first_start(
@@ -35,8 +37,8 @@ def first_start(
     if weights is not None and np.ptp(weights) == 0:
         weights = None
     if method == "kmeans":
-        # Of rows too few of which differ the fit warns itself.
-        with _without_warning() if distinct_rows(x, None, k) < k else contextlib.nullcontext():
+        # The fit itself warns where too few rows differ.
+        with _without_warning() if distinct_rows(ArraySource(x), k) < k else contextlib.nullcontext():
             return KMeans(k, n_init=1, random_state=rng).fit(x, sample_weight=weights).labels_
     if method == "random":
         shares = rng.uniform(size=(len(x), k)).astype(x.dtype)
@@ -60,11 +62,11 @@ def _without_warning() -> Iterator[None]:
 def _about_rows(x: Any, index: Any, covariance_type: str, reg_covar: float) -> Mixture:
     """The M-step where one row belongs to each component, and the others to none."""
     (k, d), means = (len(index), x.shape[1]), x[index]
-    if covariance_type == "tied":
+    traits = FAMILIES[covariance_type].traits
+    if traits.one_covariance:
         # scikit-learn's short cut takes the second moments of all rows, whoever they belong to.
         wide, centres = np.asarray(x, np.float64), np.asarray(means, np.float64)
         ridge = (wide.T @ wide - centres.T @ centres) / k + reg_covar * np.eye(d)
     else:
-        shapes = {"full": np.broadcast_to(np.eye(d), (k, d, d)), "diag": np.ones((k, d)), "spherical": np.ones(k)}
-        ridge = reg_covar * shapes[covariance_type]
+        ridge = reg_covar * traits.unit_covariances(k, d)
     return Mixture.create(np.full(k, 1 / k), means, ridge, covariance_type=covariance_type, dtype=x.dtype)

@@ -7,10 +7,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Key
 
 from jaxgmm.families import Family
 from jaxgmm.inputs import arguments
+from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.wording import Wording
 from jaxgmm.mixture import Mixture, integrity
 from jaxgmm.problem.pose import Problem
 from jaxgmm.starts.methods import METHODS, from_assignments, initialize
@@ -32,17 +35,16 @@ def checked_init(init: Any, n_init: int | None, family: type[Family], k: int, sh
         first = checked_init(init[0], None, family, k, shape)
         held = _held(first)
         if n_init is None or n_init <= held:
-            raise ValueError(f"n_init must be more than the {held} starts that init holds beside a name, got {n_init}")
+            more = Wording("be more than the {held} starts that {init} holds beside a name", held=held)
+            raise ArgumentError("n_init", more, str(n_init))
         return first, arguments.choice("init", init[1], METHODS)
     if isinstance(init, Mixture):
         if len(init.batch_shape) > 1:
-            raise ValueError(f"init must be a mixture with at most one leading axis, got {init.batch_shape}")
-        wanted, got = (family.name, k, d), (init.covariance_type, init.n_components, init.n_features)
-        if wanted != got:
-            raise ValueError(
-                f"init must be a {wanted[0]} mixture with {k} components and {d} features, "
-                f"got {got[0]} with {got[1]} and {got[2]}"
-            )
+            raise ArgumentError("init", "be a mixture with at most one leading axis", str(init.batch_shape))
+        if not (type(init.components) is family and (init.n_components, init.n_features) == (k, d)):
+            wants = f"be a {family.traits.name} mixture with {k} components and {d} features"
+            got = f"{init.covariance_type} with {init.n_components} and {init.n_features}"
+            raise ArgumentError("init", wants, got)
         integrity.sound_mixture("init", init)
         checked: Any = init if init.batch_shape else jax.tree.map(lambda leaf: np.asarray(leaf)[None], init)
         held = checked.batch_shape[0]
@@ -50,23 +52,27 @@ def checked_init(init: Any, n_init: int | None, family: type[Family], k: int, sh
         try:
             assigned = np.asarray(init)
         except ValueError as error:
-            raise ValueError(f"init must be a rectangular array, if it is an array: {error}") from None
+            raise ArgumentError("init", "be a rectangular array if it is an array", None, str(error)) from None
         if assigned.dtype.kind in "iu" and assigned.ndim in (1, 2) and assigned.shape[-1] == n and assigned.size:
             assigned = assigned.reshape(-1, n).astype(np.int32)
             if assigned.min() < 0 or assigned.max() >= k:
-                raise ValueError(f"init labels must lie in 0 … {k - 1}, got {assigned.min()} … {assigned.max()}")
+                range_of_labels = f"{assigned.min()} … {assigned.max()}"
+                raise ArgumentError("init", f"hold labels in 0 … {k - 1}", range_of_labels)
         elif assigned.dtype.kind == "f" and assigned.ndim in (2, 3) and assigned.shape[-2:] == (n, k) and assigned.size:
             assigned = assigned.reshape(-1, n, k)
             if not ((assigned >= 0).all() and np.allclose(assigned.sum(-1), 1, atol=1e-3)):
-                raise ValueError("init responsibilities must be at least 0 and sum to 1 over components")
+                wants = "hold responsibilities of at least 0 that sum to 1 over components"
+                raise ArgumentError("init", wants)
         else:
-            raise ValueError(
-                f"init must be one of {', '.join(map(repr, METHODS))}, a Mixture, integer labels ({n},) or (r, {n}), "
-                f"or responsibilities ({n}, {k}) or (r, {n}, {k}); got dtype {assigned.dtype}, shape {assigned.shape}"
+            wants = (
+                f"be one of {', '.join(map(repr, METHODS))}, a Mixture, integer labels ({n},) or (r, {n}), "
+                f"or responsibilities ({n}, {k}) or (r, {n}, {k})"
             )
+            raise ArgumentError("init", wants, f"dtype {assigned.dtype}, shape {assigned.shape}")
         checked, held = assigned, len(assigned)
     if n_init not in (None, held):
-        raise ValueError(f"n_init must be left out or be {held}, the starts that init holds; got {n_init}")
+        same = Wording("be left out or be {held}, the starts that {init} holds", held=held)
+        raise ArgumentError("n_init", same, str(n_init))
     return checked
 
 

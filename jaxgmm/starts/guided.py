@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Float, Key
 
 from jaxgmm.em.penalty import Pinned
 from jaxgmm.inputs.randomness import restart_keys, seed_key
-from jaxgmm.rows import ArrayRows
+from jaxgmm.inputs.typing import Array
+from jaxgmm.rows import Rows, Sample
 from jaxgmm.starts.seeding import chosen_centres, seed_index, seed_rows, trials_for
 
 
@@ -25,7 +26,7 @@ class _Group(NamedTuple):
 
 
 def guided_centres(
-    key: Key[Array, ""], rows: ArrayRows, spread: Float[Array, " d"], pinned: Pinned | None, n_components: int,
+    key: Key[Array, ""], rows: Rows, spread: Float[Array, " d"], pinned: Pinned | None, n_components: int,
     n_init: int, method: str,
 ) -> Float[Array, "r k d"]:  # fmt: skip
     """Centres by one of the methods that pick rows; those of components with a label from rows with that label.
@@ -33,7 +34,7 @@ def guided_centres(
     A component that has a label to itself starts at the mean of its rows, others of a label at some of them, and
     components without a label at rows without one. Where a mean is given, other seeds keep away from it.
     """
-    dtype = np.dtype(rows.x.dtype)
+    dtype = rows.dtype
     given = np.zeros((n_components, rows.n_features), dtype) if pinned is None else np.asarray(pinned.given.means)
     held = np.zeros(n_components, bool) if pinned is None else np.asarray(pinned.means)
     centres = np.repeat(given[None], n_init, axis=0)
@@ -55,7 +56,7 @@ def guided_centres(
     return jnp.asarray(centres)
 
 
-def guided_sample(key: Key[Array, ""], rows: ArrayRows, n_components: int) -> ArrayRows:
+def guided_sample(key: Key[Array, ""], rows: Rows, n_components: int) -> Sample:
     """Rows for k-means: some of every label, however rare, and of those without one."""
     drawn = []
     for number, group in enumerate(_groups(rows, n_components)):
@@ -64,7 +65,7 @@ def guided_sample(key: Key[Array, ""], rows: ArrayRows, n_components: int) -> Ar
     return rows.pick(np.unique(np.concatenate(drawn)))
 
 
-def _groups(rows: ArrayRows, n_components: int) -> Iterator[_Group]:
+def _groups(rows: Rows, n_components: int) -> Iterator[_Group]:
     """The components without a label first, then those of each label."""
     n = int(rows.n_rows)
     everyone = np.arange(n_components)

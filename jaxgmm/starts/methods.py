@@ -12,15 +12,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Bool, Float, Key
 
 from jaxgmm.em import m_step, statistics_of
 from jaxgmm.em.penalty import Penalty
 from jaxgmm.families import Family, TiedGaussian
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.randomness import restart_keys, seed_key
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
-from jaxgmm.rows import ArrayRows, chunk_size
+from jaxgmm.rows import Chunk, Rows, Sample, chunk_size
 from jaxgmm.starts.guided import guided_centres, guided_sample
 from jaxgmm.starts.seeding import chosen_centres, seed_rows, trials_for
 
@@ -42,16 +43,16 @@ def from_centres(
 
 
 def _fitted(
-    rows: ArrayRows, responsibilities: Callable[..., Any], family: type[Family], n_components: int,
-    penalty: Penalty, chunk: int,
+    rows: Rows, responsibilities: Callable[[Any, Chunk], Array], operand: Any, family: type[Family],
+    n_components: int, penalty: Penalty, chunk: int,
 ) -> Mixture:  # fmt: skip
     """One M-step from given responsibilities, by two passes: means first, then second moments about those means."""
-    zeros = jnp.zeros((n_components, rows.n_features), rows.x.dtype)
-    spread = jnp.ones(rows.n_features, rows.x.dtype)
+    zeros = jnp.zeros((n_components, rows.n_features), rows.dtype)
+    spread = jnp.ones(rows.n_features, rows.dtype)
     components = family.from_means(zeros, zeros[0], spread)
     for _ in range(2):
-        reference = Mixture(jnp.full(n_components, 1 / n_components, rows.x.dtype), components)
-        statistics = statistics_of(reference, rows, responsibilities, chunk)
+        reference = Mixture(jnp.full(n_components, 1 / n_components, rows.dtype), components)
+        statistics = statistics_of(reference, rows, responsibilities, operand, chunk)
         fitted = m_step(reference, statistics, penalty.ridge, penalty.prior)
         components = family.from_means(fitted.means, fitted.means[0], spread)
     return fitted
@@ -59,45 +60,45 @@ def _fitted(
 
 @partial(compiled, static_argnames=("family", "n_components"))
 def _from_responsibilities(
-    given: Array, rows: ArrayRows, family: type[Family], n_components: int, penalty: Penalty
+    given: Array, rows: Rows, family: type[Family], n_components: int, penalty: Penalty
 ) -> Mixture:
     """From labels (r, m) or responsibilities (r, m, k) of every slot."""
     chunk = chunk_size(given.shape[0] * n_components * rows.n_features, rows.n_slots)
 
     def one(given: Array) -> Mixture:
-        def lookup(x: Array, index: Array) -> Array:
-            own = given[index]
-            return own.T if own.ndim == 2 else jax.nn.one_hot(own, n_components, axis=0, dtype=x.dtype)
+        def lookup(given: Array, some: Chunk) -> Array:
+            own = given[some.index]
+            return own.T if own.ndim == 2 else jax.nn.one_hot(own, n_components, axis=0, dtype=some.x.dtype)
 
-        return _fitted(rows, lookup, family, n_components, penalty, chunk)
+        return _fitted(rows, lookup, given, family, n_components, penalty, chunk)
 
     return jax.vmap(one)(given)
 
 
 @partial(compiled, static_argnames=("family", "n_components"))
 def _from_random_responsibilities(
-    keys: Key[Array, " r"], rows: ArrayRows, family: type[Family], n_components: int, penalty: Penalty
+    keys: Key[Array, " r"], rows: Rows, family: type[Family], n_components: int, penalty: Penalty
 ) -> Mixture:
     chunk = chunk_size(keys.shape[0] * n_components * rows.n_features, rows.n_slots)
 
     def one(key: Key[Array, ""]) -> Mixture:
-        def shares(x: Array, index: Array) -> Array:
+        def shares(key: Key[Array, ""], some: Chunk) -> Array:
             # By row number, so that neither chunks nor padding change what a row draws.
             # And never 0, which may be all that a row with one possible component draws.
-            uniform = partial(jax.random.uniform, shape=(n_components,), dtype=x.dtype, minval=jnp.finfo(x.dtype).tiny)
-            draws = jax.vmap(lambda i: uniform(jax.random.fold_in(key, i)))(index)
-            possible = rows.possible(index)
+            dtype, possible = some.x.dtype, some.possible
+            uniform = partial(jax.random.uniform, shape=(n_components,), dtype=dtype, minval=jnp.finfo(dtype).tiny)
+            draws = jax.vmap(lambda i: uniform(jax.random.fold_in(key, i)))(some.index)
             draws = draws if possible is None else jnp.where(possible.T, draws, 0.0)
             return (draws / jnp.sum(draws, axis=1, keepdims=True)).T
 
-        return _fitted(rows, shares, family, n_components, penalty, chunk)
+        return _fitted(rows, shares, key, family, n_components, penalty, chunk)
 
     return jax.vmap(one)(keys)
 
 
 @partial(compiled, static_argnames="family")
 def _from_kmeans(
-    centres: Float[Array, "r k d"], rows: ArrayRows, family: type[Family], penalty: Penalty, spread: Float[Array, " d"]
+    centres: Float[Array, "r k d"], rows: Rows, family: type[Family], penalty: Penalty, spread: Float[Array, " d"]
 ) -> Mixture:
     """Lloyd's rounds from `centres`, then one M-step from the nearest centres: hard EM with one fixed spread."""
     r, k, d = centres.shape
@@ -108,20 +109,20 @@ def _from_kmeans(
         def spheres(means: Float[Array, "k d"]) -> Mixture:
             return Mixture(jnp.full(k, 1 / k, means.dtype), TiedGaussian.from_means(means, means[0], spread))
 
-        def nearest(mixture: Mixture, x: Array, index: Array) -> Array:
-            near, possible = mixture.components.log_prob(x), rows.possible(index)
+        def nearest(mixture: Mixture, some: Chunk) -> Array:
+            near, possible = mixture.components.log_prob(some.x), some.possible
             near = near if possible is None else jnp.where(possible, near, -jnp.inf)
-            return jax.nn.one_hot(jnp.argmax(near, axis=0), k, axis=0, dtype=x.dtype)
+            return jax.nn.one_hot(jnp.argmax(near, axis=0), k, axis=0, dtype=some.x.dtype)
 
         def lloyd(_: Any, means: Float[Array, "k d"]) -> Float[Array, "k d"]:
             mixture = spheres(means)
-            statistics = statistics_of(mixture, rows, partial(nearest, mixture), chunk)
+            statistics = statistics_of(mixture, rows, nearest, mixture, chunk)
             moved = m_step(mixture, statistics, no_ridge).means
             pinned = penalty.pinned
             return moved if pinned is None else jnp.where(pinned.means[:, None], pinned.given.means, moved)
 
         means = jax.lax.fori_loop(0, LLOYD_ROUNDS, lloyd, centres)
-        return _fitted(rows, partial(nearest, spheres(means)), family, k, penalty, chunk)
+        return _fitted(rows, nearest, spheres(means), family, k, penalty, chunk)
 
     return jax.vmap(one)(centres)
 
@@ -132,7 +133,7 @@ METHODS = ("k-means++", "kmeans", "random_from_data", "random")
 
 
 def initialize(
-    key: Key[Array, ""], rows: ArrayRows, family: type[Family], n_components: int, n_init: int, method: str,
+    key: Key[Array, ""], rows: Rows, family: type[Family], n_components: int, n_init: int, method: str,
     penalty: Penalty, centre: Float[Array, " d"], spread: Float[Array, " d"],
 ) -> Mixture:  # fmt: skip
     """`n_init` starts by one of `METHODS`, in the rows' coordinates; leading axis r."""
@@ -143,7 +144,7 @@ def initialize(
             return starts
         among = guided_sample(key, rows, n_components)
         return jax.vmap(_with_everyone)(_from_kmeans(centres, among, family, penalty, spread), starts)
-    seeds = rows if method == "random" else seed_rows(seed_key(key), rows, n_components)
+    seeds = None if method == "random" else seed_rows(seed_key(key), rows, n_components)
     return draw(key, rows, seeds, family, n_components, n_init, method, penalty, centre, spread)
 
 
@@ -155,12 +156,12 @@ def _with_everyone(mixture: Mixture, start: Mixture) -> Mixture:
 
 
 def draw(
-    key: Key[Array, ""], rows: ArrayRows, seeds: ArrayRows, family: type[Family], n_components: int, n_init: int,
+    key: Key[Array, ""], rows: Rows, seeds: Sample | None, family: type[Family], n_components: int, n_init: int,
     method: str, penalty: Penalty, centre: Float[Array, " d"], spread: Float[Array, " d"],
 ) -> Mixture:  # fmt: skip
-    """`initialize` with the rows to pick seeds from at hand. Pure."""
+    """`initialize` with the rows to pick `seeds` from at hand, if the method picks any. Pure."""
     keys = restart_keys(key, n_init)
-    if method == "random":
+    if method == "random" or seeds is None:
         return _from_random_responsibilities(keys, rows, family, n_components, penalty)
     trials = jnp.full(n_init, trials_for(n_components))
     centres = chosen_centres(keys, seeds, spread, method, n_components, trials)
@@ -169,7 +170,7 @@ def draw(
     return from_centres(centres, family, centre, spread, jnp.ones(centres.shape[:2], bool))
 
 
-def from_assignments(given: Any, rows: ArrayRows, family: type[Family], n_components: int, penalty: Penalty) -> Mixture:
+def from_assignments(given: Any, rows: Rows, family: type[Family], n_components: int, penalty: Penalty) -> Mixture:
     """Starts from labels (r, n) of integers, or responsibilities (r, n, k); NumPy."""
     spare = [(0, 0)] * np.ndim(given)
     spare[1] = (0, rows.n_slots - given.shape[1])  # whatever it says of slots without a row

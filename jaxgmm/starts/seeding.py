@@ -10,11 +10,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Float, Int, Key
 
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.randomness import generator
-from jaxgmm.rows import ArrayRows
+from jaxgmm.inputs.typing import Array
+from jaxgmm.rows import Rows, Sample
 
 # Seeds are picked from this many rows, or this many per component, whichever is more.
 _SEED_ROWS = 8192
@@ -41,15 +42,15 @@ def seed_index(key_data: Any, n: int, n_components: int) -> Any:
     return np.sort(generator(key_data).choice(n, wanted, replace=False, shuffle=False))
 
 
-def seed_rows(key: Key[Array, ""], rows: ArrayRows, n_components: int) -> ArrayRows:
+def seed_rows(key: Key[Array, ""], rows: Rows, n_components: int) -> Sample:
     """A sample of the rows that have weight, shared by all restarts; all of them when they are few."""
-    present = np.flatnonzero(np.asarray(rows.weights))
+    present = rows.present()
     chosen = present[seed_index(jax.random.key_data(key), len(present), n_components)]
-    return rows if len(chosen) == int(rows.n_rows) else rows.pick(chosen)
+    return rows if isinstance(rows, Sample) and len(chosen) == int(rows.n_rows) else rows.pick(chosen)
 
 
 def _random_rows(
-    key: Key[Array, ""], rows: ArrayRows, n_components: int, trials: Array, apart: Array | None
+    key: Key[Array, ""], rows: Sample, n_components: int, trials: Array, apart: Array | None
 ) -> Int[Array, " k"]:
     """Rows' numbers: each row with chance proportional to its weight, none twice (Gumbel top-k)."""
     noise = jax.random.gumbel(key, (rows.n_slots,), jnp.float32)
@@ -68,7 +69,7 @@ def trials_for(n_components: int) -> int:
 
 
 def _kmeans_plusplus(
-    key: Key[Array, ""], rows: ArrayRows, n_components: int, trials: Int[Array, ""],
+    key: Key[Array, ""], rows: Sample, n_components: int, trials: Int[Array, ""],
     apart: Float[Array, "h d"] | None,
 ) -> Int[Array, " k"]:  # fmt: skip
     """Rows' numbers by greedy k-means++: each seed the best of `trials` draws (Arthur & Vassilvitskii 2007).
@@ -103,7 +104,7 @@ def _kmeans_plusplus(
 
 @partial(compiled, static_argnames=("method", "n_components"))
 def _centres(
-    keys: Key[Array, " r"], rows: ArrayRows, spread: Float[Array, " d"], method: Callable[..., Any], n_components: int,
+    keys: Key[Array, " r"], rows: Sample, spread: Float[Array, " d"], method: Callable[..., Any], n_components: int,
     trials: Int[Array, " r"], apart: Float[Array, "h d"] | None,
 ) -> Float[Array, "r k d"]:  # fmt: skip
     alike = replace(rows, x=rows.x / spread[:, None])  # features count alike in distances, however they correlate
@@ -121,7 +122,7 @@ _CENTRE_METHODS = {"k-means++": _kmeans_plusplus, "random_from_data": _random_ro
 
 
 def chosen_centres(
-    keys: Key[Array, " r"], seeds: ArrayRows, spread: Float[Array, " d"], method: str, n_components: int,
+    keys: Key[Array, " r"], seeds: Sample, spread: Float[Array, " d"], method: str, n_components: int,
     trials: Int[Array, " r"], apart: Float[Array, "h d"] | None = None,
 ) -> Float[Array, "r k d"]:  # fmt: skip
     """Rows of `seeds` for restarts with these `keys` to start from, picked by one of `METHODS`.

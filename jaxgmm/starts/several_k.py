@@ -8,10 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Bool, Float, Key
 
 from jaxgmm.families import Family
 from jaxgmm.inputs.randomness import restart_keys, seed_key
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.pose import Problem
 from jaxgmm.starts.methods import from_centres, initialize

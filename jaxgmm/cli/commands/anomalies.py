@@ -14,6 +14,7 @@ from jaxgmm.cli.commands.common import asked, block_size, load_one
 from jaxgmm.cli.data import Source, Spool
 from jaxgmm.cli.tables import Part
 from jaxgmm.inputs import arguments
+from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.mixture.thresholds import QUANTILES, density_threshold
 
 # As `GaussianMixtureOutlierDetector` has them.
@@ -48,9 +49,9 @@ def anomalies_command(
     if quantile is not None:
         arguments.choice("--quantile", quantile, QUANTILES)
     if contamination is not None and not 0 < contamination <= 0.5:
-        raise ValueError(f"--contamination must be above 0 and at most 0.5, got {contamination:g}")
+        raise ArgumentError("--contamination", "be above 0 and at most 0.5", f"{contamination:g}")
     if threshold is not None and np.isnan(threshold):
-        raise ValueError("--threshold must be a number, got nan")
+        raise ArgumentError("--threshold", "be a number", "nan")
     output.check_writable(out, tables.SUFFIXES, inputs=[model, path])
     mixture = load_one(model)
     source = Source(path, array, columns, n_features=mixture.n_features)

@@ -8,7 +8,8 @@ from typing import Any
 
 import jaxgmm
 from jaxgmm.cli.data import Block, DataError, Source
-from jaxgmm.cli.errors import in_options
+from jaxgmm.cli.errors import named
+from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.rows.blocks import padded
 
 # Numbers in a block of rows, or of responsibilities.
@@ -38,8 +39,8 @@ def asked(mixture: jaxgmm.Mixture, source: Source) -> Iterator[tuple[Block, Call
     for block in source.blocks(size):
         try:
             mixture.components.check_rows("x", block.x, start)
-        except ValueError as error:
-            raise DataError(f"{source.path}: {in_options(str(error).removeprefix('x '))}") from None
+        except ArgumentError as error:
+            raise DataError(f"{source.path}: {error.complaint(named)}") from None
         # The last block is as long as the others, so that it needs no program of its own.
         x = padded(block.x, size) if start else block.x
         start += len(block)

@@ -15,8 +15,8 @@ from jaxgmm.cli.order import Order
 from jaxgmm.em.choice import KERNEL_NAMES
 from jaxgmm.families import FAMILIES
 from jaxgmm.fit import progress
+from jaxgmm.fit.search import SEARCHES
 from jaxgmm.inputs import arguments
-from jaxgmm.run.options import SEARCHES
 from jaxgmm.starts.methods import METHODS
 
 _DRIVERS = ("em", "adam", "lbfgs")

@@ -15,8 +15,11 @@ from jaxgmm.cli.order import Order
 from jaxgmm.families import FAMILIES
 from jaxgmm.fit import progress
 from jaxgmm.inputs import arguments
+from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.selection.result import CRITERIA
 from jaxgmm.starts.methods import METHODS
+
+_COMPONENTS = "--components (-k)"
 
 
 def select_command(
@@ -97,10 +100,10 @@ def component_range(text: str) -> list[int]:
         try:
             first, *rest = (int(number) for number in part.split(":"))
         except ValueError:
-            raise ValueError(f"--components (-k) must be such as 1:12, 1:20:3 or 2,3,5; got {text!r}") from None
+            raise ArgumentError(_COMPONENTS, "be such as 1:12, 1:20:3 or 2,3,5", repr(text)) from None
         last, step = {0: (first, 1), 1: (*rest, 1)}.get(len(rest), rest[:2])
         if len(rest) > 2 or first < 1 or step < 1 or last < first:
-            raise ValueError(f"--components (-k) must count upwards from at least 1, as 1:12 does; got {text!r}")
+            raise ArgumentError(_COMPONENTS, "count upwards from at least 1, as 1:12 does", repr(text))
         found += range(first, last + 1, step)
     return found
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jaxgmm.cli.data.base import DataError, Table
 from jaxgmm.inputs import arguments
+from jaxgmm.inputs.errors import ArgumentError
 
 _LISTED = 8
 
@@ -48,13 +49,13 @@ def columns(table: Table, text: str) -> list[int]:
         if colon and item not in (table.names or ()):
             ends = column(table, first), column(table, last)
             if ends[0] > ends[1]:
-                raise ValueError(f"--columns must count upwards, as 2:5 does; got {item!r}")
+                raise ArgumentError("--columns", "count upwards, as 2:5 does", repr(item))
             found += range(ends[0], ends[1] + 1)
         else:
             found.append(column(table, item))
     if len(set(found)) < len(found):
         twice = next(number for i, number in enumerate(found) if number in found[:i])
-        raise ValueError(f"--columns must name a column once; got {_shown(table, twice)} twice in {text!r}")
+        raise ArgumentError("--columns", "name a column once", f"{_shown(table, twice)} twice in {text!r}")
     return found
 
 
@@ -66,9 +67,9 @@ def _items(text: str) -> list[str]:
     """The parts of a list; quotes are as in CSV."""
     items = [item.strip() for item in next(csv.reader([text], skipinitialspace=True), [])]
     if not any(items):
-        raise ValueError(f"--columns must name a column at least, as height,weight or 0,2:5 do; got {text!r}")
+        raise ArgumentError("--columns", "name a column at least, as height,weight or 0,2:5 do", repr(text))
     if not all(items):
-        raise ValueError(f"--columns must be a list such as height,weight or 0,2:5; got {text!r}")
+        raise ArgumentError("--columns", "be a list such as height,weight or 0,2:5", repr(text))
     return items
 
 
@@ -76,6 +77,6 @@ def _held(path: Path, names: Sequence[str] | None, width: int, wanted: str) -> s
     numbers = "one column, 0" if width == 1 else f"{width} columns, 0 to {width - 1}"
     if names is None:
         return f"it has {numbers}, and no names for them"
-    near = arguments.nearest(wanted, names)
+    near = arguments.did_you_mean(wanted, names)
     more = f" and {width - _LISTED} more" if width > _LISTED else ""
-    return f"it has {numbers}: {', '.join(names[:_LISTED])}{more}{near}"
+    return f"it has {numbers}: {', '.join(names[:_LISTED])}{more}{near and f'; {near}'}"

@@ -96,7 +96,7 @@ def _read(path: Path, array: str | None, beside: bool) -> Any:
         raise error if str(error).startswith(f"{path}: ") else DataError(f"{path}: {error}") from None
     except (OSError, *_FOREIGN) as error:
         if isinstance(error, OSError) and error.filename is not None:
-            raise  # the file's own; others are of a place inside it that does not exist
+            raise  # of the file itself; any other OSError says that the file points outside of itself
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{path}: cannot be read as {path.suffix}: {reason}") from None
 

@@ -11,6 +11,7 @@ from jaxgmm.cli.data import columns as names
 from jaxgmm.cli.data.base import Block, Chosen, DataError, Table, regrouped
 from jaxgmm.cli.data.files import is_file, open_table
 from jaxgmm.cli.data.spool import Spool
+from jaxgmm.inputs.errors import ArgumentError
 
 _BLOCK_ELEMENTS = 1 << 20
 
@@ -47,7 +48,7 @@ class Source:
         asked = {role: at for role, at in (("weights", weights), ("labels", labels)) if at is not None}
         for role, at in asked.items():
             if not at.strip():
-                raise ValueError(f"--{role} must name a column of DATA or a file, got {at!r}")
+                raise ArgumentError(f"--{role}", "name a column of DATA or a file", repr(at))
         inside = {role: at for role, at in asked.items() if not is_file(at)}
         table = open_table(path, array, names.asked(columns, *inside.values(), *([] if sort_by is None else [sort_by])))
         taken = {role: names.column(table, at) for role, at in inside.items()}
@@ -108,7 +109,8 @@ def _features(table: Table, columns: str | None, taken: dict[str, int]) -> list[
         others = [other for other, at in taken.items() if at == i and other != role]
         if others or (chosen is not None and i in chosen):
             other = others[0] if others else "columns"
-            raise ValueError(f"--{other} and --{role} must name different columns; both name column {i}")
+            hint = f"both name column {i}"
+            raise ArgumentError(f"--{other} and --{role}", "name different columns", None, hint)
     if chosen is not None:
         return chosen
     features = [i for i in range(table.width) if i not in taken.values()]
@@ -121,5 +123,5 @@ def _place(table: Table, features: list[int], text: str) -> int:
     """The place among the features of one that is given by name or number of its column."""
     column = names.column(table, text)
     if column not in features:
-        raise ValueError(f"--sort must name a feature; column {text.strip()!r} is none")
+        raise ArgumentError("--sort", "name a feature", None, f"column {text.strip()!r} is none")
     return features.index(column)

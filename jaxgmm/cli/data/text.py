@@ -17,7 +17,7 @@ from jaxgmm.cli.data.base import LABEL, Block, Chosen, DataError, Role, Table
 
 SUFFIXES = (".csv", ".tsv", ".txt")
 
-# Labels are kept as text until empty fields have been told from numbers; one that is as long as this was cut.
+# Labels are read as text of so many characters, so that empty fields can be told from numbers; a longer one was cut.
 _LABEL_WIDTH = 32
 _IF_HEADER = "if the line is a header, leave it out, or give its columns names that are not numbers"
 
@@ -87,7 +87,7 @@ class TextTable(Table):
             )
 
     def _refuse_numbering(self, line: int, first: list[str]) -> None:
-        """Refuses the numbers of columns, which pandas writes where they have no names, after an empty one or not."""
+        """Refuses a first line of column numbers, as pandas writes it for columns without names."""
         numbers = first if first[0] else first[1:]
         if len(first) > 1 and numbers == [str(i) for i in range(len(numbers))]:
             raise DataError(
@@ -146,7 +146,7 @@ class TextTable(Table):
                 raise DataError(f"{self.path}:{begun}: {reason}") from None
 
     def _type(self, role: Role | None) -> str:
-        """How a column is read; of one that has no role a character will do."""
+        """How a column is read. One character is enough of a column without a role."""
         return "U1" if role is None else f"U{_LABEL_WIDTH}" if role is LABEL else "f8"
 
     def _loaded(self, lines: Iterator[str], dtype: np.dtype, size: int) -> tuple[Any, str]:

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
-from jaxgmm.em.choice import KERNEL_NAMES, choose_kernels, trusted_conditioning
+from jaxgmm.em.choice import KERNEL_NAMES, trusted_conditioning
 from jaxgmm.inputs import precision
 from jaxgmm.many import mapped
 from jaxgmm.many.mapped import Posed
@@ -25,9 +26,9 @@ from jaxgmm.many.packing import Buffers, Layout
 from jaxgmm.mixture import Mixture
 from jaxgmm.run import memory
 from jaxgmm.run.batching import n_threads
+from jaxgmm.run.drive import Lanes, drive
 from jaxgmm.run.loop import Controls
-from jaxgmm.run.revival import REVIVALS
-from jaxgmm.run.status import Status
+from jaxgmm.run.record import Restarts
 from jaxgmm.run.stopping import remaining
 
 # Steps between two looks at who has finished.
@@ -49,39 +50,25 @@ class Batch(NamedTuple):
         chosen: (b, s), which of them are meant.
     """
 
-    sets: Any
-    places: Any
-    chosen: Any
+    sets: Int[np.ndarray, " b"]
+    places: Int[np.ndarray, "b s"]
+    chosen: Bool[np.ndarray, "b s"]
 
     @property
-    def members(self) -> Any:
+    def members(self) -> Int[np.ndarray, "b s"]:
         """As `loop` counts them: places, or the number past the last for those not meant."""
         width = self.places.shape[1]
         return np.where(self.chosen, np.arange(width), width).astype(np.int32)
 
     @property
-    def meant(self) -> tuple[Any, Any]:
+    def meant(self) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
         """Data set and restart of each that is meant."""
         sets = np.broadcast_to(self.sets[:, None], self.places.shape)
         return sets[self.chosen], self.places[self.chosen]
 
 
-@dataclass
-class ManyRun:
-    """Where all restarts ended, leading axes p, r; log-likelihoods in float64, in the rows' coordinates."""
-
-    mixtures: Mixture
-    log_likelihood: Any
-    status: Any
-    n_iter: Any
-    passes: Any
-    kernel: Any
-    revivals: Any
-    remaining: Any
-
-
-class Runner:
-    """Steps every restart of every data set to its end.
+class PackedLanes(Lanes):
+    """All restarts of many data sets, packed into batches that are stepped on threads.
 
     Args:
         posed: all data sets, arrays in NumPy.
@@ -91,44 +78,42 @@ class Runner:
     """
 
     def __init__(
-        self, posed: Posed, make_starts: Callable[[Posed, Any], Mixture], controls: Controls, shape: tuple[int, int],
-        dtype: np.dtype, kernel: str, lives: int,
+        self, posed: Posed, make_starts: Callable[[Posed, Int[np.ndarray, " b"]], Mixture], controls: Controls,
+        shape: tuple[int, int], dtype: np.dtype, kernel: str, lives: int,
     ) -> None:  # fmt: skip
         self.posed, self.make_starts, self.controls = posed, make_starts, controls
-        self.kernel, self.lives = kernel, lives
+        self.kernel, self.lives, self.max_iter = kernel, lives, int(controls.max_iter)
         self.r, k = shape
         self.dtype, self.limit = dtype, trusted_conditioning(dtype)
         p, d, slots = posed.rows.x.shape
         self.revivals = np.zeros((p, self.r), np.int32)
         self.kernels = np.zeros((p, self.r), np.int64)
-        self.layout: Any = None
+        self.layout: Any = None  # a `Layout`, and `Buffers`, once the first batch has begun
         self.buffers: Any = None
         room = _BATCH_ELEMENTS // (min(slots, _CHUNK_ROWS) * k * (d + 4))
         share = -(-p * self.r // n_threads())  # each thread's, lest some have nothing to do
         most = max(1, min(room, 2 * share))
         self.lanes = max(self.r, min(_LANES, 1 << most.bit_length() - 1))
 
-    def run(self) -> ManyRun:
-        """Where everything ended.
+    def run(self) -> Restarts:
+        """How all restarts ended, axes p, r; log-likelihoods and mixtures in the rows' coordinates.
 
         Raises:
             MemoryError: the device has no room for a batch.
         """
         with ThreadPoolExecutor(n_threads()) as self.executor, memory.explained():
             self._start()
-            self._revive()
-            while (running := self.pool.status == Status.RUNNING).any():
-                for number, name in enumerate(KERNEL_NAMES):
-                    self._each(partial(self._step, name), self._mixed(running & (self.kernels == number)))
-                self._revive()
-                self._choose_kernels()
+            drive(self)
+        return self.ended()
+
+    def ended(self) -> Restarts:
         state, total = self.pool.state, np.asarray(self.posed.rows.total_weight, np.float64)[:, None]
         log_likelihood = state.log_likelihood.astype(np.float64) + state.log_likelihood_error
-        return ManyRun(
-            mixtures=jax.tree.map(np.array, state.mixture),  # of views, which would keep the buffers
+        return replace(
+            Restarts.at_start(jax.tree.map(np.array, state.mixture)),  # of views, which would keep the buffers
             log_likelihood=log_likelihood,
-            status=np.array(self.pool.status),
-            n_iter=np.array(self.pool.n_iter),
+            status=np.array(self.status),
+            n_iter=np.array(self.n_iter),
             passes=state.passes.astype(np.float64),
             kernel=np.array(KERNEL_NAMES)[self.kernels],
             revivals=self.revivals,
@@ -136,9 +121,21 @@ class Runner:
         )
 
     @property
-    def pool(self) -> Any:
+    def pool(self) -> Any:  # a `Pool` whose arrays are NumPy's
         """Views of all restarts, leading axes p, r."""
         return self.layout.unpack(self.buffers)
+
+    @property
+    def status(self) -> Int[np.ndarray, "p r"]:
+        return self.pool.status
+
+    @property
+    def n_iter(self) -> Int[np.ndarray, "p r"]:
+        return self.pool.n_iter
+
+    @property
+    def conditioning(self) -> Float[np.ndarray, "p r"]:
+        return self.pool.conditioning
 
     # ---- batches --------------------------------------------------------------------------------------------
 
@@ -151,13 +148,13 @@ class Runner:
 
         list(self.executor.map(scoped, batches))
 
-    def _whole(self, chosen: Any) -> Iterator[Batch]:
+    def _whole(self, chosen: Bool[np.ndarray, "p r"]) -> Iterator[Batch]:
         """Data sets with all their restarts at hand, of which those `chosen`, (p, r), are meant."""
         everyone = np.arange(self.r)
         for sets, real in sized(np.flatnonzero(chosen.any(axis=1)), max(1, self.lanes // self.r)):
             yield Batch(sets, np.broadcast_to(everyone, (len(sets), self.r)), chosen[sets] & real[:, None])
 
-    def _mixed(self, active: Any) -> Iterator[Batch]:
+    def _mixed(self, active: Bool[np.ndarray, "p r"]) -> Iterator[Batch]:
         """Data sets with most of their restarts active as a whole; the rest restart by restart."""
         most = active.sum(axis=1) > self.r // 2
         yield from self._whole(active & most[:, None])
@@ -165,7 +162,7 @@ class Runner:
         for chosen, real in sized(np.arange(len(sets)), self.lanes):
             yield Batch(sets[chosen], places[chosen][:, None], real[:, None])
 
-    def _get(self, batch: Batch) -> tuple[Posed, Any]:
+    def _get(self, batch: Batch) -> tuple[Posed, Buffers]:
         where = batch.sets[:, None], batch.places
         return taken(self.posed, batch.sets), taken(self.buffers, where)
 
@@ -199,46 +196,36 @@ class Runner:
         batches = self._whole(everyone)
         self._each(begin, [next(batches)])  # alone: it makes the pool
         self._each(begin, batches)
-        self.kernels = self._chosen(np.full(self.kernels.shape, -1))
+        self.kernels = self.chosen_kernels(self.conditioning, np.full(self.kernels.shape, -1))
         if first != second:
             self._each(again, self._whole(self.kernels == KERNEL_NAMES.index(second)))
 
-    def _step(self, kernel: str, batch: Batch) -> None:
+    def step(self, running: Bool[np.ndarray, "p r"]) -> None:
+        for number, name in enumerate(KERNEL_NAMES):
+            self._each(partial(self._stepped, name), self._mixed(running & (self.kernels == number)))
+
+    def _stepped(self, kernel: str, batch: Batch) -> None:
         trusted = self.kernel == "auto" and kernel == KERNEL_NAMES[0]
         limit = np.asarray(self.limit if trusted else np.inf, self.dtype)
         posed, pool = self._get(batch)
         steps = np.int32(_STEPS)
         self._put(batch, mapped.block(posed, pool, batch.members, self.controls, steps, limit, kernel, self.layout))
 
-    def _chosen(self, current: Any) -> Any:
-        flat = choose_kernels(self.kernel, self.pool.conditioning.ravel(), current.ravel(), self.limit)
-        return flat.reshape(current.shape)
-
-    def _choose_kernels(self) -> None:
-        """Each running restart's kernel for the next block; see `restarts`."""
-        running, chosen = self.pool.status == Status.RUNNING, self._chosen(self.kernels)
-        moved = running & (chosen > self.kernels)
-        self.kernels = np.where(running, chosen, self.kernels)
-
-        def renew(batch: Batch) -> None:
+    def renew(self, moved: Bool[np.ndarray, "p r"]) -> None:
+        def again(batch: Batch) -> None:
             posed, pool = self._get(batch)
             self._put(batch, mapped.renew(posed, pool, batch.members, self.controls, KERNEL_NAMES[-1], self.layout))
 
-        self._each(renew, self._whole(moved))
+        self._each(again, self._whole(moved))
 
-    def _revive(self) -> None:
-        """Sets collapsed restarts going again that have lives left, and room to use them."""
-        dead = (self.pool.status == Status.DEGENERATE) & (self.revivals < min(self.lives, REVIVALS))
-        dead &= self.pool.n_iter < int(self.controls.max_iter)
-
-        def revive(batch: Batch) -> None:
+    def revive(self, dead: Bool[np.ndarray, "p r"]) -> None:
+        def elsewhere(batch: Batch) -> None:
             posed, pool = self._get(batch)
             lives = self.revivals[batch.sets[:, None], batch.places]
             kernel, layout = KERNEL_NAMES[-1], self.layout
             self._put(batch, mapped.revive(posed, pool, batch.members, lives, self.controls, kernel, layout))
 
-        self._each(revive, self._whole(dead))
-        self.revivals += dead
+        self._each(elsewhere, self._whole(dead))
 
 
 def taken(tree: Any, index: Any) -> Any:
@@ -246,7 +233,9 @@ def taken(tree: Any, index: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
-def sized(numbers: Any, size: int) -> Iterator[tuple[Any, Any]]:
+def sized(
+    numbers: Int[np.ndarray, " m"], size: int
+) -> Iterator[tuple[Int[np.ndarray, " size"], Bool[np.ndarray, " size"]]]:
     """`numbers` in parts of `size`, the last one padded by its last entry; and which are real."""
     for begin in range(0, len(numbers), size):
         part = numbers[begin : begin + size]

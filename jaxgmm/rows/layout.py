@@ -1,0 +1,58 @@
+"""How rows are laid out for the device: rows minor, in few lengths, where XLA takes them as they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxgmm.rows.labels import Labels
+from jaxgmm.rows.source import RowSource
+
+_BLOCK = 1 << 16
+# Where XLA takes arrays of the host as they are, without a copy.
+_ALIGNED_BYTES = 64
+
+
+class Laid(NamedTuple):
+    """Rows as they will lie on the device, NumPy.
+
+    Attributes:
+        x: (d, m), padded with zeros.
+        weights: (m,), 0 where there is no row.
+        total_weight: (), their sum.
+        label: (m,), rows of `Labels.possible`, whatever where there is no row; None where nothing is known.
+    """
+
+    x: Any
+    weights: Any
+    total_weight: Any
+    label: Any
+
+
+def laid_out(
+    source: RowSource, transform: Callable[[Any], Any], dtype: np.dtype, slots: int, labels: Labels | None = None
+) -> Laid:
+    """`transform` of a source's rows (b, d), which gives (d, b) in float64, in so many `slots`, block by block."""
+    n, d = source.shape
+    x, start = _zeros((d, slots), dtype), 0
+    for block in source.blocks(_BLOCK):
+        stop = start + len(block.x)
+        x[:, start:stop] = transform(block.x)
+        start = stop
+    weights = np.zeros(slots, dtype)
+    weights[:n] = 1 if source.weights is None else source.weights
+    x[:, weights == 0] = 0  # 0 · ∞ is no nothing: a row without weight must not overflow in a product
+    total = n if source.weights is None else np.sum(source.weights, dtype=np.float64)
+    label = None if labels is None else np.resize(labels.places(source.labels), slots)
+    return Laid(x, weights, np.asarray(total, dtype), label)
+
+
+def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    """An aligned array of zeros."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    raw = np.zeros(size + _ALIGNED_BYTES, np.uint8)
+    start = -raw.ctypes.data % _ALIGNED_BYTES
+    return raw[start : start + size].view(dtype).reshape(shape)

@@ -1,0 +1,36 @@
+"""Which place rows are put in: for now one array on one device, and for many data sets one array for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jaxgmm.rows.base import ArrayRows, Rows, Sample
+from jaxgmm.rows.labels import Labels
+from jaxgmm.rows.source import RowSource
+
+
+def placed(
+    source: RowSource, transform: Callable[[Any], Any], dtype: np.dtype, whitener: Any = None,
+    labels: Labels | None = None,
+) -> Rows:  # fmt: skip
+    """`transform` of a source's rows, where passes will read them; see `ArrayRows.from_source`."""
+    return ArrayRows.from_source(source, transform, dtype, whitener, labels)
+
+
+def beside_one_another(x: Any, weights: Any, total_weight: Any, n_rows: Any, whitener: Any = None) -> Sample:
+    """Data sets as they will lie on the device, NumPy, in the dtype of `x`; `jax.vmap` gives each of them as `Rows`.
+
+    Args:
+        x: (p, d, m), rows minor; what has no weight is set to 0 there.
+        weights: (p, m), 0 where there is no row.
+        total_weight: (p,), their sums.
+        n_rows: (p,).
+        whitener: (p, d, d), or None.
+    """
+    x *= (weights > 0)[:, None]
+    whitener = None if whitener is None else whitener.astype(x.dtype)
+    held: Any = {"weights": weights.astype(x.dtype), "total_weight": total_weight.astype(x.dtype)}
+    return ArrayRows(x=x, n_rows=n_rows.astype(np.int32), whitener=whitener, **held)

@@ -1,0 +1,51 @@
+"""Sums over many chunks that keep what rounding would drop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from jaxgmm.inputs.typing import Array
+
+Sums = TypeVar("Sums")
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Compensated(Generic[Sums]):
+    """A pytree of sums, and beside it what rounding dropped from them.
+
+    Attributes:
+        value: the sums.
+        error: what is missing from them; the exact sums are nearer to `value + error`.
+    """
+
+    value: Sums
+    error: Sums
+
+    @property
+    def total(self) -> Sums:
+        """Both together, rounded once."""
+        return jax.tree.map(jnp.add, self.value, self.error)
+
+    def plus(self, term: Sums) -> Compensated[Sums]:
+        """With `term` added."""
+        value, dropped = two_sum(self.value, term)
+        return Compensated(value, jax.tree.map(jnp.add, self.error, dropped))
+
+    def __add__(self, other: Compensated[Sums]) -> Compensated[Sums]:
+        return self.plus(other.value).plus(other.error)
+
+
+def two_sum(a: Any, b: Any) -> tuple[Any, Any]:
+    """a + b and its rounding error, leaf by leaf. (Knuth, TAOCP 2, §4.2.2)"""
+
+    def dropped(x: Array, y: Array, total: Array) -> Array:
+        back = total - x
+        return (x - (total - back)) + (y - back)
+
+    total = jax.tree.map(jnp.add, a, b)
+    return total, jax.tree.map(dropped, a, b, total)
