@@ -23,6 +23,7 @@ from jaxgmm import Mixture
 from jaxgmm.em import KERNELS, e_step
 from jaxgmm.families import FAMILIES
 from jaxgmm.inputs import precision
+from jaxgmm.mixture import posterior
 from jaxgmm.rows import Chunk, Compensated, Rows
 
 KERNEL = "centred"
@@ -95,7 +96,7 @@ def _hashed(bits: Any) -> Any:
 
 @partial(jax.jit, static_argnames="chunk")
 def _sums(mixture: Mixture, rows: GeneratedRows, chunk: int) -> Any:
-    return rows.sums(KERNELS[KERNEL].chunk, mixture, chunk)
+    return rows.sums(partial(KERNELS[KERNEL].chunk, assign=posterior), mixture, chunk)
 
 
 @partial(jax.jit, static_argnames="chunk")

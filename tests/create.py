@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgmm import Mixture
-from jaxgmm.drivers import Penalty
+from jaxgmm.em.penalty import Penalty
 from jaxgmm.families import FAMILIES
 from jaxgmm.inputs import precision
 from jaxgmm.rows import ArrayRows

@@ -12,7 +12,8 @@ from create import NAMES, controls, data, scope
 
 import jaxgmm
 from jaxgmm import EM, Gradient, Status
-from jaxgmm.drivers import Penalty
+from jaxgmm.em import EStep, Penalty
+from jaxgmm.em.choice import trusted_conditioning
 from jaxgmm.rows import ArrayRows
 from jaxgmm.run.lanes import run_restarts
 
@@ -142,9 +143,7 @@ def test_the_line_searchs_passes_are_counted(iris):
         rows = ArrayRows.from_array(jnp.asarray(iris))
         start = jax.tree.map(jnp.asarray, jaxgmm.fit(0, iris, 2, max_iter=2).mixture)
         driver = Gradient("lbfgs")
-        from jaxgmm.em import e_step
-
-        estep = lambda m: e_step(m, rows)  # noqa: E731
+        estep = EStep(rows)
         penalty = Penalty(jnp.zeros(4))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ArrayRows, "total", counted(ArrayRows.total))
@@ -153,6 +152,66 @@ def test_the_line_searchs_passes_are_counted(iris):
                 state = driver.step(state, estep, penalty)
         jax.effects_barrier()
     assert int(state.passes) == len(calls) > 5
+
+
+def _wide_over_tight():
+    """Tight clusters in float32, and a start far too wide: where a line search goes the fast kernel is soon wrong."""
+    rng = np.random.default_rng(0)
+    x = (np.repeat([[0.0, 0.0], [1.0, 1.0]], 50, axis=0) + 1e-4 * rng.normal(size=(100, 2))).astype(np.float32)
+    means = [[0.1, 0.0], [1.0, 0.9]]
+    return x, jaxgmm.Mixture.create([0.5, 0.5], means, np.full((2, 2), 0.01), covariance_type="diag", dtype="float32")
+
+
+def test_a_line_search_is_not_led_by_a_kernel_that_is_wrong():
+    """A search that ends where the fast kernel is right, but on its way is told much that is not so."""
+    x, start = _wide_over_tight()
+    limit = trusted_conditioning(np.float32)
+    seen = []
+
+    class Watched(EStep):
+        def __call__(self, mixture):
+            statistics = super().__call__(mixture)
+            jax.debug.callback(lambda *values: seen.append(values), mixture, statistics)
+            return statistics
+
+    rows, driver, penalty = ArrayRows.from_array(jnp.asarray(x)), Gradient("lbfgs"), Penalty(jnp.zeros(2))
+    free, bound = (Watched(rows, "shared_feature", limit=each) for each in (jnp.inf, limit))
+    before = driver.step(driver.init(start, free, penalty), free, penalty)
+    jax.effects_barrier()
+    seen.clear()
+    led = driver.step(before, free, penalty)
+    jax.effects_barrier()
+    assert EStep(rows).conditioning(led.mixture) < limit  # nothing to be seen where it ends
+    wrong = {inside: 0.0 for inside in (True, False)}  # by so many nats
+    for mixture, statistics in seen:
+        inside = bool(statistics.conditioning <= limit)
+        error = abs(float(statistics.log_likelihood - EStep(rows)(mixture).log_likelihood))
+        wrong[inside] = max(wrong[inside], error)
+    assert wrong[True] < 0.02 < 0.1 < wrong[False], wrong
+    refused = driver.step(before, bound, penalty)
+    assert refused.conditioning > limit
+    assert np.isfinite(refused.log_likelihood)
+
+    options = {"covariance_type": "diag", "init": start, "max_iter": 2, "on_degenerate": "keep", "reg_covar": 0}
+    chosen, centred = (jaxgmm.fit(0, x, 2, driver=driver, kernel=name, **options) for name in ("auto", "centred"))
+    assert chosen.kernel[0] == "centred"
+    np.testing.assert_allclose(chosen.history, centred.history, atol=3e-5)  # led, it was 1.2e-4 off
+
+
+def test_a_line_search_that_may_go_where_it_wants_keeps_the_fast_kernel(iris, starts):
+    result = jaxgmm.fit(0, iris, 3, init=starts, driver=Gradient("lbfgs"), max_iter=20, tol=0)
+    assert set(result.kernel) == {"shared_feature"}
+
+
+def test_a_search_kept_away_from_all_it_tries_is_refused(iris, starts):
+    """Else the fast kernel could call a restart converged that it could not follow."""
+    with scope():
+        rows, driver, penalty = ArrayRows.from_array(jnp.asarray(iris)), Gradient("lbfgs"), Penalty(jnp.zeros(4))
+        state = driver.init(jax.tree.map(jnp.asarray, starts[0]), EStep(rows), penalty)
+        nothing = EStep(rows, "shared_feature", limit=0.5 * state.conditioning)
+        stuck = driver.step(state, nothing, penalty)
+        chex.assert_trees_all_close(stuck.mixture, state.mixture, rtol=1e-12)
+        assert stuck.conditioning == np.inf
 
 
 def test_gradient_complains_about_what_it_cannot_use():
@@ -192,9 +251,7 @@ def test_a_step_is_traced_once_per_shape(driver, iris):
 
 
 def _steps(driver, start, rows, steering):
-    from jaxgmm.em import e_step
-
-    estep = lambda m: e_step(m, rows)  # noqa: E731
+    estep = EStep(rows)
     state = driver.init(start, estep, steering.penalty)
     return driver.step(state, estep, steering.penalty).mixture
 
@@ -205,10 +262,8 @@ def test_run_is_public_enough_to_drive_by_hand(iris):
     class Halfway(EM):
         """EM that goes half the way in the means."""
 
-        def step(self, state, e_step, penalty):
-            new = EM.step(self, state, e_step, penalty).mixture
-            mixture = jax.tree.map(lambda a, b: (a + b) / 2, new, state.mixture)
-            return self._at(mixture, e_step, penalty, state.passes)
+        def update(self, mixture, statistics, penalty):
+            return jax.tree.map(lambda a, b: (a + b) / 2, super().update(mixture, statistics, penalty), mixture)
 
     jax.tree_util.register_dataclass(Halfway, data_fields=[], meta_fields=[])
     with scope():

@@ -16,7 +16,8 @@ from jax.scipy.special import logsumexp
 
 import jaxgmm
 from jaxgmm.drivers.objective import log_likelihood
-from jaxgmm.em import KERNELS, e_step, expected_log_likelihood, m_step
+from jaxgmm.em import KERNELS, conditioning, e_step, expected_log_likelihood, m_step
+from jaxgmm.em.choice import trusted_conditioning
 from jaxgmm.mixture import joint_log_prob, posterior
 from jaxgmm.rows import Compensated, chunk_size
 
@@ -46,6 +47,14 @@ def test_kernels_agree(name, rng):
         np.testing.assert_allclose(total(one), total(other), rtol=1e-12)
         chex.assert_trees_all_close(one.moments, other.moments, rtol=1e-9, atol=1e-9)
         chex.assert_trees_all_close(one.counts, other.counts, rtol=1e-10)
+
+
+def test_statistics_of_halves_add_up_and_keep_the_conditioning_of_their_mixture(rng):
+    x, m = data("full", rng), mixture("full", rng)
+    with scope():
+        both, whole = e_step(m, rows(x[:60])) + e_step(m, rows(x[60:])), e_step(m, rows(x))
+        chex.assert_trees_all_close(both, whole, rtol=1e-11, atol=1e-9)
+        assert whole.conditioning == conditioning(m, rows(x)) > 1
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -109,7 +118,7 @@ def _em_iteration(name: str, kernel: str):
     def iteration(m, x, w):
         held = rows(x, w)
         s = e_step(m, held, kernel=kernel)
-        return s.log_likelihood + s.log_likelihood_error, m_step(m, s, jnp.zeros(4))
+        return s.log_likelihood + s.log_likelihood_error, s.conditioning, m_step(m, s, jnp.zeros(4))
 
     return jax.jit(iteration)
 
@@ -129,7 +138,9 @@ def test_the_log_likelihood_never_falls(name, kernel, seed, spread, weighted):
     m, values = mixture(name, rng, k=2), []
     with scope():
         for _ in range(12):
-            value, m = _em_iteration(name, kernel)(m, x, w)
+            value, kappa, m = _em_iteration(name, kernel)(m, x, w)
+            if kernel == "shared_feature" and kappa > trusted_conditioning(np.float64):
+                break  # where `fit` would not believe it either
             values.append(float(value))
             # without a ridge a component may collapse onto its last row: the likelihood has no maximum there
             if bool(jnp.any(m.components.collapsed())) or float(jnp.min(m.weights)) < 1e-12:

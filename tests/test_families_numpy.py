@@ -17,7 +17,7 @@ from reference import em_iteration
 
 from jaxgmm import Mixture, Status
 from jaxgmm.em import SufficientStatistics, m_step
-from jaxgmm.em.pinned import Pinned
+from jaxgmm.em.penalty import Pinned
 from jaxgmm.families import FAMILIES, LowerTriangular, SharedFeatures
 from jaxgmm.families import linalg as tri
 from jaxgmm.families.base import Conjugate

@@ -14,7 +14,7 @@ import jaxgmm
 from jaxgmm import Fixed, Gradient, Mixture, Prior
 from jaxgmm.drivers.objective import about, origin
 from jaxgmm.em import e_step, expected_log_likelihood, m_step
-from jaxgmm.em.pinned import Pinned
+from jaxgmm.em.penalty import Pinned
 
 K, D = 3, 4
 FREE = np.full(D, np.nan)

@@ -267,7 +267,7 @@ def test_the_automatic_ridge_is_a_thousandth_of_the_narrowest_scale(case):
 
 
 def test_gains_are_of_the_posterior_and_signed():
-    old, new = (State(None, *map(np.float32, values), None) for values in ((1e8, 1, 5, 1), (1e8 + 8, 3, 6.5, 2)))
+    old, new = (State(None, *map(np.float32, values), None, None) for values in ((1e8, 1, 5, 1), (1e8 + 8, 3, 6.5, 2)))
     assert _gain(old, new) == 11.5
 
 

@@ -14,8 +14,9 @@ from scipy.special import xlogy
 
 import jaxgmm
 from jaxgmm import Gradient, Prior
-from jaxgmm.drivers import EM, Penalty
+from jaxgmm.drivers import EM
 from jaxgmm.em import e_step, log_prior, m_step
+from jaxgmm.em.penalty import Penalty
 from jaxgmm.families.base import Conjugate
 
 K, D = 3, 4

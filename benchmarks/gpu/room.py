@@ -14,7 +14,7 @@ import numpy as np
 
 from gpu.host import BOUNDS, Parameters, drawn, score
 from jaxgmm import Mixture
-from jaxgmm.drivers import Penalty
+from jaxgmm.em.penalty import Penalty
 from jaxgmm.rows import ArrayRows, ArraySource
 from jaxgmm.rows import base as rows_base
 from jaxgmm.run import loop

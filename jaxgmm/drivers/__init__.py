@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from jaxgmm.drivers.base import Driver, Penalty, State
+from jaxgmm.drivers.base import Driver, FixedPoint, State
 from jaxgmm.drivers.em import EM
 
-__all__ = ["EM", "Driver", "Gradient", "Penalty", "State"]
+__all__ = ["EM", "Driver", "FixedPoint", "Gradient", "State"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from jaxgmm.drivers.base import EStep, Penalty, State
-from jaxgmm.drivers.em import EM
-from jaxgmm.em import log_prior, m_step
+from jaxgmm.drivers.base import Driver, State
+from jaxgmm.em import EStep, Penalty, m_step
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class EMAhead(EM):
+class EMAhead(Driver):
     """`EM` counted as scikit-learn counts it: a step is an E-step and the M-step that follows.
 
     `EM` ends on the mixture whose log-likelihood it has seen. This driver takes the one M-step more that comes for
@@ -33,6 +32,9 @@ class EMAhead(EM):
 
     hold: bool = field(default=False, metadata={"static": True})
 
+    def init(self, mixture: Mixture, e_step: EStep, penalty: Penalty) -> State:
+        return self._at(mixture, e_step, penalty, jnp.zeros((), mixture.weights.dtype))
+
     def renewed(self, state: State, e_step: EStep, penalty: Penalty) -> State:
         return self._at(state.memory, e_step, penalty, state.passes)
 
@@ -41,11 +43,11 @@ class EMAhead(EM):
 
     def _at(self, mixture: Mixture, e_step: EStep, penalty: Penalty, passes: Float[Array, ""]) -> State:
         statistics = e_step(mixture)
-        prior = jnp.zeros_like(passes) if penalty.prior is None else log_prior(mixture, penalty.prior)
         ahead = m_step(mixture, statistics, *penalty)
         # No pass has seen the next mixture yet: what has lost its width there must not be stepped into.
         lost = ~jnp.isfinite(ahead.components.log_width())
         weights = ahead.weights if self.hold else jnp.where(lost, 0.0, ahead.weights)
         ahead = Mixture(weights, ahead.components.with_replaced(lost, mixture.components))
-        value, error = statistics.log_likelihood, statistics.log_likelihood_error
-        return State(ahead, value, error, prior, passes + 1, memory=mixture)
+        here = State.at(mixture, statistics, penalty, passes, memory=mixture)
+        # The next pass is of `ahead`: it is there that the kernel must be trusted.
+        return replace(here, mixture=ahead, conditioning=e_step.conditioning(ahead))

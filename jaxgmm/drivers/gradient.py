@@ -13,8 +13,9 @@ import numpy as np
 import optax
 from jaxtyping import Float, Int, Key
 
-from jaxgmm.drivers.base import EStep, Penalty, State
+from jaxgmm.drivers.base import Driver, State
 from jaxgmm.drivers.objective import Free, about, loss, origin, price
+from jaxgmm.em import EStep, Penalty, log_prior
 from jaxgmm.inputs import arguments
 from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 from jaxgmm.inputs.typing import Array
@@ -39,7 +40,7 @@ class _Memory(NamedTuple):
 
 
 @jax.tree_util.register_pytree_node_class
-class Gradient:
+class Gradient(Driver):
     """Maximum likelihood by an optax optimizer, in free parameters (softmax weights, log-diagonal factors).
 
     Free parameters are relative to the start: a step in a mean is in standard deviations of its component. The loss
@@ -122,33 +123,40 @@ class Gradient:
     def init(self, mixture: Mixture, e_step: EStep, penalty: Penalty) -> State:
         free = origin(mixture)
         none_yet = jnp.zeros((), mixture.weights.dtype)
-        state = _evaluated(mixture, free, self._transformation().init(free), none_yet, none_yet, e_step, penalty)
-        known = price(mixture, mixture.weights, penalty, state.memory.total_weight)(free)[1]
-        return replace(state, log_prior=known)
+        return _evaluated(mixture, free, self._transformation().init(free), none_yet, e_step, penalty)
 
     def renewed(self, state: State, e_step: EStep, penalty: Penalty) -> State:
         memory: _Memory = state.memory
-        return _evaluated(memory.anchor, memory.free, memory.optimizer, state.passes, state.log_prior, e_step, penalty)
+        return _evaluated(memory.anchor, memory.free, memory.optimizer, state.passes, e_step, penalty)
 
     def step(self, state: State, e_step: EStep, penalty: Penalty) -> State:
         memory: _Memory = state.memory
         likelihood = loss(memory.anchor, e_step, penalty.pinned)
         cost_of = price(memory.anchor, state.mixture.weights, penalty, memory.total_weight)
-        priced = jax.value_and_grad(cost_of, has_aux=True)
-        (cost, _), slope = priced(memory.free)
+        priced = jax.value_and_grad(cost_of)
+        cost, slope = priced(memory.free)
         gradient = jax.tree.map(jnp.add, memory.gradient, slope)
+
+        def probed(free: Free) -> Array:
+            value, statistics = likelihood(free)
+            # Where the kernel cannot be trusted nothing is known: a search must not go by it, and keeps away.
+            return jnp.where(e_step.trusts(statistics), value + cost_of(free), jnp.inf)
+
         with jax.default_matmul_precision("highest"):
             updates, optimizer = self._transformation().update(
                 gradient, memory.optimizer, memory.free,
-                value=memory.loss + cost, grad=gradient, value_fn=lambda free: likelihood(free)[0] + cost_of(free)[0],
+                value=memory.loss + cost, grad=gradient, value_fn=probed,
             )  # fmt: skip
         free = optax.apply_updates(memory.free, updates)
-        (cost, known), slope = priced(free)
+        cost, slope = priced(free)
         searched = optax.tree.get(optimizer, "num_linesearch_steps")
-        passes = state.passes if searched is None else state.passes + searched
+        if searched is None:
+            return _evaluated(memory.anchor, free, optimizer, state.passes, e_step, penalty)
+        passes, reach = state.passes + searched, _reach(memory, free, optimizer, e_step, penalty)
         found = optax.tree.get(optimizer, "grad")
         if found is None or self.stochastic:
-            return _evaluated(memory.anchor, free, optimizer, passes, known, e_step, penalty)
+            new = _evaluated(memory.anchor, free, optimizer, passes, e_step, penalty)
+            return replace(new, conditioning=jnp.maximum(new.conditioning, reach))
         # The line search has been where the step ends, and kept what it saw: no second pass.
         value = optax.tree.get(optimizer, "value") - cost
         log_p = -value * memory.total_weight
@@ -156,7 +164,22 @@ class Gradient:
             free=free, optimizer=optimizer, loss=value, gradient=jax.tree.map(jnp.subtract, found, slope)
         )
         there = about(memory.anchor, free, penalty.pinned)
-        return State(there, log_p, jnp.zeros_like(log_p), known, passes, kept)
+        none = jnp.zeros_like(log_p)
+        known = none if penalty.prior is None else log_prior(there, penalty.prior)
+        kappa = jnp.maximum(e_step.conditioning(there), reach)
+        return State(there, log_p, none, known, passes, kappa, kept)
+
+
+def _reach(memory: _Memory, free: Free, optimizer: Any, e_step: EStep, penalty: Penalty) -> Float[Array, ""]:
+    """The κ that a line search to `free` has reached for: that of twice its step; ∞ where its last probe was refused.
+
+    A search that is kept away from where it wants to go halves its step until it is inside, so twice the step is not.
+    Such a step says nothing of the optimum: a kernel that can be trusted further out is to repeat it.
+    """
+    far = jax.tree.map(lambda new, old: new + (new - old), free, memory.free)
+    beyond = e_step.conditioning(about(memory.anchor, far, penalty.pinned))
+    error = optax.tree.get(optimizer, "decrease_error", 0.0)
+    return jnp.where(jnp.isinf(error), jnp.inf, beyond)
 
 
 def _check_settings(factory: Callable[..., Any], settings: dict[str, Any]) -> None:
@@ -181,11 +204,9 @@ def _check_settings(factory: Callable[..., Any], settings: dict[str, Any]) -> No
             raise ArgumentTypeError("settings", f"hold {wanted!r} for optimizer {name}", str(sorted(settings)), hint)
 
 
-def _evaluated(
-    anchor: Mixture, free: Free, optimizer: Any, passes: Array, known: Array, e_step: EStep, penalty: Penalty
-) -> State:
-    """The state at `free`, by a pass of its own; `known` is its log-prior."""
+def _evaluated(anchor: Mixture, free: Free, optimizer: Any, passes: Array, e_step: EStep, penalty: Penalty) -> State:
+    """The state at `free`, by a pass of its own."""
     priced = jax.value_and_grad(loss(anchor, e_step, penalty.pinned), has_aux=True)
-    (value, (log_p, error, total_weight)), gradient = priced(free)
-    kept = _Memory(anchor, free, optimizer, value, gradient, total_weight)
-    return State(about(anchor, free, penalty.pinned), log_p, error, known, passes + 1, kept)
+    (value, statistics), gradient = priced(free)
+    kept = _Memory(anchor, free, optimizer, value, gradient, statistics.total_weight)
+    return State.at(about(anchor, free, penalty.pinned), statistics, penalty, passes, memory=kept)

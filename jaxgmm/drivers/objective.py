@@ -13,10 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from jaxgmm.drivers.base import EStep, Penalty
-from jaxgmm.em import expected_log_likelihood, log_prior
-from jaxgmm.em.pinned import Pinned
-from jaxgmm.em.statistics import SufficientStatistics
+from jaxgmm.em import EStep, Penalty, Pinned, SufficientStatistics, expected_log_likelihood, log_prior
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 
@@ -41,20 +38,17 @@ def about(anchor: Mixture, free: Free, pinned: Pinned | None = None) -> Mixture:
     return mixture if pinned is None else pinned.within(mixture)
 
 
-def log_likelihood(e_step: EStep) -> Callable[[Mixture], tuple[Array, Array, Array]]:
-    """Mixture ↦ (log-likelihood, its rounding error, total weight), whose gradient costs no second pass."""
-
-    def evaluate(mixture: Mixture) -> tuple[tuple[Array, Array, Array], SufficientStatistics]:
-        statistics = e_step(mixture)
-        return (statistics.log_likelihood, statistics.log_likelihood_error, statistics.total_weight), statistics
+def log_likelihood(e_step: Callable[[Mixture], SufficientStatistics]) -> Callable[[Mixture], tuple[Array, Any]]:
+    """Mixture ↦ (log-likelihood, all its statistics), the first of which has a gradient that costs no second pass."""
 
     @jax.custom_vjp
-    def value(mixture: Mixture) -> tuple[Array, Array, Array]:
-        return evaluate(mixture)[0]
+    def value(mixture: Mixture) -> tuple[Array, SufficientStatistics]:
+        statistics = e_step(mixture)
+        return statistics.log_likelihood, statistics
 
     def forward(mixture: Mixture) -> tuple[Any, Any]:
-        values, statistics = evaluate(mixture)
-        return values, (mixture, statistics)
+        values = value(mixture)
+        return values, (mixture, values[1])
 
     def backward(kept: Any, cotangent: Any) -> tuple[Mixture]:
         mixture, statistics = kept
@@ -68,34 +62,31 @@ def log_likelihood(e_step: EStep) -> Callable[[Mixture], tuple[Array, Array, Arr
 
 def loss(
     anchor: Mixture, e_step: EStep, pinned: Pinned | None = None
-) -> Callable[[Free], tuple[Array, tuple[Array, Array, Array]]]:
-    """−(mean log-likelihood) of free parameters about `anchor`; beside it what `log_likelihood` returns."""
+) -> Callable[[Free], tuple[Array, SufficientStatistics]]:
+    """−(mean log-likelihood) of free parameters about `anchor`; beside it the statistics it was read off."""
     value = log_likelihood(e_step)
 
-    def function(free: Free) -> tuple[Array, tuple[Array, Array, Array]]:
-        log_p, error, total_weight = value(about(anchor, free, pinned))
-        total_weight = jax.lax.stop_gradient(total_weight)
-        return -log_p / total_weight, (log_p, error, total_weight)
+    def function(free: Free) -> tuple[Array, SufficientStatistics]:
+        log_p, statistics = value(about(anchor, free, pinned))
+        statistics = jax.lax.stop_gradient(statistics)
+        return -log_p / statistics.total_weight, statistics
 
     return function
 
 
 def price(
     anchor: Mixture, shares: Float[Array, " k"], penalty: Penalty, total_weight: Float[Array, ""]
-) -> Callable[[Free], tuple[Array, Array]]:
-    """What the penalty costs per row, of free parameters about `anchor`; beside it the log-prior, in nats.
+) -> Callable[[Free], Array]:
+    """What the penalty costs per row, of free parameters about `anchor`, in nats.
 
     The ridge R costs ½ Σ_k s_k tr(R Rᵀ Σ_k⁻¹), EM's with s_k = N_k / N. Taken at the weights a step sets out from, and
     held there for the step, it leaves gradients with EM's own fixed points, and a line search with a function that its
     gradient belongs to.
     """
 
-    def function(free: Free) -> tuple[Array, Array]:
+    def function(free: Free) -> Array:
         mixture = about(anchor, free, penalty.pinned)
         cost = 0.5 * jnp.sum(shares * mixture.components.ridge_trace(penalty.ridge))
-        if penalty.prior is None:
-            return cost, jnp.zeros_like(cost)
-        known = log_prior(mixture, penalty.prior)
-        return cost - known / total_weight, known
+        return cost if penalty.prior is None else cost - log_prior(mixture, penalty.prior) / total_weight
 
     return function

@@ -1,6 +1,8 @@
 """The E-step and the M-step, and what passes between them."""
 
 from jaxgmm.em.kernels import KERNELS
+from jaxgmm.em.passes import EStep
+from jaxgmm.em.penalty import Penalty, Pinned
 from jaxgmm.em.statistics import SufficientStatistics
 from jaxgmm.em.steps import (
     conditioning,
@@ -21,4 +23,4 @@ __all__ = [
     "log_prior",
     "m_step",
 ]
-__all__ += ["pass_chunk", "statistics_of"]
+__all__ += ["EStep", "Penalty", "Pinned", "pass_chunk", "statistics_of"]

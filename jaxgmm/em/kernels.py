@@ -15,10 +15,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Float
 
+from jaxgmm.em.responsibilities import Assign
 from jaxgmm.families import Family
 from jaxgmm.families.shared_features import SharedFeatures, n_shared_features, shared_features
 from jaxgmm.inputs.typing import Array
-from jaxgmm.mixture import Mixture, joint_log_prob, posterior
+from jaxgmm.mixture import Mixture, joint_log_prob
 from jaxgmm.rows import Chunk
 
 HIGHEST = lax.Precision.HIGHEST
@@ -27,11 +28,11 @@ HIGHEST = lax.Precision.HIGHEST
 class Kernel(NamedTuple):
     """A road from rows to statistics: `prepare` once, `chunk` per chunk of rows, `finish` once.
 
-    `chunk` has what `prepare` made and a `rows.Chunk`.
+    `chunk` has what `prepare` made, a `rows.Chunk`, and how responsibilities follow from joint log-probabilities.
     """
 
     prepare: Callable[[Mixture, Float[Array, "d d"] | None], Any]
-    chunk: Callable[[Any, Chunk], Sums]
+    chunk: Callable[[Any, Chunk, Assign], Sums]
     finish: Callable[[Any, Any], tuple[Float[Array, " k"], Float[Array, ""], Any]]
     elements: Callable[[Family, int], int]
 
@@ -50,9 +51,9 @@ def _weighted(x: Float[Array, " b"], w: Float[Array, " b"]) -> Float[Array, ""]:
 # ---- centred ------------------------------------------------------------------------------------------------
 
 
-def _centred_chunk(mixture: Mixture, rows: Chunk) -> Sums:
+def _centred_chunk(mixture: Mixture, rows: Chunk, assign: Assign) -> Sums:
     x, w = rows.x, rows.weights
-    r, log_p = posterior(joint_log_prob(mixture, x), w, rows.possible)
+    r, log_p = assign(joint_log_prob(mixture, x), w, rows.possible)
     return Sums(_weighted(log_p, w), jnp.sum(w), (jnp.sum(r, axis=1), mixture.components.moments(x, r)))
 
 
@@ -85,13 +86,13 @@ def _shared_prepare(mixture: Mixture, whitener: Float[Array, "d d"] | None) -> _
     return _Shared(components, theta, whitener)
 
 
-def _shared_chunk(prepared: _Shared, rows: Chunk) -> Sums:
+def _shared_chunk(prepared: _Shared, rows: Chunk, assign: Assign) -> Sums:
     (components, theta, whitener), x, w = prepared, rows.x, rows.weights
     # Correlations of the data as a whole would be conditioning lost; they are taken out here, where a chunk at a time
     # is rounded, and not from the rows, where `centred` would find them rounded too.
     x = x if whitener is None else jnp.matmul(whitener, x, precision=HIGHEST)
     phi = components.features(x)
-    r, log_p = posterior(jnp.einsum("kf,fb->kb", theta, phi, precision=HIGHEST), w, rows.possible)
+    r, log_p = assign(jnp.einsum("kf,fb->kb", theta, phi, precision=HIGHEST), w, rows.possible)
     sums = jnp.einsum("kb,fb->kf", r, phi, precision=HIGHEST)
     common = jnp.einsum("gb,b->g", components.common_features(x), w, precision=HIGHEST)
     return Sums(_weighted(log_p, w), jnp.sum(w), (sums, common))

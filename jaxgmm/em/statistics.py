@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Float
 
 from jaxgmm.inputs.typing import Array
@@ -25,6 +26,7 @@ class SufficientStatistics:
         total_weight: Σ_n w_n.
         counts: N_k = Σ_n w_n r_kn.
         moments: the family's own sums (see `families.base.Family.moments`).
+        conditioning: the largest κ of θ, which says how far the fast kernel can be trusted with it.
     """
 
     log_likelihood: Float[Array, "*r"]
@@ -32,6 +34,8 @@ class SufficientStatistics:
     total_weight: Float[Array, "*r"]
     counts: Float[Array, "*r k"]
     moments: Any
+    conditioning: Float[Array, "*r"]
 
     def __add__(self, other: SufficientStatistics) -> SufficientStatistics:
-        return jax.tree.map(lambda a, b: a + b, self, other)
+        total = jax.tree.map(jnp.add, self, other)
+        return replace(total, conditioning=jnp.maximum(self.conditioning, other.conditioning))

@@ -12,17 +12,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
 from jaxtyping import Float
 
 from jaxgmm.em.kernels import KERNELS, uncorrelated
-from jaxgmm.em.pinned import Pinned
+from jaxgmm.em.penalty import Pinned
+from jaxgmm.em.responsibilities import Assign
 from jaxgmm.em.statistics import SufficientStatistics
 from jaxgmm.families.base import Conjugate, Root
 from jaxgmm.families.namespace import namespace, quiet
 from jaxgmm.families.shared_features import SharedFeatures
 from jaxgmm.inputs import forking
 from jaxgmm.inputs.typing import Array
-from jaxgmm.mixture import Mixture
+from jaxgmm.mixture import Mixture, posterior
 from jaxgmm.rows import Chunk, Rows, chunk_size
 from jaxgmm.rows.sums import two_sum
 
@@ -33,7 +35,9 @@ def pass_chunk(mixture: Mixture, rows: Rows, kernel: str) -> int:
     return chunk_size(KERNELS[kernel].elements(mixture.components, batch), rows.n_slots)
 
 
-def e_step(mixture: Mixture, rows: Rows, *, kernel: str = "centred", chunk: int | None = None) -> SufficientStatistics:
+def e_step(
+    mixture: Mixture, rows: Rows, *, kernel: str = "centred", chunk: int | None = None, assign: Assign = posterior
+) -> SufficientStatistics:
     """One pass: the statistics of all rows under `mixture`'s responsibilities.
 
     Args:
@@ -41,6 +45,9 @@ def e_step(mixture: Mixture, rows: Rows, *, kernel: str = "centred", chunk: int 
         rows: where the rows are.
         kernel: "centred" or "shared_feature".
         chunk: rows at a time; chosen from the shapes by default.
+        assign: from joint log-probabilities, weights and possible components to responsibilities and what each row adds
+            to the objective; by default `mixture.posterior`, with which that is the log-likelihood. See
+            `em.responsibilities`.
 
     Returns:
         Statistics with the mixture's leading axes, about `mixture` itself.
@@ -49,10 +56,16 @@ def e_step(mixture: Mixture, rows: Rows, *, kernel: str = "centred", chunk: int 
     mixture = jax.tree.map(jnp.asarray, mixture)  # NumPy's would be computed with in NumPy
     chunk = pass_chunk(mixture, rows, kernel) if chunk is None else chunk
     road = KERNELS[kernel]
+    # What a pass needs goes with it: a driver's own numbers too.
+    assigning = assign if isinstance(assign, Partial) else Partial(assign)
+
+    def chunk_sums(operand: tuple[Any, Assign], some: Chunk) -> Any:
+        prepared, assign = operand
+        return road.chunk(prepared, some, assign)
 
     def one(mixture: Mixture) -> SufficientStatistics:
         prepared = road.prepare(mixture, rows.whitener)
-        sums = rows.total(road.chunk, prepared, chunk)
+        sums = rows.total(chunk_sums, (prepared, assigning), chunk)
         value, error = sums.value, sums.error
         counts, shared, moments = road.finish(prepared, sums.total.rest)
         # Large where it is not zero; the error pair would be worth little without what is dropped here.
@@ -63,6 +76,7 @@ def e_step(mixture: Mixture, rows: Rows, *, kernel: str = "centred", chunk: int 
             total_weight=sums.total.total_weight,
             counts=counts,
             moments=moments,
+            conditioning=conditioning(mixture, rows),
         )
 
     for _ in range(mixture.weights.ndim - 1):
@@ -150,6 +164,6 @@ def statistics_of(
         r = responsibilities(operand, some) * some.weights
         return jnp.sum(some.weights), jnp.sum(r, axis=1), mixture.components.moments(some.x, r)
 
-    total = rows.total(sums, (mixture, operand), chunk).total
-    unknown = jnp.full((), jnp.nan, total[1].dtype)
-    return SufficientStatistics(unknown, unknown, *total)
+    weight, counts, moments = rows.total(sums, (mixture, operand), chunk).total
+    unknown = jnp.full((), jnp.nan, counts.dtype)
+    return SufficientStatistics(unknown, unknown, weight, counts, moments, conditioning(mixture, rows))

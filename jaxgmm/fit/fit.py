@@ -146,7 +146,7 @@ def fit(
         raise ArgumentError("n_components", wants, str(n_components))
     prior = checked_prior(prior, family, d)
     driver = EM() if driver is None else driver
-    if isinstance(driver, type) or not (hasattr(driver, "init") and hasattr(driver, "step")):
+    if not isinstance(driver, Driver):
         wants = "be a driver such as EM() or Gradient(...)"
         raise ArgumentTypeError("driver", wants, arguments.shown(driver))
     if driver.stochastic and stopping != "log_likelihood":

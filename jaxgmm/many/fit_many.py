@@ -11,8 +11,8 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Int, Key
 
-from jaxgmm.drivers import Penalty
 from jaxgmm.em.choice import kernel_for
+from jaxgmm.em.penalty import Penalty
 from jaxgmm.families import FAMILIES, Family
 from jaxgmm.fit.result import best_of
 from jaxgmm.inputs import arguments, precision

@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int, UInt
 
-from jaxgmm.drivers import EM, Penalty
+from jaxgmm.drivers import EM
 from jaxgmm.em import log_prior
+from jaxgmm.em.penalty import Penalty
 from jaxgmm.families import Family
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.typing import Array

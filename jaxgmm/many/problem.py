@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, Key, Num, UInt
 
-from jaxgmm.drivers import Penalty
+from jaxgmm.em.penalty import Penalty
 from jaxgmm.families import Family
 from jaxgmm.inputs import arguments, arrays, precision
 from jaxgmm.inputs.errors import ArgumentError

@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgmm.em.pinned import Pinned
+from jaxgmm.em.penalty import Pinned
 from jaxgmm.families import Family
 from jaxgmm.inputs import arguments, arrays
 from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError

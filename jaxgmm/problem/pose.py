@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from jaxgmm.drivers import Penalty
 from jaxgmm.em import log_prior
+from jaxgmm.em.penalty import Penalty
 from jaxgmm.families import Family
 from jaxgmm.families.base import Conjugate
 from jaxgmm.inputs.programs import compiled

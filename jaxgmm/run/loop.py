@@ -13,13 +13,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
 from jaxtyping import Bool, Float, Int, Key
 
-from jaxgmm.drivers import Driver, Penalty, State
-from jaxgmm.em import conditioning, e_step, pass_chunk
+from jaxgmm.drivers import Driver, State
+from jaxgmm.em import EStep, Penalty, conditioning, pass_chunk
+from jaxgmm.em.passes import trusted
+from jaxgmm.em.responsibilities import Assign
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.typing import Array
-from jaxgmm.mixture import Mixture
+from jaxgmm.mixture import Mixture, posterior
 from jaxgmm.rows import Rows
 from jaxgmm.rows.folds import without
 from jaxgmm.run.identity import Tags, n_rows, total_weight
@@ -64,7 +67,7 @@ class Pool:
     Attributes:
         state: what drivers know.
         status, n_iter: how each fares.
-        conditioning: κ where it stands, or where it refused to go.
+        conditioning: the largest κ that its last step asked about, taken or refused.
         collapsed: (r, k), the components that a restart was stopped for.
         lenient: which may go on with a component on a handful of rows.
         progress: their gains.
@@ -81,10 +84,17 @@ class Pool:
     tags: Tags
 
 
-def _stepper(rows: Rows, kernel: str, mixtures: Mixture, controls: Controls) -> Callable[[Any], Any]:
+def _stepper(
+    rows: Rows, kernel: str, mixtures: Mixture, controls: Controls, assign: Assign, limit: Any = jnp.inf
+) -> Callable[[Any], EStep]:
     """From the fold that a restart does not see to its E-step."""
     chunk = max(1, pass_chunk(mixtures, rows, kernel) >> controls.halvings)
-    return lambda fold: partial(e_step, rows=without(rows, fold), kernel=kernel, chunk=chunk)
+    return lambda fold: EStep(without(rows, fold), kernel, chunk, assign, limit)
+
+
+def _assign(driver: Driver) -> Assign:
+    """`driver.assign` as a pytree, whose numbers go with a pass."""
+    return Partial(type(driver).assign, driver)
 
 
 @partial(compiled, static_argnames="kernel")
@@ -97,13 +107,13 @@ def start(
     if lenient is None:
         lenient = jnp.broadcast_to(controls.keep_degenerate | (controls.max_iter <= 0), starts.weights.shape[:1])
     batch = driver.rows(rows, controls.key, jnp.zeros((), jnp.int32))
-    estep = _stepper(batch, kernel, starts, controls)
+    estep = _stepper(batch, kernel, starts, controls, _assign(driver))
     state = jax.vmap(lambda mixture, fold: driver.init(mixture, estep(fold), controls.penalty))(starts, tags.fold)
     found = _faults(state.mixture, state.log_likelihood, lenient, tags, rows, controls)
     status = jnp.where((found.status == Status.RUNNING) & (controls.max_iter <= 0), Status.MAX_ITER, found.status)
     zero = jnp.zeros_like(status)
     progress = Progress.none(state.log_likelihood)
-    return Pool(state, status, zero, conditioning_of(state.mixture, rows), found.collapsed, lenient, progress, tags)
+    return Pool(state, status, zero, state.conditioning, found.collapsed, lenient, progress, tags)
 
 
 def _faults(
@@ -125,8 +135,8 @@ def block(
 ) -> tuple[Pool, Float[Array, "2 s b"]]:  # fmt: skip
     """Up to `steps` steps of the restarts in `members`; numbers past the pool's end are empty places.
 
-    A step to a mixture conditioned worse than `limit` is not taken: the kernel could not be trusted there. Its restart
-    waits where it was, with the offending conditioning on record, for a block with the other kernel.
+    A step that asked about a mixture conditioned worse than `limit` is not taken: the kernel could not be trusted
+    there. Its restart waits where it was, with the offending conditioning on record, for a block with the other kernel.
     """
     n = pool.status.shape[0]
     group = taken(pool, members)
@@ -141,13 +151,12 @@ def block(
         i, now, trace = carry
         old = now.state
         batch = driver.rows(rows, controls.key, first + i + 1)
-        estep = _stepper(batch, kernel, old.mixture, controls)
+        estep = _stepper(batch, kernel, old.mixture, controls, _assign(driver), limit)
         new = jax.vmap(lambda s, fold: driver.step(s, estep(fold), controls.penalty))(old, tags.fold)
         found = _faults(new.mixture, new.log_likelihood, now.lenient, tags, rows, controls)
-        kappa = conditioning_of(new.mixture, batch)
-        running = moving(now)
+        kappa, running = new.conditioning, moving(now)
         # Before any verdict: a kernel that cannot be trusted there cannot tell a fault from its own rounding either.
-        refused = running & jnp.isfinite(limit) & ~(kappa <= limit)
+        refused = running & ~trusted(kappa, limit)
         accepted = running & ~refused & (found.status == Status.RUNNING)
         faulty = running & ~refused & (found.status != Status.RUNNING)
 
@@ -192,9 +201,9 @@ def renew(
     """
     group = taken(pool, members)
     batch = driver.rows(rows, controls.key, jnp.zeros((), jnp.int32))
-    estep = _stepper(batch, kernel, group.state.mixture, controls)
+    estep = _stepper(batch, kernel, group.state.mixture, controls, _assign(driver))
     state = jax.vmap(lambda s, fold: driver.renewed(s, estep(fold), controls.penalty))(group.state, group.tags.fold)
-    return put(pool, members, replace(group, state=state, conditioning=conditioning_of(state.mixture, rows)))
+    return put(pool, members, replace(group, state=state, conditioning=state.conditioning))
 
 
 def _gain(old: State, new: State) -> Float[Array, " r"]:
@@ -221,5 +230,5 @@ def put(pool: Pool, members: Int[Array, " b"], group: Pool) -> Pool:
 @partial(compiled, static_argnames="kernel")
 def evaluate(mixtures: Mixture, rows: Rows, controls: Controls, kernel: str) -> tuple[Array, Array]:
     """Log-likelihoods of all rows under each mixture, as (value, error)."""
-    statistics = _stepper(rows, kernel, mixtures, controls)(None)(mixtures)
+    statistics = _stepper(rows, kernel, mixtures, controls, posterior)(None)(mixtures)
     return statistics.log_likelihood, statistics.log_likelihood_error

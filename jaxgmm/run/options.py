@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Key
 
-from jaxgmm.drivers import Penalty
+from jaxgmm.em import Penalty
 from jaxgmm.em.choice import KERNEL_NAMES
 from jaxgmm.inputs import arguments
 from jaxgmm.inputs.errors import ArgumentTypeError

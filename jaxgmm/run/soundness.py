@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from jaxgmm.em.pinned import Pinned
+from jaxgmm.em.penalty import Pinned
 from jaxgmm.families.namespace import namespace, quiet
 from jaxgmm.inputs import precision
 from jaxgmm.inputs.programs import compiled

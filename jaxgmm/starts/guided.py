@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Key
 
-from jaxgmm.em.pinned import Pinned
+from jaxgmm.em.penalty import Pinned
 from jaxgmm.inputs.randomness import restart_keys, seed_key
 from jaxgmm.inputs.typing import Array
 from jaxgmm.rows import Rows, Sample

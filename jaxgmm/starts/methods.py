@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Key
 
-from jaxgmm.drivers import Penalty
 from jaxgmm.em import m_step, statistics_of
+from jaxgmm.em.penalty import Penalty
 from jaxgmm.families import Family, TiedGaussian
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.randomness import restart_keys, seed_key

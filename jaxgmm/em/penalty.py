@@ -1,14 +1,15 @@
-"""Parameters that a fit leaves as they are given."""
+"""What holds parameters back from the likelihood's own maximum: a ridge, a prior, values that are given."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jaxtyping import Bool
 
+from jaxgmm.families.base import Conjugate, Root
 from jaxgmm.families.namespace import namespace
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
@@ -51,3 +52,17 @@ class Pinned:
         room = xp.maximum(1 - total(fixed), 0.0)
         weights = fixed + free * (room / xp.maximum(total(free), xp.finfo(free.dtype).tiny))
         return Mixture(weights, components)
+
+
+class Penalty(NamedTuple):
+    """What an M-step heeds beside the rows, in their coordinates.
+
+    Attributes:
+        ridge: a root of what is added to every covariance.
+        prior: of the parameters, or None.
+        pinned: the parameters that do not move at all, or None.
+    """
+
+    ridge: Root
+    prior: Conjugate | None = None
+    pinned: Pinned | None = None
