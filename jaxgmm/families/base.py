@@ -79,7 +79,7 @@ class Family(ABC):
         """Components from the field's usual parameters, checked. Runs outside `jit`; leading axes batch.
 
         Raises:
-            ValueError: naming `means` or `covariances`, what it got and what it wants.
+            ArgumentError: of `means` or `covariances`.
         """
 
     @property
@@ -96,7 +96,7 @@ class Family(ABC):
         """Complains of rows, the argument `name`, the first of them `first_row`, that no component could have made.
 
         Raises:
-            ValueError: naming the first.
+            ArgumentError: of `name`, with the first.
         """
         return
 
