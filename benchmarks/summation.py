@@ -96,7 +96,7 @@ def _hashed(bits: Any) -> Any:
 
 @partial(jax.jit, static_argnames="chunk")
 def _sums(mixture: Mixture, rows: GeneratedRows, chunk: int) -> Any:
-    return rows.sums(partial(KERNELS[KERNEL].chunk, assign=posterior), mixture, chunk)
+    return rows.sums(lambda prepared, some: KERNELS[KERNEL].chunk(prepared, some, posterior), mixture, chunk)
 
 
 @partial(jax.jit, static_argnames="chunk")

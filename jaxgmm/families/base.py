@@ -184,7 +184,7 @@ class Family(Components, ABC):
             covariances: in scikit-learn's shape after the same leading axes; None where they follow from the means.
 
         Raises:
-            ValueError: naming `means` or `covariances`, what it got and what it wants.
+            ArgumentError: of `means` or `covariances`.
 
         Example:
             >>> SphericalGaussian.from_covariances([[0.0, 0.0], [1.0, 1.0]], [1.0, 0.25])
