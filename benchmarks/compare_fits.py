@@ -67,6 +67,7 @@ def _problems() -> dict[str, Callable[[], Any]]:
         "fixed": lambda: fit(13, iris, 2, fixed=Fixed(means=[list(iris[:50].mean(0)), [np.nan] * 4]), n_init=4),
         "adam": lambda: fit(14, iris, 3, driver=Gradient("adam"), n_init=4, max_iter=100),
         "lbfgs": lambda: fit(15, iris, 3, driver=Gradient("lbfgs"), n_init=4, max_iter=30),
+        "lbfgs centred": lambda: fit(15, iris, 3, driver=Gradient("lbfgs"), n_init=4, max_iter=30, kernel="centred"),
         "mini-batches": lambda: fit(16, iris, 3, driver=Gradient("adam", batch_size=50), n_init=4, max_iter=200),
         "select bic": lambda: select(17, iris, range(1, 6), n_init=4),
         "select cv": lambda: select(18, iris, range(1, 4), covariance_types="diag", criterion="cv", n_init=4),

@@ -171,12 +171,17 @@ class Gradient(Driver):
 
 
 def _reach(memory: _Memory, free: Free, optimizer: Any, e_step: EStep, penalty: Penalty) -> Float[Array, ""]:
-    """The κ that a line search to `free` has reached for: that of twice its step; ∞ where its last probe was refused.
+    """The κ that a line search to `free` has reached for: that of its farthest probe; ∞ where its last was refused.
 
-    A search that is kept away from where it wants to go halves its step until it is inside, so twice the step is not.
-    Such a step says nothing of the optimum: a kernel that can be trusted further out is to repeat it.
+    A search begins with a whole step, or with one as long as the last. It doubles that while it climbs, and then takes
+    a step between: no probe lies farther out than its first, or twice the step taken. A step that was kept away from
+    where it wanted to go says nothing of the optimum: a kernel that can be trusted further out is to repeat it.
     """
-    far = jax.tree.map(lambda new, old: new + (new - old), free, memory.free)
+    rate, last = (optax.tree.get(state, "learning_rate", 1.0) for state in (optimizer, memory.optimizer))
+    first = jnp.maximum(1.0, last)
+    farthest = jnp.where(rate > first, 2 * rate, first)
+    factor = jnp.where(rate > 0, farthest / jnp.where(rate > 0, rate, 1.0), 1.0)
+    far = jax.tree.map(lambda new, old: old + factor * (new - old), free, memory.free)
     beyond = e_step.conditioning(about(memory.anchor, far, penalty.pinned))
     error = optax.tree.get(optimizer, "decrease_error", 0.0)
     return jnp.where(jnp.isinf(error), jnp.inf, beyond)
