@@ -8,7 +8,7 @@
 from typing import Any
 
 from jaxgmm.compilation import enable_compilation_cache
-from jaxgmm.drivers import EM
+from jaxgmm.drivers import EM, HardEM, Squarem
 from jaxgmm.fit.fit import fit
 from jaxgmm.fit.result import FitError, FitResult, FitWarning
 from jaxgmm.inputs.errors import ArgumentError
@@ -30,8 +30,8 @@ __version__ = "0.1.0"
 
 __all__ = ["EM", "ArgumentError", "BlockInfo", "Cell", "CheckpointError", "DataWarning", "FitError", "FitResult"]
 __all__ += ["FitWarning", "Fixed", "ForkError", "GaussianMixture", "GaussianMixtureOutlierDetector", "Gradient"]
-__all__ += ["ManyResult", "Mixture", "ModelFileError", "Prior", "SelectionResult", "Status", "enable_compilation_cache"]
-__all__ += ["fit", "fit_many", "load", "save", "select"]
+__all__ += ["HardEM", "ManyResult", "Mixture", "ModelFileError", "Prior", "SelectionResult", "Squarem", "Status"]
+__all__ += ["enable_compilation_cache", "fit", "fit_many", "load", "save", "select"]
 
 
 def __getattr__(name: str) -> Any:
