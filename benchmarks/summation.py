@@ -94,14 +94,9 @@ def _hashed(bits: Any) -> Any:
     return bits ^ (bits >> 16)
 
 
-def _summed(mixture: Mixture, some: Chunk) -> Any:
-    """What the pass adds up of a chunk."""
-    return KERNELS[KERNEL].chunk(mixture, some, posterior)
-
-
 @partial(jax.jit, static_argnames="chunk")
 def _sums(mixture: Mixture, rows: GeneratedRows, chunk: int) -> Any:
-    return rows.sums(_summed, mixture, chunk)
+    return rows.sums(lambda prepared, some: KERNELS[KERNEL].chunk(prepared, some, posterior), mixture, chunk)
 
 
 @partial(jax.jit, static_argnames="chunk")

@@ -64,11 +64,11 @@ MUTATIONS = {
     "covariances not about held means": Mutation("families/gaussian.py", "namespace(moments.first, which).where(which[..., None], 0.0, moments.first)", "moments.first", "tests/test_fixed.py::test_the_m_step_is_the_maximum_over_what_is_free"),
     "free weights take all": Mutation("em/penalty.py", "free * (room /", "free * (1 /", "tests/test_fixed.py::test_within_is_idempotent_and_keeps_the_simplex[full]"),
     # families as a whole
-    "held means of any size": Mutation("problem/fixed.py", "if not np.all(traits.means.holds(means)):", "if False:", "tests/test_traits.py::test_fixed_parameters[exponential]"),
+    "held means of any size": Mutation("problem/fixed.py", "if not np.all(traits.means.holds(centres)):", "if False:", "tests/test_traits.py::test_fixed_parameters[exponential]"),
     "priors of any size": Mutation("problem/prior.py", "if not np.all(allowed.holds(mean)):", "if False:", "tests/test_traits.py::test_priors[exponential]"),
     "files are not looked at": Mutation("mixture/integrity.py", "~rule.holds(leaves[leaf])", "False", "tests/test_traits.py::test_files[exponential]"),
     "families are dataclasses like others": Mutation("families/base.py", "    jax.tree_util.register_pytree_with_keys(\n        made,", "    jax.tree_util.register_dataclass(made)\n    (lambda *_: None)(\n        made,", "tests/test_traits.py::test_families_with_the_same_fields_do_not_run_each_others_programs"),
-    "what all share goes to one": Mutation("families/base.py", "xp.all(which, axis=-1)", "xp.any(which, axis=-1)", "tests/test_families_numpy.py::test_what_all_share_stays_unless_all_are_replaced"),
+    "what all share goes to one": Mutation("families/components.py", "xp.all(which, axis=-1)", "xp.any(which, axis=-1)", "tests/test_families_numpy.py::test_what_all_share_stays_unless_all_are_replaced"),
     "factors by rows above": Mutation("families/linalg.py", "known = factor[..., j, None, :j]", "known = 0 * factor[..., j, None, :j]", "tests/test_families_numpy.py::test_factors_are_the_same_on_numpy"),
     "contours of half the mass": Mutation("plotting/components.py", "math.exp(-(sigmas**2) / 2)", "0.5", "tests/test_traits.py::test_pictures_in_the_plane[exponential]"),
     "everybody has shared features": Mutation("em/choice.py", "if issubclass(family, SharedFeatures):", "if True:", "tests/test_traits.py::test_the_fast_kernel_is_for_families_with_shared_features[exponential]"),

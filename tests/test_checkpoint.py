@@ -142,7 +142,7 @@ def test_a_time_limit_leaves_the_checkpoint(tmp_path, rows):
 def test_fingerprints_are_those_of_any_process():
     ours = {"driver": jaxgmm.Gradient("lbfgs"), "prior": jaxgmm.Prior(dof=5.0), "none": None, "x": np.arange(6.0)}
     code = (
-        "import jaxgmm, numpy as np; from jaxgmm.checkpoint import fingerprints; print(fingerprints("
+        "import jaxgmm, numpy as np; from jaxgmm.run.checkpoint import fingerprints; print(fingerprints("
         "driver=jaxgmm.Gradient('lbfgs'), prior=jaxgmm.Prior(dof=5.0), none=None, x=np.arange(6.0)))"
     )
     theirs = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT).stdout

@@ -199,6 +199,6 @@ def test_progress_on_a_terminal_only(monkeypatch):
 
 
 def test_pace():
-    pace = progress.Pace(begun=10.0)
+    pace = progress.Throughput(begun=10.0)
     assert "100k rows/s  ETA 1:30" in pace.describe(BlockInfo(1, 10, 100, 4, 4, 0.0, 1e6), now=20.0)
     assert "500k rows/s  ETA 0:20" in pace.describe(BlockInfo(2, 20, 100, 4, 2, 0.0, 6e6), now=30.0)

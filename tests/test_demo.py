@@ -13,7 +13,9 @@ from jaxgmm.demo.page import segmentation
 def test_the_demo_made_small(tmp_path):
     lines: list[str] = []
     steps = {"adam": 4, "lbfgs": 3}
-    found = demo.run(tmp_path / "made", n_restarts=4, n_few=2, every=16, max_iter=20, max_steps=steps, say=lines.append)
+    found = demo.run_demo(
+        tmp_path / "made", n_restarts=4, n_few=2, every=16, max_iter=20, max_steps=steps, say=lines.append
+    )
 
     model, picture = found.files
     np.testing.assert_array_equal(jaxgmm.load(model).means, found.em.mixture.means)

@@ -346,7 +346,7 @@ PARAMETERS = {
     "covariances that are not positive definite": ({"covariances": np.stack([np.eye(3), -np.eye(3)])}, ValueError, r"covariances\[1\] must be positive definite, got smallest eigenvalue -1"),
     "covariances that are not symmetric": ({"covariances": np.triu(np.ones((2, 3, 3)))}, ValueError, "covariances must be symmetric"),
     "variances that are zero": ({"covariances": np.zeros((2, 3)), "covariance_type": "diag"}, ValueError, r"covariances must be positive, got 0 at \(0, 0\)"),
-    "rates beyond 1": ({"means": np.full((2, 3), 2.0), "covariances": None, "covariance_type": "bernoulli"}, ValueError, r"means must lie in \[0, 1\], got values from 2 to 2"),
+    "rates beyond 1": ({"means": np.full((2, 3), 2.0), "covariances": None, "covariance_type": "bernoulli"}, ValueError, r"means must lie in \[0, 1\], got 2"),
     "unknown structure": ({"covariance_type": "diagnoal"}, ValueError, "covariance_type must be one of .* did you mean 'diag'"),
 }  # fmt: skip
 

@@ -97,7 +97,7 @@ def test_children_of_a_parent_that_has_computed(tmp_path):
     said = children(FITTED, COMPUTE | IDLE, tmp_path)
     assert {name: said[name] for name in IDLE} == dict.fromkeys(IDLE, "done")
     for name in COMPUTE:
-        assert said[name].startswith("jaxgmm.forking.ForkError: "), f"{name}: {said[name]}"
+        assert said[name].startswith("jaxgmm.inputs.forking.ForkError: "), f"{name}: {said[name]}"
         assert "'spawn'" in said[name]
         assert "loky" in said[name]
 
@@ -116,7 +116,7 @@ def test_children_of_a_parent_that_has_not_computed(tmp_path):
     }
     said = children("", asked, tmp_path, seconds=120)
     assert said["fit"] == "done"
-    assert "jaxgmm.forking.ForkError" in said["a grandchild"]
+    assert "jaxgmm.inputs.forking.ForkError" in said["a grandchild"]
 
 
 def test_without_a_look_at_jax_its_own_use_counts(tmp_path):

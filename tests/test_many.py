@@ -258,7 +258,7 @@ def test_a_data_set_does_not_depend_on_its_neighbours():
         among = jaxgmm.fit_many(0, [one, *others], 2)
         for name in ("narrowest", "step", "spread"):
             np.testing.assert_array_equal(
-                getattr(among.evidence.frame, name)[0], getattr(alone.evidence.frame, name)[0]
+                getattr(among.evidence.frames.frame, name)[0], getattr(alone.evidence.frames.frame, name)[0]
             )
-        np.testing.assert_array_equal(among.evidence.ridge[0], alone.evidence.ridge[0])
-    assert (alone.evidence.frame.step > 0).all()
+        np.testing.assert_array_equal(among.evidence.frames.ridge[0], alone.evidence.frames.ridge[0])
+    assert (alone.evidence.frames.frame.step > 0).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 
@@ -63,6 +64,18 @@ def test_imports_go_one_way():
 
 def test_no_module_imports_itself_by_way_of_others():
     assert House.at(ROOT).circles() == set()
+
+
+def test_public_names_are_defined_once():
+    """One name for one thing: functions and classes of modules outside the command line."""
+    places: dict[str, list[str]] = {}
+    for path in sorted(ROOT.glob("jaxgmm/**/*.py")):
+        if "cli" not in path.parts:
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                    places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert len(places) > 200
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
 
 
 def test_mutations_name_lines_and_tests_that_are_there():

@@ -301,7 +301,7 @@ def test_the_fast_kernel_is_for_families_with_shared_features(name):
     for fit in fits:
         with pytest.raises(
             ValueError,
-            match=f"^kernel must be 'auto' or 'centred' for covariance_type='{name}', which has no shared features; got 'shared_feature'",
+            match=f"^kernel must be 'auto' or 'centred' for covariance_type='{name}', got 'shared_feature'; it has no shared features",
         ):
             fit()
     with pytest.raises(TypeError, match=f"^kernel must be 'centred' for components of '{name}'"):

@@ -51,7 +51,7 @@ class Findings:
     files: tuple[Path, ...]
 
 
-def run(
+def run_demo(
     folder: Path | str = "jaxgmm-demo", *, n_restarts: int = 128, n_few: int = 4, every: int = 1, max_iter: int = 300,
     max_steps: dict[str, int] | None = None, seed: int = 0, progress: Progress | None = None,
     say: Callable[[str], None] = print,
@@ -73,7 +73,7 @@ def run(
         ModuleNotFoundError: matplotlib is missing.
         OSError: the folder cannot be written.
     """
-    from jaxgmm.demo.page import draw
+    from jaxgmm.demo.page import draw_page
 
     begun = time.perf_counter()
     folder = Path(folder)
@@ -109,7 +109,7 @@ def run(
     model, page = folder / "china.safetensors", folder / "china.png"
     jaxgmm.save(model, em.mixture)
     picture = io.BytesIO()
-    draw(image, em, few, gradients).savefig(picture, format="png", dpi=110)
+    draw_page(image, em, few, gradients).savefig(picture, format="png", dpi=110)
     write_whole(page, picture.getvalue())
     seconds = time.perf_counter() - begun
     say(f"written: {model}, {page}")

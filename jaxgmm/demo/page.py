@@ -12,8 +12,8 @@ from jaxgmm.plotting import plot_convergence, plot_restarts
 from jaxgmm.plotting.style import INK
 
 
-def draw(image: Any, em: FitResult, few: Any, gradients: dict[str, FitResult]) -> Figure:
-    """One page; see `jaxgmm.demo.run` for what goes in."""
+def draw_page(image: Any, em: FitResult, few: Any, gradients: dict[str, FitResult]) -> Figure:
+    """One page; see `jaxgmm.demo.demo.run_demo` for what goes in."""
     figure = Figure(figsize=(14, 10.4), layout="constrained")
     grid = figure.add_gridspec(3, 2, height_ratios=(1, 0.11, 0.95))
     n, k = image.shape[0] * image.shape[1], em.mixture.n_components

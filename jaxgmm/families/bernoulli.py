@@ -11,6 +11,7 @@ from jaxtyping import Float, Int, Key
 from jaxgmm.families import distances
 from jaxgmm.families import linalg as tri
 from jaxgmm.families.base import Conjugate, Family, Root, family
+from jaxgmm.families.components import Components
 from jaxgmm.families.constraints import UnitInterval, parameter
 from jaxgmm.families.gaussian import filled_like, positive
 from jaxgmm.families.namespace import einsum, namespace
@@ -88,7 +89,7 @@ class Bernoulli(SharedFeatures, Family):
         counts = filled_like(self.means[..., 0], prior.strength)
         return counts, counts[..., None] * prior.centre
 
-    def distances(self, other: Family, metric: str) -> np.ndarray:
+    def distances(self, other: Components, metric: str) -> np.ndarray:
         if not isinstance(other, Bernoulli):
             raise ArgumentError("other", "be 'bernoulli' as this mixture is", repr(other.traits.name))
         if metric != "bhattacharyya":

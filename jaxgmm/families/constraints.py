@@ -154,13 +154,17 @@ def parameter(constraint: Constraint) -> Any:
     return dataclasses.field(metadata={"constraint": constraint})
 
 
-@cache
 def constraints(family: Any) -> dict[str, Constraint]:
     """The constraint of every field of `family`, in their order.
 
     Raises:
         TypeError: a field was declared without one.
     """
+    return _declared(family)
+
+
+@cache
+def _declared(family: Any) -> dict[str, Constraint]:
     found = {field.name: field.metadata.get("constraint") for field in dataclasses.fields(family)}
     for name, constraint in found.items():
         if not isinstance(constraint, Constraint):

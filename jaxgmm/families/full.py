@@ -20,7 +20,7 @@ from jaxgmm.families.gaussian import (
     positive,
     rounded_off,
 )  # fmt: skip
-from jaxgmm.families.namespace import einsum, namespace, put
+from jaxgmm.families.namespace import einsum, namespace, set_at
 from jaxgmm.families.traits import Traits
 from jaxgmm.inputs.typing import Array
 
@@ -119,7 +119,7 @@ class FullGaussian(Gaussian):
         whitener = tri.augmented_whitener(self.means, tri.inverse(self.scale_tril))
         form = -0.5 * einsum("...kdi,...kdj->...kij", whitener[..., 1:, :], whitener[..., 1:, :])
         constant = form[..., 0, 0] + (-self.log_det() - 0.5 * self.n_features * LOG_2PI)
-        return tri.pair_coefficients(put(form, (..., 0, 0), constant))
+        return tri.pair_coefficients(set_at(form, (..., 0, 0), constant))
 
     def moments_from_features(self, sums: Float[Array, "*r k f"], common: Float[Array, "*r g"]) -> Moments:
         whitener = tri.augmented_whitener(self.means, tri.inverse(self.scale_tril))

@@ -33,7 +33,7 @@ def einsum(sums: str, *arrays: Any) -> Any:
     return jnp.einsum(sums, *arrays, precision=HIGHEST)
 
 
-def put(array: Any, index: Any, values: Any) -> Any:
+def set_at(array: Any, index: Any, values: Any) -> Any:
     """A copy of `array` with `values` at `index`."""
     if namespace(array, values) is not np:
         return jnp.asarray(array).at[index].set(values)

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 from jaxtyping import Float
 
+from jaxgmm.inputs.errors import ArgumentTypeError
 from jaxgmm.inputs.typing import Array
 
 
@@ -66,10 +67,8 @@ def shared_features(components: Any) -> SharedFeatures:
         TypeError: they have none.
     """
     if not isinstance(components, SharedFeatures):
-        raise TypeError(
-            f"kernel must be 'centred' for components of {components.traits.name!r}, which have no shared features; "
-            f"got 'shared_feature'"
-        )
+        wants = f"be 'centred' for components of {components.traits.name!r}, which have no shared features"
+        raise ArgumentTypeError("kernel", wants, "'shared_feature'")
     return components
 
 

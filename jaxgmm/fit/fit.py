@@ -21,16 +21,13 @@ from jaxgmm.fit.search import checked_search, chosen_search
 from jaxgmm.inputs import arguments, precision
 from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 from jaxgmm.inputs.typing import Array
-from jaxgmm.problem.fixed import Fixed
-from jaxgmm.problem.fixed import checked as checked_fixed
-from jaxgmm.problem.labels import checked as checked_labels
+from jaxgmm.problem.fixed import Fixed, checked_fixed
+from jaxgmm.problem.labels import checked_labels
 from jaxgmm.problem.pose import pose
-from jaxgmm.problem.prior import Prior
-from jaxgmm.problem.prior import checked as checked_prior
+from jaxgmm.problem.prior import Prior, checked_prior
 from jaxgmm.race.rounds import RaceEnded
 from jaxgmm.rows import ArraySource
-from jaxgmm.rows.source import Chosen
-from jaxgmm.rows.source import checked as checked_rows
+from jaxgmm.rows.source import Chosen, checked_rows
 from jaxgmm.run import memory
 from jaxgmm.run.checkpoint import Checkpoint, fingerprints
 from jaxgmm.run.options import Settings

@@ -34,7 +34,7 @@ def bar(title: str = "fit", console: Any = None) -> Iterator[OnBlock | None]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(16), TextColumn("{task.fields[state]}"))
     with Progress(*columns, console=console, transient=True, refresh_per_second=4) as progress:
         task = progress.add_task(title, total=1.0, state="compiling …")
-        pace = Pace(time.perf_counter())
+        pace = Throughput(time.perf_counter())
 
         def on_block(info: BlockInfo) -> None:
             state = pace.describe(info, time.perf_counter())
@@ -55,7 +55,7 @@ def both(first: OnBlock | None, second: OnBlock | None) -> OnBlock | None:
     return told
 
 
-class Pace:
+class Throughput:
     """How fast blocks come."""
 
     def __init__(self, begun: float) -> None:

@@ -59,7 +59,7 @@ def looked_at(i: int, x: Any, weights: Any, *rest: Any) -> list[tuple[int, str]]
     return [(i, str(warning.message)) for warning in heard]
 
 
-def warn(complaints: list[tuple[int, str]]) -> None:
+def warn_of_data(complaints: list[tuple[int, str]]) -> None:
     """One warning for all data sets with something to warn of."""
     if complaints:
         i, message = complaints[0]

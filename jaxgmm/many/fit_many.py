@@ -19,14 +19,13 @@ from jaxgmm.inputs import arguments, precision
 from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.inputs.typing import Array
 from jaxgmm.many import mapped
-from jaxgmm.many.checks import warn
-from jaxgmm.many.lanes import PackedLanes, sized, taken
+from jaxgmm.many.checks import warn_of_data
+from jaxgmm.many.lanes import PackedLanes, entries, sized
 from jaxgmm.many.mapped import Posed
-from jaxgmm.many.problem import Frames, checked, posed, waves
+from jaxgmm.many.problem import Frames, checked_data_sets, posed, waves
 from jaxgmm.many.result import Evidence, ManyResult, warn_of_doubt
 from jaxgmm.mixture import Mixture
-from jaxgmm.problem.prior import Prior
-from jaxgmm.problem.prior import checked as checked_prior
+from jaxgmm.problem.prior import Prior, checked_prior
 from jaxgmm.run.loop import Controls
 from jaxgmm.run.options import Settings
 from jaxgmm.run.record import Restarts
@@ -82,14 +81,13 @@ def fit_many(
     family = FAMILIES[arguments.choice("covariance_type", covariance_type, FAMILIES)]
     settings = Settings.checked(
         tol=tol, stopping=stopping, max_iter=max_iter, max_seconds=None, reg_covar=reg_covar,
-        on_degenerate=on_degenerate, kernel=kernel, on_block=None,
+        on_degenerate=on_degenerate, kernel=kernel_for(kernel, family), on_block=None,
     )  # fmt: skip
-    settings = replace(settings, kernel=kernel_for(settings.kernel, family))
     init = arguments.choice("init", init, METHODS)
     key = arguments.random_key(key)
     n_components = arguments.integer("n_components", n_components, 1)
     n_init = arguments.integer("n_init", n_init, 1)
-    sets = checked(x, sample_weight, family)
+    sets = checked_data_sets(x, sample_weight, family)
     short = np.flatnonzero(sets.lengths < n_components)
     if len(short):
         fewest = f"{sets.lengths[short[0]]} in x[{short[0]}]"
@@ -117,7 +115,7 @@ def fit_many(
     restarts, evidence = jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *found)
     best = best_of(restarts.worth, restarts.status)[0]
     result = ManyResult(best, restarts, time.perf_counter() - begun, evidence)
-    warn(complaints)
+    warn_of_data(complaints)
     warn_of_doubt(result)
     return result
 
@@ -127,13 +125,13 @@ def _judged(data: Posed, frames: Frames, ended: Restarts) -> tuple[Restarts, Evi
     frame, wide = frames.frame, ended.mixtures.astype(np.float64)
 
     def looked_at(chosen: Int[np.ndarray, " q"], real: Bool[np.ndarray, " q"]) -> Restarts:
-        some, widths = taken((wide, frames.widths), chosen)
+        some, widths = entries((wide, frames.widths), chosen)
         flagged = unsound(some, widths, frames.n_rows[chosen])
         counts = some.weights * frames.total_weight[chosen, None, None]
         judged = replace(
             ended[chosen],
             mixtures=mapped.moved(some, frame.shift[chosen], frame.root[chosen]),
-            log_prior=mapped.log_priors(taken(data, chosen), some),
+            log_prior=mapped.log_priors_each(entries(data, chosen), some),
             spurious=flagged.any(axis=-1),
             owed=owed(some, widths, counts, flagged),
         )

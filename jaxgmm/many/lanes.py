@@ -164,7 +164,7 @@ class PackedLanes(Lanes):
 
     def _get(self, batch: Batch) -> tuple[Posed, Buffers]:
         where = batch.sets[:, None], batch.places
-        return taken(self.posed, batch.sets), taken(self.buffers, where)
+        return entries(self.posed, batch.sets), entries(self.buffers, where)
 
     def _put(self, batch: Batch, new: Buffers) -> None:
         where = batch.meant
@@ -179,8 +179,8 @@ class PackedLanes(Lanes):
         everyone = np.ones(self.kernels.shape, bool)
 
         def begin(batch: Batch) -> None:
-            posed = taken(self.posed, batch.sets)
-            begun = mapped.start(posed, self.make_starts(posed, batch.sets), self.controls, first)
+            posed = entries(self.posed, batch.sets)
+            begun = mapped.start_each(posed, self.make_starts(posed, batch.sets), self.controls, first)
             layout = self.layout or Layout.of(begun, 2)
             new = layout.pack(jax.tree.map(np.asarray, begun))
             if self.layout is None:
@@ -190,7 +190,7 @@ class PackedLanes(Lanes):
 
         def again(batch: Batch) -> None:
             posed, pool = self._get(batch)
-            begun = mapped.start(posed, self.layout.unpack(pool).state.mixture, self.controls, second)
+            begun = mapped.start_each(posed, self.layout.unpack(pool).state.mixture, self.controls, second)
             self._put(batch, self.layout.pack(jax.tree.map(np.asarray, begun)))
 
         batches = self._whole(everyone)
@@ -209,12 +209,16 @@ class PackedLanes(Lanes):
         limit = np.asarray(self.limit if trusted else np.inf, self.dtype)
         posed, pool = self._get(batch)
         steps = np.int32(_STEPS)
-        self._put(batch, mapped.block(posed, pool, batch.members, self.controls, steps, limit, kernel, self.layout))
+        self._put(
+            batch, mapped.block_each(posed, pool, batch.members, self.controls, steps, limit, kernel, self.layout)
+        )
 
     def renew(self, moved: Bool[np.ndarray, "p r"]) -> None:
         def again(batch: Batch) -> None:
             posed, pool = self._get(batch)
-            self._put(batch, mapped.renew(posed, pool, batch.members, self.controls, KERNEL_NAMES[-1], self.layout))
+            self._put(
+                batch, mapped.renew_each(posed, pool, batch.members, self.controls, KERNEL_NAMES[-1], self.layout)
+            )
 
         self._each(again, self._whole(moved))
 
@@ -223,12 +227,12 @@ class PackedLanes(Lanes):
             posed, pool = self._get(batch)
             lives = self.revivals[batch.sets[:, None], batch.places]
             kernel, layout = KERNEL_NAMES[-1], self.layout
-            self._put(batch, mapped.revive(posed, pool, batch.members, lives, self.controls, kernel, layout))
+            self._put(batch, mapped.revive_each(posed, pool, batch.members, lives, self.controls, kernel, layout))
 
         self._each(elsewhere, self._whole(dead))
 
 
-def taken(tree: Any, index: Any) -> Any:
+def entries(tree: Any, index: Any) -> Any:
     """The entries at `index` of every array of `tree`."""
     return jax.tree.map(lambda leaf: leaf[index], tree)
 

@@ -79,7 +79,7 @@ def drawn(posed: Posed, shared: Controls, family: type[Family], n_components: in
 
 
 @partial(compiled, static_argnames="kernel")
-def start(posed: Posed, starts: Mixture, shared: Controls, kernel: str) -> Pool:
+def start_each(posed: Posed, starts: Mixture, shared: Controls, kernel: str) -> Pool:
     """All restarts at their starts, after one pass; see `loop.start`."""
     return jax.vmap(lambda posed, starts: loop.start(_DRIVER, starts, posed.rows, _controls(shared, posed), kernel))(
         posed, starts
@@ -87,7 +87,7 @@ def start(posed: Posed, starts: Mixture, shared: Controls, kernel: str) -> Pool:
 
 
 @partial(compiled, static_argnames=("kernel", "layout"))
-def block(
+def block_each(
     posed: Posed, pool: Buffers, members: Int[Array, "p b"], shared: Controls, steps: Array, limit: Array,
     kernel: str, layout: Layout,
 ) -> Buffers:  # fmt: skip
@@ -101,7 +101,7 @@ def block(
 
 
 @partial(compiled, static_argnames=("kernel", "layout"))
-def renew(
+def renew_each(
     posed: Posed, pool: Buffers, members: Int[Array, "p b"], shared: Controls, kernel: str, layout: Layout
 ) -> Buffers:
     """The restarts in `members` with statistics by another kernel; see `loop.renew`. The pool is packed by `layout`."""
@@ -113,7 +113,7 @@ def renew(
 
 
 @partial(compiled, static_argnames=("kernel", "layout"))
-def revive(
+def revive_each(
     posed: Posed, pool: Buffers, members: Int[Array, "p b"], lives: Int[Array, "p b"], shared: Controls, kernel: str,
     layout: Layout,
 ) -> Buffers:  # fmt: skip
@@ -128,7 +128,7 @@ def revive(
 
 
 @compiled
-def log_priors(posed: Posed, mixtures: Mixture) -> Array:
+def log_priors_each(posed: Posed, mixtures: Mixture) -> Array:
     """log p(θ) of each restart, (p, r)."""
 
     def one(posed: Posed, mixture: Mixture) -> Array:

@@ -56,7 +56,7 @@ class DataSets:
         return self.x[0].shape[1]
 
 
-def checked(x: Any, sample_weight: Any, family: type[Family]) -> DataSets:
+def checked_data_sets(x: Any, sample_weight: Any, family: type[Family]) -> DataSets:
     """`x`, (p, n, d) or a list of (n_i, d), with weights alike, as data sets without rows of weight 0.
 
     Raises:
@@ -137,7 +137,7 @@ class Frames:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Laid:
+class LaidSets:
     """Data sets laid out, NumPy; leading axis p. See `Posed`."""
 
     rows: Sample
@@ -160,7 +160,7 @@ def posed(
     """
     together = [numbers[i : i + _TOGETHER] for i in range(0, len(numbers), _TOGETHER)]
 
-    def lay(part: Int[np.ndarray, " q"]) -> tuple[Laid, Odd]:
+    def lay(part: Int[np.ndarray, " q"]) -> tuple[LaidSets, Odd]:
         with precision.scope(dtype):
             return _laid(sets, part, slots, family, n_components, reg_covar, prior, dtype)
 
@@ -171,7 +171,7 @@ def posed(
     for i, summary in (one for _, odd in parts for one in odd):
         weights = None if sets.weights is None else sets.weights[i]
         complaints += looked_at(i, sets.x[i], weights, summary, family, n_components, watched, dtype)
-    laid: Laid = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(part for part, _ in parts))
+    laid: LaidSets = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(part for part, _ in parts))
     frames = laid.frames
     keys, seed_keys = data_set_keys(key, numbers)
     seeds: Any = None
@@ -196,7 +196,7 @@ def posed(
 def _laid(
     sets: DataSets, numbers: Int[np.ndarray, " q"], slots: int, family: type[Family], k: int,
     reg_covar: float | Literal["auto"], prior: Prior | None, dtype: np.dtype,
-) -> tuple[Laid, Odd]:  # fmt: skip
+) -> tuple[LaidSets, Odd]:  # fmt: skip
     """The data sets `numbers` laid out, and those to be looked at one by one with their summaries."""
     lengths = np.array([len(sets.x[i]) for i in numbers])
     w = np.zeros((len(numbers), slots))
@@ -224,7 +224,7 @@ def _laid(
     total = w.sum(axis=1)
     rows = beside_one_another(laid, w, total, lengths, frame.whitener)
     frames = Frames(frame, widths, ridge, lengths, total)
-    return Laid(rows, Penalty(ridge.astype(dtype), known), widths.floor.astype(dtype), frames), odd
+    return LaidSets(rows, Penalty(ridge.astype(dtype), known), widths.floor.astype(dtype), frames), odd
 
 
 def _samples(

@@ -58,7 +58,7 @@ class CheckedFixed:
         return Pinned(frame.from_data(self.given, dtype), *which)
 
 
-def checked(fixed: Any, family: type[Family], k: int, d: int) -> CheckedFixed | None:
+def checked_fixed(fixed: Any, family: type[Family], k: int, d: int) -> CheckedFixed | None:
     """`fixed` as it holds for mixtures of `k` components and `d` features; None where it holds nothing.
 
     Raises:
@@ -79,13 +79,11 @@ def checked(fixed: Any, family: type[Family], k: int, d: int) -> CheckedFixed | 
     if not (has_weight.any() or has_mean.any() or has_covariance.any()):
         return None
     _check_weights(weights, has_weight)
-    means = np.where(has_mean[:, None], means, traits.means.inside)
+    centres: Any = np.where(has_mean[:, None], means, traits.means.inside)
     if has_mean.any() and traits.has_width and not family.says("about_means"):
-        whose = "whose covariances cannot be fitted about means that are held"
-        wants = f"be None for covariance_type={traits.name!r}, {whose}"
+        wants = f"be None for covariance_type={traits.name!r}, whose covariances cannot be fitted about held means"
         raise ArgumentError("fixed.means", wants, arguments.shown(fixed.means))
-    allowed: Any = traits.means
-    if not np.all(allowed.holds(means)):
+    if not np.all(traits.means.holds(centres)):
         wants = f"lie {traits.means.words} for covariance_type={traits.name!r}"
         raise ArgumentError("fixed.means", wants, arguments.shown(fixed.means))
     shares = np.where(has_weight, weights, 1.0)
@@ -94,7 +92,7 @@ def checked(fixed: Any, family: type[Family], k: int, d: int) -> CheckedFixed | 
         held = has_covariance.reshape(has_covariance.shape + (1,) * (len(shape) - has_covariance.ndim))
         sigma = np.where(held, covariances, traits.unit_covariances(k, d))
     try:
-        given = Mixture.create(shares / shares.sum(), means, sigma, covariance_type=traits.name, dtype=np.float64)
+        given = Mixture.create(shares / shares.sum(), centres, sigma, covariance_type=traits.name, dtype=np.float64)
     except ArgumentError as error:
         raise error.of(f"fixed.{error.argument}") from None
     shares = np.where(has_weight, weights, 1.0 / k)

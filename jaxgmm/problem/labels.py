@@ -10,7 +10,7 @@ from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.rows.labels import UNKNOWN, Labels, whole
 
 
-def checked(label: Any, component_labels: Any, k: int, present: Any = slice(None)) -> Labels | None:
+def checked_labels(label: Any, component_labels: Any, k: int, present: Any = slice(None)) -> Labels | None:
     """What labels (n,) mean, with those of `k` components; None where nothing is known. `present` are rows with weight.
 
     Raises:

@@ -66,7 +66,7 @@ def conjugate(prior: Prior, family: type[Family], frame: Coordinates, k: int, dt
     return Conjugate(*(jnp.asarray(value, dtype) for value in numbers))
 
 
-def checked(prior: Any, family: type[Family], d: int) -> Prior | None:
+def checked_prior(prior: Any, family: type[Family], d: int) -> Prior | None:
     """`prior` as a `Prior` that fits, or None.
 
     Raises:

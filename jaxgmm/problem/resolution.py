@@ -49,7 +49,7 @@ class Widths(NamedTuple):
         return np.sqrt(self.ridge**2 + self.resolution**2)
 
 
-def narrowest_scale(ordered: Ordered, scale: Any) -> Any:
+def narrowest_scale(ordered: SortedValues, scale: Any) -> Any:
     """The standard deviation of a normal about as dense as the densest rows are; at most `scale`, 0 for equal rows.
 
     Args:
@@ -64,7 +64,7 @@ def narrowest_scale(ordered: Ordered, scale: Any) -> Any:
     return np.minimum(np.where(found > 0, found, scale), scale)
 
 
-def _narrowest_interval(ordered: Ordered, share: float) -> Any:
+def _narrowest_interval(ordered: SortedValues, share: float) -> Any:
     """The length of the shortest interval with this share of the weight, its ends included: (..., d)."""
     values, weights = ordered
     m = values.shape[-1]
@@ -81,7 +81,7 @@ def _narrowest_interval(ordered: Ordered, share: float) -> Any:
     return np.array(shortest)
 
 
-def rounding_step(ordered: Ordered, narrowest: Any, dtype: np.dtype) -> Any:
+def rounding_step(ordered: SortedValues, narrowest: Any, dtype: np.dtype) -> Any:
     """The step h of a grid that all values lie on, k · h + c, (..., d); 0 for none, or one too fine to matter.
 
     Args:
@@ -115,7 +115,7 @@ def _smallest(values: Any, above: Any) -> Any:
     return np.min(np.where(values > above[..., None], values, np.inf), axis=-1)
 
 
-class Ordered(NamedTuple):
+class SortedValues(NamedTuple):
     """Values of some rows, ascending in each column, (..., d, m), and their weights; None where those are equal."""
 
     values: Any
@@ -141,14 +141,14 @@ def fineness_of_many(x: Any, sample_weight: Any, scale: Any) -> tuple[Any, Any]:
     for n in np.unique(counts[alike]):
         these = np.flatnonzero(alike & (counts == n))
         values = np.swapaxes(x[these][:, _chosen(int(n))], 1, 2).astype(np.float64, order="C")
-        ordered = Ordered(np.sort(values, axis=-1), None)  # fast along what is contiguous
+        ordered = SortedValues(np.sort(values, axis=-1), None)  # fast along what is contiguous
         narrowest[these], step[these] = _fineness(ordered, scale[these], x.dtype)
     for i in np.flatnonzero(~alike):
         narrowest[i], step[i] = fineness(ArraySource(x[i], sample_weight[i]), scale[i])
     return narrowest, step
 
 
-def _fineness(ordered: Ordered, scale: Any, dtype: np.dtype) -> tuple[Any, Any]:
+def _fineness(ordered: SortedValues, scale: Any, dtype: np.dtype) -> tuple[Any, Any]:
     narrowest = narrowest_scale(ordered, scale)
     return narrowest, rounding_step(ordered, narrowest, dtype)
 
@@ -160,13 +160,13 @@ def _chosen(n: int) -> Any:
     return np.sort(np.random.default_rng(0).choice(n, _LOOKED_AT, replace=False, shuffle=False))
 
 
-def _ordered(source: RowSource) -> Ordered:
+def _ordered(source: RowSource) -> SortedValues:
     """The values of one data set."""
     w = None if source.weights is None else np.asarray(source.weights, np.float64)
     present = np.arange(source.shape[0]) if w is None else np.flatnonzero(w)
     index = present[_chosen(len(present))]
     columns = np.ascontiguousarray(np.asarray(source.rows_at(index), np.float64).T)
     if w is None or np.ptp(w[present]) == 0:
-        return Ordered(np.sort(columns, axis=-1), None)
+        return SortedValues(np.sort(columns, axis=-1), None)
     order = np.argsort(columns, axis=-1, kind="stable")
-    return Ordered(np.take_along_axis(columns, order, axis=-1), w[index][order])
+    return SortedValues(np.take_along_axis(columns, order, axis=-1), w[index][order])

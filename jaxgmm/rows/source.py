@@ -167,7 +167,7 @@ def _joined(blocks: list[Block]) -> Block:
     return Block(*(None if held[0] is None else np.concatenate(held) for held in parts))
 
 
-def checked(x: Any, sample_weight: Any, labels: Any, look: Callable[..., None]) -> RowSource:
+def checked_rows(x: Any, sample_weight: Any, labels: Any, look: Callable[..., None]) -> RowSource:
     """`x`, a source or whatever holds numbers, as a source whose rows, weights and labels have been looked at.
 
     Args:

@@ -51,7 +51,7 @@ def groups(
         for first in range(0, len(members), width):
             part = members[first : first + width]
             size = size_class(len(part), width, work_per_restart) if len(members) <= width else width
-            yield name, padded(part, size, empty)
+            yield name, with_empty_places(part, size, empty)
 
 
 def size_class(active: int, current: int, work_per_restart: float) -> int:
@@ -62,7 +62,7 @@ def size_class(active: int, current: int, work_per_restart: float) -> int:
     return size
 
 
-def padded(members: Int[np.ndarray, " m"], size: int, empty: int) -> Int[np.ndarray, " size"]:
+def with_empty_places(members: Int[np.ndarray, " m"], size: int, empty: int) -> Int[np.ndarray, " size"]:
     """`members` in a batch of `size`, the places left over filled with the number `empty`."""
     return np.concatenate([members, np.full(size - len(members), empty)]).astype(np.int32)
 
@@ -71,7 +71,7 @@ def in_powers(members: Int[np.ndarray, " m"], empty: int, work_per_restart: floa
     """`members` in the smallest batch that is a power of two; of eight where a pass costs less than compiling."""
     bits = (len(members) - 1).bit_length()
     size = 1 << bits if work_per_restart * empty >= _COMPACTION_WORK else min(8 ** -(-bits // 3), empty)
-    return padded(members, size, empty)
+    return with_empty_places(members, size, empty)
 
 
 def n_threads() -> int:

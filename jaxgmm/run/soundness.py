@@ -42,14 +42,14 @@ class Faults(NamedTuple):
         collapsed: (k,), the components that lost their rows or collapsed onto a few of them.
     """
 
-    status: Int[Array, ""]
-    collapsed: Bool[Array, " k"]
+    status: Int[Array, "*r"]
+    collapsed: Bool[Array, "*r k"]
 
 
 @quiet
 def faults(
-    mixture: Mixture, log_likelihood: Float[Array, ""], lenient: Bool[Array, ""], *, floor: Float[Array, " d"],
-    n_rows: Int[Array, ""], keep: Bool[Array, ""], present: Bool[Array, " k"] | bool = True,
+    mixture: Mixture, log_likelihood: Float[Array, "*r"], lenient: Bool[Array, "*r"], *, floor: Float[Array, " d"],
+    n_rows: Int[Array, "*r"], keep: Bool[Array, ""] | bool, present: Bool[Array, "*#r k"] | bool = True,
     pinned: Pinned | None = None,
 ) -> Faults:  # fmt: skip
     """The faults of `mixture`; with `keep` collapsed components are none as long as everything is finite.
@@ -85,9 +85,9 @@ def faults(
 
 @quiet
 def suspects(
-    mixture: Mixture, spike: Float[Array, " d"], limit: Float[Array, " d"], n_rows: Int[Array, ""],
-    given: Bool[Array, " k"] | Bool[Array, ""] | bool,
-) -> tuple[Bool[Array, " k"], Float[Array, " k"]]:  # fmt: skip
+    mixture: Mixture, spike: Float[Array, " d"], limit: Float[Array, " d"], n_rows: Int[Array, "*r"],
+    given: Bool[Array, "*r k"] | Bool[Array, ""] | bool,
+) -> tuple[Bool[Array, "*r k"], Float[Array, "*r k"]]:  # fmt: skip
     """Which components owe their likelihood to a handful of rows, and what bounds how much of each is below `limit`.
 
     A handful of rows is suspect where it is far narrower than the mixture's components usually are, or a spike.

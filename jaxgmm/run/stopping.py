@@ -107,7 +107,7 @@ def settled(
     al. 1994). Never while gains grow: at a saddle, as where all components are alike, they begin with next to nothing.
     "change": the gain, whatever came before it, as scikit-learn has it.
     """
-    xp = namespace(gain, new.weights)
+    xp = namespace(gain, previous)
     if criterion == "change":
         return abs(gain) < tol
     shrinking = gain <= previous  # nor at the first, which has none before it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -176,7 +177,8 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
             # The first gain is over the last fit's bound, which the loop has not seen.
             with telling.silence():  # the fit above has warned of this start
                 result = fit(**options | {"max_iter": 0})
-            result.status[:] = Status.CONVERGED
+            settled = np.full_like(result.status, Status.CONVERGED)
+            result = replace(result, restarts=replace(result.restarts, status=settled))
         narrator.conclude(result)
         return result
 

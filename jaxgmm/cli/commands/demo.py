@@ -15,4 +15,4 @@ def demo_command(out: options.Folder = Path("jaxgmm-demo")) -> None:
     """
     from jaxgmm.demo import demo
 
-    demo.run(out, progress=progress.bar)
+    demo.run_demo(out, progress=progress.bar)
