@@ -8,7 +8,7 @@
 from typing import Any
 
 from jaxgmm.compilation import enable_compilation_cache
-from jaxgmm.drivers import EM, Driver
+from jaxgmm.drivers import EM, Driver, HardEM, Squarem
 from jaxgmm.families import Family
 from jaxgmm.fit.fit import fit
 from jaxgmm.fit.result import FitError, FitResult, FitWarning
@@ -35,8 +35,8 @@ __version__ = "0.1.0"
 
 __all__ = ["EM", "ArgumentError", "BlockInfo", "Cell", "CheckpointError", "DataWarning", "Driver", "Family"]
 __all__ += ["FitError", "FitResult", "FitWarning", "Fixed", "ForkError", "GaussianMixture"]
-__all__ += ["GaussianMixtureOutlierDetector", "Gradient", "ManyResult", "Mixture", "ModelFileError", "Prior", "Race"]
-__all__ += ["RaceRules", "Restarts", "RowSource", "Rows", "Search", "SelectionResult", "Status"]
+__all__ += ["GaussianMixtureOutlierDetector", "Gradient", "HardEM", "ManyResult", "Mixture", "ModelFileError", "Prior"]
+__all__ += ["Race", "RaceRules", "Restarts", "RowSource", "Rows", "Search", "SelectionResult", "Squarem", "Status"]
 __all__ += ["enable_compilation_cache", "fit", "fit_many", "load", "save", "select"]
 
 

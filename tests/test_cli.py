@@ -55,14 +55,16 @@ def test_fit_in_words(tmp_path):
     assert str(tmp_path / "m.safetensors") in found.stdout
 
 
-@pytest.mark.parametrize("driver", ["adam", "lbfgs"])
-def test_fit_by_gradients_from_a_model(driver, tmp_path, model):
+@pytest.mark.parametrize("driver", ["squarem", "hard-em", "adam", "lbfgs"])
+def test_fit_by_any_driver_from_a_model(driver, tmp_path, model):
     rate = ["--learning-rate", 0.01] if driver == "adam" else []
     out = tmp_path / "m.safetensors"
     args = ["--driver", driver, *rate, "--init", model, "--max-iter", 3, "--tol", 0, "--json"]
     facts = json.loads(jax_gmm("fit", CSV, "-k", 2, "-o", out, *args).stdout)
     assert facts["restarts"]["n"] == 1
     assert facts["n_iter"] == 3
+    assert facts["driver"] == driver
+    assert facts["score"] == pytest.approx(jaxgmm.load(out).score(np.loadtxt(CSV, delimiter=",", skiprows=1)), abs=1e-6)
 
 
 @pytest.mark.parametrize("covariance", ["tied", "diag", "spherical", "bernoulli"])

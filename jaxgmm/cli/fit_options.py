@@ -75,7 +75,8 @@ Driver = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="How parameters move: em (expectation-maximisation), adam or lbfgs (gradient ascent of the likelihood).",
+        help="How parameters move: em (expectation-maximisation), squarem (the same in fewer passes where it is "
+        "slow), hard-em (every row belongs whole to one component), adam or lbfgs (gradient ascent of the likelihood).",
         rich_help_panel="Iterations",
     ),
 ]

@@ -4,8 +4,10 @@ from typing import Any
 
 from jaxgmm.drivers.base import Driver, FixedPoint, State
 from jaxgmm.drivers.em import EM
+from jaxgmm.drivers.hard import HardEM
+from jaxgmm.drivers.squarem import Squarem
 
-__all__ = ["EM", "Driver", "FixedPoint", "Gradient", "State"]
+__all__ = ["EM", "Driver", "FixedPoint", "Gradient", "HardEM", "Squarem", "State"]
 
 
 def __getattr__(name: str) -> Any:

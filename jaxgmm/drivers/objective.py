@@ -13,11 +13,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from jaxgmm.drivers.parameters import Free
 from jaxgmm.em import EStep, Penalty, Pinned, SufficientStatistics, expected_log_likelihood, log_prior
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
-
-Free = dict[str, Any]
 
 
 def origin(anchor: Mixture) -> Free:

@@ -87,7 +87,8 @@ def fit(
         component_labels: (k,), the label of each component, so that several may share one; −1 for those that hold
             only rows without a label. By default component k has label k.
         fixed: a `Fixed`, parameters that stay as given.
-        driver: how parameters move: `EM()` by default, or `Gradient(...)`.
+        driver: how parameters move: `EM()` by default; `Squarem()`, which takes fewer passes where EM is slow;
+            `HardEM()`, to which every row belongs whole to one component; or `Gradient(...)`.
         tol: a restart has converged when a step changes less; 0 runs exactly `max_iter` iterations.
         stopping: what `tol` is compared with. "log_likelihood": the change of the mean log-likelihood (with a prior,
             log-posterior), in nats per row. "aitken": what it is still predicted to rise by. "parameters": the largest

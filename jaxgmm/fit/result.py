@@ -44,7 +44,7 @@ class FitResult:
         best: the best restart's number: the highest `worth` of those that ended soundly. `best_of` has other choices.
         history: (r, longest + 1), mean log-likelihood per row at the start and after each step; NaN past
             a restart's end. With mini-batches what steps saw: estimates, but for the start. In a race what the rounds
-            saw, samples of the rows until the final.
+            saw, samples of the rows until the final. With `HardEM` the classification log-likelihood.
         seconds: wall time from checked rows to mixtures, compilation included.
         diagnosis: what `components` reads.
         rounds: the story of a race, one `race.rounds.Round` after the other; empty without one. Restarts that have

@@ -298,7 +298,8 @@ class DeviceLanes(Lanes):
         )
 
     def ended(self) -> Restarts:
-        if self.driver.stochastic and np.any(self.evaluated_at != self.n_iter):
+        moved = bool(np.any(self.evaluated_at != self.n_iter))
+        if moved if self.driver.stochastic else not self.driver.climbs_likelihood:
             self.exact = self._evaluated()
         mixtures = self.pool.state.mixture
         return replace(

@@ -12,6 +12,7 @@ from jaxgmm.cli import INTERRUPTED, data, fit_options, options, output, summary
 from jaxgmm.cli.commands.common import load_one
 from jaxgmm.cli.interrupt import interruptible
 from jaxgmm.cli.order import Order
+from jaxgmm.drivers import Driver
 from jaxgmm.em.choice import KERNEL_NAMES
 from jaxgmm.families import FAMILIES
 from jaxgmm.fit import progress
@@ -19,7 +20,8 @@ from jaxgmm.fit.search import SEARCHES
 from jaxgmm.inputs import arguments
 from jaxgmm.starts.methods import METHODS
 
-_DRIVERS = ("em", "adam", "lbfgs")
+_PLAIN = {"em": jaxgmm.EM, "squarem": jaxgmm.Squarem, "hard-em": jaxgmm.HardEM}
+_DRIVERS = (*_PLAIN, "adam", "lbfgs")
 _KERNELS = ("auto", *KERNEL_NAMES)
 
 
@@ -107,12 +109,12 @@ def fit_command(
         raise typer.Exit(INTERRUPTED)
 
 
-def _driver(name: str, learning_rate: float | None) -> Any:
+def _driver(name: str, learning_rate: float | None) -> Driver:
     arguments.choice("--driver", name, _DRIVERS)
     if learning_rate is not None and name != "adam":
         raise ValueError(f"--learning-rate is for --driver adam; --driver {name} has none")
-    if name == "em":
-        return jaxgmm.EM()
+    if name in _PLAIN:
+        return _PLAIN[name]()
     return jaxgmm.Gradient(name, **({} if learning_rate is None else {"learning_rate": learning_rate}))
 
 

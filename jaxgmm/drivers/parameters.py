@@ -1,0 +1,31 @@
+"""A mixture as free real numbers, and back: where drivers add and scale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxgmm.mixture import Mixture
+
+#: free parameters of a mixture: "logits" (k,), and "components" as the family has them
+Free = dict[str, Any]
+
+
+def unconstrained(mixture: Mixture) -> Free:
+    """The free parameters of `mixture`: the logarithms of its weights, and `Family.unconstrain`."""
+    tiny = jnp.finfo(mixture.weights.dtype).tiny
+    return {"logits": jnp.log(jnp.maximum(mixture.weights, tiny)), "components": mixture.components.unconstrain()}
+
+
+def constrained(free: Free, like: Mixture) -> Mixture:
+    """The mixture that `free` stands for: every value gives a valid one. Undoes `unconstrained`.
+
+    Args:
+        free: free parameters.
+        like: a mixture of that family. The components that have no weight in it have none, and are as they are there.
+    """
+    absent = like.weights == 0
+    components = type(like.components).constrain(free["components"])
+    return Mixture(jax.nn.softmax(free["logits"], where=~absent), components.with_replaced(absent, like.components))
