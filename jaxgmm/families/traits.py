@@ -20,18 +20,20 @@ class Support:
     Attributes:
         words: what rows must hold.
         low, high: the range of their values, both ends included.
-        values: the only values there are; None where rows are continuous.
+        values: the only values there are; None where there is no list of them.
+        whole: whether values are whole numbers.
     """
 
     words: str
     low: float = -np.inf
     high: float = np.inf
     values: tuple[float, ...] | None = None
+    whole: bool = False
 
     @property
     def discrete(self) -> bool:
         """Whether components have probabilities, and not densities."""
-        return self.values is not None
+        return self.whole or self.values is not None
 
     @property
     def everything(self) -> bool:
@@ -41,11 +43,13 @@ class Support:
         """Which entries of `x`, NumPy, no component can make."""
         if self.values is not None:
             return ~np.isin(x, self.values)
-        return ~((x >= self.low) & (x <= self.high))
+        inside = (x >= self.low) & (x <= self.high)
+        return ~(inside & (x == np.rint(x)) if self.whole else inside)
 
 
 REALS = Support("real numbers")
 NON_NEGATIVE = Support("nothing below 0", low=0.0)
+COUNTS = Support("whole numbers from 0 on", low=0.0, whole=True)
 BINARY = Support("only 0 and 1", 0.0, 1.0, values=(0, 1))
 
 
@@ -67,7 +71,7 @@ class Traits:
         means_called: what their means are called in words.
 
     Example:
-        >>> Traits("laplace", maps="feature", covariance_axes=("k", "d"))
+        >>> Traits("exponential", support=NON_NEGATIVE, means=Positive())
     """
 
     name: str

@@ -114,7 +114,8 @@ class Diagnosis:
         traits, few = self.mixtures.components.traits, flagged & self._underdetermined(restart)
         narrow = flagged & ~few
         narrow[narrow] = self._below_resolution(restart)[narrow]
-        parts, advice, prior = [], [], "" if self.prior else '{prior:"default"}, '
+        helped = self.prior is None and type(self.mixtures.components).says("pseudo")
+        parts, advice, prior = [], [], '{prior:"default"}, ' if helped else ""
         if few.any():
             span = self.mixtures[restart].components.rows_to_span
             parts.append(
@@ -123,7 +124,8 @@ class Diagnosis:
             )
             others = [f'"{name}"' for name in traits.fewer_rows]
             kinds = f"{{covariance_type:{' or '.join(others)}}}, or " if others else ""
-            advice.append(Wording(f"use {prior}{kinds}fewer components"))
+            prior_or = prior if kinds else prior.replace(", ", " or ")
+            advice.append(Wording(f"use {prior_or}{kinds}fewer components"))
         if narrow.any():
             stepped = np.flatnonzero(self.frame.step > 0)
             rounded = f" (column{'s' if len(stepped) > 1 else ''} {', '.join(map(str, stepped[:6]))})"

@@ -17,7 +17,7 @@ from jaxgmm.families import FAMILIES
 from jaxgmm.fit.diagnostics import diagnose
 from jaxgmm.fit.progress import bar, both
 from jaxgmm.fit.result import FitResult, complaint, warn_of
-from jaxgmm.fit.search import checked_search, chosen_search
+from jaxgmm.fit.search import checked_search, chosen_search, searched
 from jaxgmm.inputs import arguments, precision
 from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 from jaxgmm.inputs.typing import Array
@@ -179,7 +179,7 @@ def fit(
             watched = replace(settings, on_block=both(shown, settings.on_block))
             deadline = begun + settings.patience
             task = Task(key, posed, driver, starts, watched, deadline, checkpoint=saved)
-            ended = chosen_search(search, task).run(task)
+            ended = searched(chosen_search(search, task), task)
         diagnosis = diagnose(posed, ended.restarts.mixtures)
         restarts = replace(ended.restarts, mixtures=posed.frame.to_data(ended.restarts.mixtures, dtype))
 

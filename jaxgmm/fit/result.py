@@ -35,7 +35,7 @@ UNFINISHED = 0.01
 CHOICES = ("worth", "soundness", "log_likelihood")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FitResult:
     """What `fit` found. Arrays are NumPy, over restarts r.
 
@@ -240,7 +240,7 @@ class FitResult:
 def best_of(value: Any, status: Any, spurious: Any = False) -> tuple[Any, Any]:
     """The restart with the highest `value` in the best tier there is, and that tier; restarts are the last axis.
 
-    Tiers: 0 ended soundly, 1 soundly but spurious, 2 degenerate, 3 not finite.
+    Tiers: 0 ended soundly, 1 soundly but spurious, 2 degenerate, 3 not finite, or left before its end.
     """
     tier = np.where(status == Status.DEGENERATE, 2, np.where(np.isin(status, SOUND), np.where(spurious, 1, 0), 3))
     tier = np.where(np.isfinite(value), tier, 3)
@@ -260,8 +260,11 @@ def best_restart(value: Any, status: Any, spurious: Any = False) -> int:
     if tier < 3:
         return int(best)
     counts = ", ".join(f"{int(np.sum(status == s))} {s.name}" for s in Status if np.any(status == s))
-    worst = Status.NON_FINITE if np.any(status == Status.NON_FINITE) else Status.DEGENERATE
-    raise FitError(Wording("no restart stayed finite: {counts}. {advice}", counts=counts, advice=worst.advice))
+    worst = next((s for s in (Status.NON_FINITE, Status.DEGENERATE) if np.any(status == s)), Status(int(status[0])))
+    happened = "stayed finite" if worst in (Status.NON_FINITE, Status.DEGENERATE) else "came to an end"
+    raise FitError(
+        Wording("no restart {happened}: {counts}. {advice}", happened=happened, counts=counts, advice=worst.advice)
+    )
 
 
 def complaint(result: FitResult) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from jaxgmm.run.record import Ended
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Round:
     """One round of a race. Arrays over its runners.
 
@@ -36,12 +35,11 @@ class Round:
     passes: Float[np.ndarray, " m"]
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RaceEnded(Ended):
     """How a race ended: every start's restart, and the story of the race.
 
     Log-likelihoods of restarts that have left are of the rows that they saw last.
     """
 
-    rounds: tuple[Round, ...] = field(default=(), metadata={"static": True})
+    rounds: tuple[Round, ...] = ()

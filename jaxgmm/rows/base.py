@@ -123,8 +123,11 @@ class Rows(ABC):
         return None if self.known is None else self.known.of(index)
 
     def row_weights(self) -> Any:
-        """(n,), NumPy, the weight of every row; None where all rows have the same. Not under `jit`."""
-        return None
+        """(n,), NumPy, the weight of every row; None where all rows have the same. Not under `jit`.
+
+        By a pass, where a place has no better way.
+        """
+        return np.asarray(_weights_by_number(self))[: int(self.n_rows)]
 
     def present(self) -> Any:
         """The numbers of the rows that have weight, ascending, NumPy. Not under `jit`."""
@@ -292,6 +295,16 @@ def _found(wanted: Int[Array, " m"], rows: Chunk) -> tuple[Float[Array, "d m"], 
         return jnp.zeros((*values.shape[:-1], m), values.dtype).at[..., place].add(values, mode="drop")
 
     return put(rows.x), put(rows.weights)
+
+
+@compiled
+def _weights_by_number(rows: Rows) -> Float[Array, " m"]:
+    """The weight of every slot."""
+
+    def put(_: None, some: Chunk) -> Float[Array, " m"]:
+        return jnp.zeros(rows.n_slots, some.weights.dtype).at[some.index].add(some.weights)
+
+    return rows.total(put, None, chunk_size(1, rows.n_slots)).total
 
 
 @compiled

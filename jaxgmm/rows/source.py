@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxgmm.inputs import arguments
-from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 from jaxgmm.rows.labels import whole
 
 _BLOCK = 1 << 16
@@ -82,12 +82,13 @@ class RowSource(ABC):
         return self._gathered("label")
 
     def _gathered(self, name: str) -> Any:
-        parts = []
-        for block in self.blocks(_BLOCK):
-            if getattr(block, name) is None:
-                return None
-            parts.append(np.asarray(getattr(block, name)))
-        return np.concatenate(parts)
+        parts = [getattr(block, name) for block in self.blocks(_BLOCK)]
+        lacking = sum(part is None for part in parts)
+        if 0 < lacking < len(parts):
+            raise ArgumentError(
+                "x", f"give a {name} in all of its blocks or in none", f"none in {lacking} of {len(parts)}"
+            )
+        return None if lacking else np.concatenate([np.asarray(part) for part in parts])
 
     def rows_at(self, index: Any) -> Any:
         """The rows with these numbers, (b,) and ascending: (b, d)."""
@@ -186,8 +187,13 @@ def checked_rows(x: Any, sample_weight: Any, labels: Any, look: Callable[..., No
         if value is not None:
             wants = "be left out where x is a RowSource, whose blocks hold it beside their rows"
             raise ArgumentError(name, wants)
+    if not hasattr(x, "shape") or not isinstance(getattr(x, "dtype", None), np.dtype):
+        got = f"{getattr(x, 'shape', None)} and {getattr(x, 'dtype', None)!r}"
+        raise ArgumentError("x", "have a shape (n, d) and a dtype (np.dtype), as every RowSource", got)
     n, start = x.shape[0], 0
     for block in x.blocks(_BLOCK):
+        if not isinstance(block, Block):
+            raise ArgumentTypeError("x", "give its rows in blocks, jaxgmm.rows.Block(x, ...)", type(block).__name__)
         arguments.rows("x", block.x, first_row=start)
         if np.shape(block.x)[1] != x.shape[1] or block.x.dtype != x.dtype:
             wanted, got = f"{x.shape[1]} columns of {x.dtype}", f"{np.shape(block.x)[1]} of {block.x.dtype}"

@@ -61,6 +61,8 @@ def _digest(value: Any) -> str:
                 digest.update(rows[start : start + (1 << 16)].tobytes())
         elif dataclasses.is_dataclass(leaf):
             digest.update(_digest({"": type(leaf).__name__} | vars(leaf)).encode())
+        elif _ADDRESS.search(repr(leaf)) and hasattr(leaf, "__dict__") and not callable(leaf):
+            digest.update(_digest({"": type(leaf).__name__} | vars(leaf)).encode())  # its repr says nothing of it
         else:
             digest.update(_ADDRESS.sub("", repr(leaf)).encode())
     return digest.hexdigest()

@@ -41,7 +41,7 @@ OnBlock = Callable[[BlockInfo], bool | None]
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Restarts:
     """How restarts ended: NumPy arrays over restarts r, or over data sets and restarts (p, r).
 
@@ -135,7 +135,7 @@ class Restarts:
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ended:
     """How a run of restarts ended.
 

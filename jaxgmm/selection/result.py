@@ -48,7 +48,7 @@ class Cell:
         return not self.note and self.status in SOUND and not self.spurious and bool(np.isfinite(self.criterion))
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class SelectionResult:
     """What `select` found.
 
