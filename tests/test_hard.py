@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from create import NAMES, data, mixture, rows, scope
+from create import NAMES, controls, data, mixture, rows, scope
+from places import Elsewhere
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
 
 import jaxgmm
-from jaxgmm import Fixed, HardEM, Mixture
+from jaxgmm import EM, Fixed, HardEM, Mixture
 from jaxgmm.em import KERNELS, e_step
 from jaxgmm.em.responsibilities import hard
+from jaxgmm.mixture import posterior
+from jaxgmm.run import loop
 
 
 @pytest.fixture
@@ -98,10 +104,41 @@ def test_overlapping_components_come_out_too_narrow(rng):
     x = np.concatenate([rng.normal(0, 1, 4000), rng.normal(2.5, 1, 4000)])[:, None]
     start = Mixture.create([0.5, 0.5], [[0.0], [2.5]], [[1.0], [1.0]], covariance_type="diag")
     options = {"covariance_type": "diag", "init": start, "tol": 1e-9, "max_iter": 3000}
-    em, cem = (jaxgmm.fit(0, x, 2, driver=driver, **options).mixture for driver in (jaxgmm.EM(), HardEM()))
+    em, cem = (jaxgmm.fit(0, x, 2, driver=driver, **options).mixture for driver in (EM(), HardEM()))
     assert abs(np.diff(em.means[:, 0])[0]) == pytest.approx(2.5, abs=0.15)
     assert abs(np.diff(cem.means[:, 0])[0]) > 2.65
     assert cem.covariances.max() < 0.9 < em.covariances.min()
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Tempered(EM):
+    """EM whose responsibilities are softer or harder than the posterior, by a number that is traced."""
+
+    temperature: float = 1.0
+
+    def assign(self, joint, w, possible):
+        return posterior(joint / self.temperature, w, possible)[0], posterior(joint, w, possible)[1]
+
+
+def test_responsibilities_may_be_of_any_kind_and_their_numbers_go_with_the_pass(iris):
+    start = jaxgmm.fit(0, iris, 3, init="kmeans", max_iter=0).mixture
+    options = {"init": start, "max_iter": 8, "tol": 0}
+    ends = [
+        jaxgmm.fit(0, iris, 3, driver=driver, **options).mixture
+        for driver in (EM(), Tempered(), HardEM(), Tempered(1e-3))
+    ]
+    chex.assert_trees_all_close(ends[0], ends[1], rtol=1e-9, atol=1e-12)
+    chex.assert_trees_all_close(ends[2], ends[3], rtol=1e-6, atol=1e-9)
+    with scope():
+        held = rows(iris)
+        mixtures = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], start)
+
+        def begun(driver, rows):
+            return loop.start(driver, mixtures, rows, controls(4), "shared_feature").state
+
+        here, there = (jax.jit(begun)(Tempered(2.0), place) for place in (held, Elsewhere.of(held)))
+        chex.assert_trees_all_equal(here, there)  # `Elsewhere` refuses sums that capture what they need
 
 
 def test_a_race_is_held_with_it_too(rng):

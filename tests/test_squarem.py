@@ -115,6 +115,9 @@ def test_free_parameters_come_back(name, rng):
         chex.assert_trees_all_close(constrained(unconstrained(m), m), m, rtol=1e-12, atol=1e-12)
         lacking = jaxgmm.Mixture(np.array([0.4, 0.0, 0.6]), m.components)
         back = constrained(unconstrained(lacking), lacking)
+        pulled = unconstrained(lacking)
+        pulled["logits"] = jnp.asarray(pulled["logits"]).at[1].set(0.0)
+        assert constrained(pulled, lacking).weights[1] == 0  # wherever its logit is taken
     chex.assert_trees_all_close(back, lacking, rtol=1e-12, atol=1e-12)
     assert back.weights[1] == 0
     np.testing.assert_array_equal(back.means[1], m.means[1])

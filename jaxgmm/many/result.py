@@ -153,10 +153,11 @@ def warn_of_doubt(result: ManyResult) -> None:
     doubt = result.spurious | ~np.isin(result.status, SOUND)
     if doubt.any():
         helped = result.evidence.prior is None and type(result.mixtures.components).says("pseudo")
+        prior = "prior='default', " if helped else ""
         some = ", ".join(map(str, np.flatnonzero(doubt)[:6]))
         telling.warn(
             f"{int(doubt.sum())} of {len(result)} data sets have a best restart that is not sound: {some}"
             f"{', …' if doubt.sum() > 6 else ''}; result[i].doubt says why one is spurious, and status how it ended. "
-            f"Use {"prior='default', " if helped else ''}fewer components, a larger reg_covar, or more restarts",
+            f"Use {prior}fewer components, a larger reg_covar, or more restarts",
             FitWarning,
         )
