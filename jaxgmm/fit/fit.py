@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from typing import Any, Literal
 
+import jax
 import numpy as np
 from jaxtyping import Key
 
@@ -150,6 +151,9 @@ def fit(
     if not isinstance(driver, Driver):
         wants = "be a driver such as EM() or Gradient(...)"
         raise ArgumentTypeError("driver", wants, arguments.shown(driver))
+    if jax.tree_util.all_leaves([driver]):
+        hint = "decorate its class with jax.tree_util.register_dataclass"
+        raise ArgumentTypeError("driver", "be a pytree", f"{type(driver).__name__}, which is none", hint)
     if driver.stochastic and stopping != "log_likelihood":
         wants = "be 'log_likelihood' for mini-batches"
         raise ArgumentError("stopping", wants, repr(stopping), "single steps are noise")

@@ -54,8 +54,9 @@ def select(
 ) -> SelectionResult:
     """Fits every K and covariance type asked for, and returns the one with the lowest criterion, and a table of all.
 
-    Every cell is what `fit` finds with the same key and `n_init`. All K of one covariance type run as one batch, folds
-    included, so that they share every read of the rows and every compiled program.
+    Every cell is what `fit` finds with the same key and `n_init`, but that a sound restart always comes before a
+    spurious one. All K of one covariance type run as one batch, folds included, so that they share every read of the
+    rows and every compiled program.
 
     Args:
         key: a JAX key, or a seed; see `fit`. Folds are drawn from it, too.
