@@ -127,7 +127,7 @@ def statistics(m: Mixture, x: np.ndarray) -> SufficientStatistics:
     r, log_p = posterior(joint_log_prob(m, x))
     total = np.sum(log_p, axis=-1)
     full = np.full_like(total, x.shape[-1])
-    return SufficientStatistics(total, 0 * total, full, r.sum(axis=-1), m.components.moments(x, r))
+    return SufficientStatistics(total, 0 * total, full, r.sum(axis=-1), m.components.moments(x, r), 0 * total)
 
 
 def test_the_guard_sees_jax(without_jax):

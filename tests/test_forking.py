@@ -121,7 +121,7 @@ def test_children_of_a_parent_that_has_not_computed(tmp_path):
 
 def test_without_a_look_at_jax_its_own_use_counts(tmp_path):
     """As with a later JAX that keeps its backends elsewhere."""
-    hidden = "from jax._src import xla_bridge\nhas_begun = jaxgmm.forking._has_begun\n"
+    hidden = "from jax._src import xla_bridge\nhas_begun = jaxgmm.inputs.forking._has_begun\n"
     code = hidden + "assert not has_begun()\n" + FITTED + "assert has_begun()\ndel sys.modules['jax._src.xla_bridge']"
     assert "ForkError" in children(code, {"predict": COMPUTE["predict"]}, tmp_path)["predict"]
 
