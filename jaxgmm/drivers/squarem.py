@@ -40,7 +40,7 @@ class Squarem(Driver):
 
     which is F(F(θ)) for α = −1, and further where α is less. Two passes a step: of F(θ), and of where it goes.
     The log-posterior never falls, as with EM: a step that leaves it lower than F(θ) ends at F(θ), and the next α is
-    halfway to −1. |α| is bounded by 1 at first, and by four times as much after each good step that the bound has cut
+    halfway to −1. α may be −1 at first, and four times as far below 0 after each good step that this bound has cut
     short.
 
     Where EM is slow, as where components overlap, it takes a fraction of EM's passes; where EM takes twenty, it saves
