@@ -14,7 +14,6 @@ from jaxgmm.families.traits import COUNTS
 from jaxgmm.rows import ArrayRows, Block, Rows
 from jaxgmm.run.checkpoint import fingerprints
 
-
 FLOAT64 = np.dtype(np.float64)
 
 
