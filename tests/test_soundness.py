@@ -75,6 +75,7 @@ def check_more_starts(name, k, counts):
             warnings.simplefilter("always")
             result = jaxgmm.fit(2, x, k, n_init=n_init)
         said = [str(warning.message) for warning in heard if warning.category is FitWarning]
+        np.testing.assert_array_equal(result.worth, result.log_likelihood + result.log_prior - result.owed)
         now = float(result.worth[result.best])
         assert now >= before - 1e-6 * abs(before), (name, k, n_init, now, before)
         before = now
