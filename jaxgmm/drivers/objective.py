@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from jaxgmm.drivers.parameters import Free
+from jaxgmm.drivers.parameters import Free, log_weights, unconstrained
 from jaxgmm.em import EStep, Penalty, Pinned, SufficientStatistics, expected_log_likelihood, log_prior
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
@@ -21,8 +21,7 @@ from jaxgmm.mixture import Mixture
 
 def origin(anchor: Mixture) -> Free:
     """The free parameters of `anchor` about itself: zeros. (Softmax weights, log-diagonal factors.)"""
-    free = {"logits": anchor.weights, "components": anchor.components.unconstrain()}
-    return jax.tree.map(jnp.zeros_like, free)
+    return jax.tree.map(jnp.zeros_like, unconstrained(anchor))
 
 
 def about(anchor: Mixture, free: Free, pinned: Pinned | None = None) -> Mixture:
@@ -31,8 +30,7 @@ def about(anchor: Mixture, free: Free, pinned: Pinned | None = None) -> Mixture:
     What is `pinned` does not follow, and so has no slope.
     """
     components = anchor.components
-    tiny = jnp.finfo(anchor.weights.dtype).tiny
-    weights = jax.nn.softmax(jnp.log(jnp.maximum(anchor.weights, tiny)) + free["logits"])
+    weights = jax.nn.softmax(log_weights(anchor) + free["logits"])
     mixture = Mixture(weights, components.compose(components.constrain(free["components"])))
     return mixture if pinned is None else pinned.within(mixture)
 

@@ -6,7 +6,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 
 #: free parameters of a mixture: "logits" (k,), and "components" as the family has them
@@ -15,8 +17,12 @@ Free = dict[str, Any]
 
 def unconstrained(mixture: Mixture) -> Free:
     """The free parameters of `mixture`: the logarithms of its weights, and `Family.unconstrain`."""
-    tiny = jnp.finfo(mixture.weights.dtype).tiny
-    return {"logits": jnp.log(jnp.maximum(mixture.weights, tiny)), "components": mixture.components.unconstrain()}
+    return {"logits": log_weights(mixture), "components": mixture.components.unconstrain()}
+
+
+def log_weights(mixture: Mixture) -> Float[Array, "*r k"]:
+    """The logarithms of the weights, finite where there are none."""
+    return jnp.log(jnp.maximum(mixture.weights, jnp.finfo(mixture.weights.dtype).tiny))
 
 
 def constrained(free: Free, like: Mixture) -> Mixture:

@@ -82,13 +82,12 @@ class RowSource(ABC):
         return self._gathered("label")
 
     def _gathered(self, name: str) -> Any:
-        parts = [getattr(block, name) for block in self.blocks(_BLOCK)]
-        lacking = sum(part is None for part in parts)
-        if 0 < lacking < len(parts):
-            raise ArgumentError(
-                "x", f"give a {name} in all of its blocks or in none", f"none in {lacking} of {len(parts)}"
-            )
-        return None if lacking else np.concatenate([np.asarray(part) for part in parts])
+        parts = []
+        for block in self.blocks(_BLOCK):
+            if getattr(block, name) is None:
+                return None
+            parts.append(np.asarray(getattr(block, name)))
+        return np.concatenate(parts)
 
     def rows_at(self, index: Any) -> Any:
         """The rows with these numbers, (b,) and ascending: (b, d)."""
@@ -191,6 +190,7 @@ def checked_rows(x: Any, sample_weight: Any, labels: Any, look: Callable[..., No
         got = f"{getattr(x, 'shape', None)} and {getattr(x, 'dtype', None)!r}"
         raise ArgumentError("x", "have a shape (n, d) and a dtype (np.dtype), as every RowSource", got)
     n, start = x.shape[0], 0
+    beside = []  # which blocks hold what beside their rows
     for block in x.blocks(_BLOCK):
         if not isinstance(block, Block):
             raise ArgumentTypeError("x", "give its rows in blocks, jaxgmm.rows.Block(x, ...)", type(block).__name__)
@@ -201,6 +201,11 @@ def checked_rows(x: Any, sample_weight: Any, labels: Any, look: Callable[..., No
             raise ArgumentError("x", wants, f"{got} at row {start}")
         look("x", block.x, start)
         start += len(block.x)
+        beside.append((block.weight is not None, block.label is not None))
+    for name, held in zip(("weight", "label"), zip(*beside, strict=True), strict=False):
+        if 0 < (lacking := held.count(False)) < len(held):
+            wants = f"give a {name} in all of its blocks or in none"
+            raise ArgumentError("x", wants, f"none in {lacking} of {len(held)}")
     if start != n:
         raise ArgumentError("x", f"give the {n} rows that its shape tells of", str(start))
     arguments.weights("sample_weight", x.weights, n)
