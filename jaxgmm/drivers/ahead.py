@@ -35,9 +35,6 @@ class EMAhead(Driver):
     def init(self, mixture: Mixture, e_step: EStep, penalty: Penalty) -> State:
         return self._at(mixture, e_step, penalty, jnp.zeros((), mixture.weights.dtype))
 
-    def renewed(self, state: State, e_step: EStep, penalty: Penalty) -> State:
-        return self._at(state.memory, e_step, penalty, state.passes)
-
     def step(self, state: State, e_step: EStep, penalty: Penalty) -> State:
         return self._at(state.mixture, e_step, penalty, state.passes)
 
@@ -48,6 +45,4 @@ class EMAhead(Driver):
         lost = ~jnp.isfinite(ahead.components.log_width())
         weights = ahead.weights if self.hold else jnp.where(lost, 0.0, ahead.weights)
         ahead = Mixture(weights, ahead.components.with_replaced(lost, mixture.components))
-        here = State.at(mixture, statistics, penalty, passes, memory=mixture)
-        # The next pass is of `ahead`: it is there that the kernel must be trusted.
-        return replace(here, mixture=ahead, conditioning=e_step.conditioning(ahead))
+        return replace(State.at(mixture, statistics, penalty, passes, memory=mixture), mixture=ahead)

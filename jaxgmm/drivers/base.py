@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -99,11 +99,6 @@ class Driver(ABC):
     def step(self, state: State, e_step: EStep, penalty: Penalty) -> State:
         """The state after one step from `state`; the other arguments are those of `init`."""
 
-    def renewed(self, state: State, e_step: EStep, penalty: Penalty) -> State:
-        """The same state with all that it has from the rows read anew, by a better `e_step`."""
-        fresh = self.init(state.mixture, e_step, penalty)
-        return replace(fresh, passes=state.passes + fresh.passes)
-
     def assign(
         self, joint: Float[Array, "k b"], w: Float[Array, " b"], possible: Bool[Array, "k b"] | None
     ) -> tuple[Float[Array, "k b"], Float[Array, " b"]]:
@@ -118,6 +113,11 @@ class Driver(ABC):
     def rows(self, rows: Rows, key: Key[Array, ""], iteration: Int[Array, ""]) -> Rows:
         """The rows that step number `iteration` reads; all of them by default."""
         return rows
+
+    @property
+    def searches(self) -> bool:
+        """Whether a step asks `e_step` about mixtures whose conditioning `State.conditioning` does not tell."""
+        return False
 
     @property
     def stochastic(self) -> bool:

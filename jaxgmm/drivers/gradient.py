@@ -105,6 +105,11 @@ class Gradient(Driver):
         return optax.with_extra_args_support(optimizer)
 
     @property
+    def searches(self) -> bool:
+        state = jax.eval_shape(self._transformation().init, jax.ShapeDtypeStruct((1,), np.float32))
+        return optax.tree.get(state, "num_linesearch_steps") is not None
+
+    @property
     def stochastic(self) -> bool:
         return self.batch_size is not None
 
@@ -124,10 +129,6 @@ class Gradient(Driver):
         free = origin(mixture)
         none_yet = jnp.zeros((), mixture.weights.dtype)
         return _evaluated(mixture, free, self._transformation().init(free), none_yet, e_step, penalty)
-
-    def renewed(self, state: State, e_step: EStep, penalty: Penalty) -> State:
-        memory: _Memory = state.memory
-        return _evaluated(memory.anchor, memory.free, memory.optimizer, state.passes, e_step, penalty)
 
     def step(self, state: State, e_step: EStep, penalty: Penalty) -> State:
         memory: _Memory = state.memory
@@ -152,11 +153,14 @@ class Gradient(Driver):
         searched = optax.tree.get(optimizer, "num_linesearch_steps")
         if searched is None:
             return _evaluated(memory.anchor, free, optimizer, state.passes, e_step, penalty)
-        passes, reach = state.passes + searched, _reach(memory, free, optimizer, e_step, penalty)
+        passes = state.passes + searched
+        # A search whose last probe was kept away is to be repeated with a kernel that can be trusted there.
+        kept_away = jnp.isinf(optax.tree.get(optimizer, "decrease_error", 0.0))
+        kappa = jnp.where(kept_away, jnp.inf, jnp.zeros_like(cost))
         found = optax.tree.get(optimizer, "grad")
         if found is None or self.stochastic:
             new = _evaluated(memory.anchor, free, optimizer, passes, e_step, penalty)
-            return replace(new, conditioning=jnp.maximum(new.conditioning, reach))
+            return replace(new, conditioning=jnp.maximum(new.conditioning, kappa))
         # The line search has been where the step ends, and kept what it saw: no second pass.
         value = optax.tree.get(optimizer, "value") - cost
         log_p = -value * memory.total_weight
@@ -166,25 +170,7 @@ class Gradient(Driver):
         there = about(memory.anchor, free, penalty.pinned)
         none = jnp.zeros_like(log_p)
         known = none if penalty.prior is None else log_prior(there, penalty.prior)
-        kappa = jnp.maximum(e_step.conditioning(there), reach)
         return State(there, log_p, none, known, passes, kappa, kept)
-
-
-def _reach(memory: _Memory, free: Free, optimizer: Any, e_step: EStep, penalty: Penalty) -> Float[Array, ""]:
-    """The κ that a line search to `free` has reached for: that of its farthest probe; ∞ where its last was refused.
-
-    A search begins with a whole step, or with one as long as the last. It doubles that while it climbs, and then takes
-    a step between: no probe lies farther out than its first, or twice the step taken. A step that was kept away from
-    where it wanted to go says nothing of the optimum: a kernel that can be trusted further out is to repeat it.
-    """
-    rate, last = (optax.tree.get(state, "learning_rate", 1.0) for state in (optimizer, memory.optimizer))
-    first = jnp.maximum(1.0, last)
-    farthest = jnp.where(rate > first, 2 * rate, first)
-    factor = jnp.where(rate > 0, farthest / jnp.where(rate > 0, rate, 1.0), 1.0)
-    far = jax.tree.map(lambda new, old: old + factor * (new - old), free, memory.free)
-    beyond = e_step.conditioning(about(memory.anchor, far, penalty.pinned))
-    error = optax.tree.get(optimizer, "decrease_error", 0.0)
-    return jnp.where(jnp.isinf(error), jnp.inf, beyond)
 
 
 def _check_settings(factory: Callable[..., Any], settings: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ from jaxgmm.em.passes import EStep
 from jaxgmm.em.penalty import Penalty, Pinned
 from jaxgmm.em.statistics import SufficientStatistics
 from jaxgmm.em.steps import (
-    conditioning,
     e_step,
     expected_log_likelihood,
     log_prior,
@@ -17,7 +16,6 @@ from jaxgmm.em.steps import (
 __all__ = [
     "KERNELS",
     "SufficientStatistics",
-    "conditioning",
     "e_step",
     "expected_log_likelihood",
     "log_prior",

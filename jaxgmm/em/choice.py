@@ -9,16 +9,17 @@ import numpy as np
 from jaxgmm.em import KERNELS
 from jaxgmm.families import Family
 from jaxgmm.families.shared_features import SharedFeatures
+from jaxgmm.inputs import precision
 from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.inputs.wording import Wording
 
 KERNEL_NAMES = tuple(KERNELS)
+_FAST, _IN_64, _ANY = range(len(KERNEL_NAMES))
 
-# The shared-feature kernel errs by at most about ε·κ/3 nats per row and 3 ε·κ of a covariance (`benchmarks/ladder.py`).
-# It is left where ε·κ is above this, which keeps 1e-4 nats and 1e-3 of a covariance in float32, 1e-7 and 1e-6 in
-# float64, and returned to well below.
+# Products by shared features err by at most about ε·κ/3 nats per row and 3 ε·κ of a covariance, ε the rounding of the
+# products (`benchmarks/ladder.py`). Where ε·κ is less than this they keep 1e-4 nats and 1e-3 of a covariance in float32,
+# 1e-7 and 1e-6 in float64.
 _TOLERATED = {np.dtype(np.float32): 3e-4, np.dtype(np.float64): 1e-7}
-_RETURN_BELOW = 0.25
 
 
 def kernel_for(kernel: str, family: type[Family]) -> str:
@@ -29,26 +30,33 @@ def kernel_for(kernel: str, family: type[Family]) -> str:
     """
     if issubclass(family, SharedFeatures):
         return kernel
-    if kernel == KERNEL_NAMES[0]:
+    if kernel in KERNEL_NAMES[:_ANY]:
         wants = Wording(f"be 'auto' or 'centred' for {{covariance_type:{family.traits.name!r}}}")
         raise ArgumentError("kernel", wants, repr(kernel), "it has no shared features")
-    return KERNEL_NAMES[-1] if kernel == "auto" else kernel
+    return KERNEL_NAMES[_ANY] if kernel == "auto" else kernel
 
 
-def trusted_conditioning(dtype: Any) -> float:
-    """The κ up to which the shared-feature kernel is trusted in `dtype`."""
-    return _TOLERATED[np.dtype(dtype)] / float(np.finfo(dtype).eps)
+def limits(kernel: str, dtype: Any, searches: bool = False) -> Any:
+    """The κ up to which each kernel of `KERNEL_NAMES` is trusted in `dtype`; −∞ for those not in question.
 
+    A kernel that was asked for by name is trusted with anything.
 
-def choose_kernels(kernel: str, conditioning: Any, current: Any, limit: float) -> Any:
-    """The kernel for every restart, as indices into `KERNEL_NAMES`; "auto" goes by κ, with hysteresis."""
+    Args:
+        searches: whether a step asks about mixtures of which nobody hears (`Driver.searches`): then only a kernel that
+            hardly ever fails will do.
+    """
     if kernel != "auto":
-        return np.full(len(conditioning), KERNEL_NAMES.index(kernel))
-    shared, centred = KERNEL_NAMES.index("shared_feature"), KERNEL_NAMES.index("centred")
-    bound = np.where(current == centred, _RETURN_BELOW * limit, limit)
-    return np.where(np.asarray(conditioning, np.float64) > bound, centred, shared)
+        return np.where(np.array(KERNEL_NAMES) == kernel, np.inf, -np.inf)
+    dtype = np.dtype(dtype)
+    trusted = np.array([_TOLERATED[dtype] / np.finfo(kind).eps for kind in (dtype, np.float64)] + [np.inf])
+    if precision.has_float64() and dtype != np.float64:
+        trusted[_FAST] = -np.inf if searches else trusted[_FAST]
+    else:
+        trusted[_IN_64] = -np.inf
+    return trusted
 
 
-def few_beyond(conditioning: Any, limit: float) -> bool:
-    """Whether less than half of the restarts are conditioned worse than `limit`."""
-    return bool(2 * np.sum(np.asarray(conditioning) > limit) < len(conditioning))
+def choose_kernels(conditioning: Any, trusted: Any) -> Any:
+    """The number in `KERNEL_NAMES` of the fastest kernel that each restart can be trusted to; see `limits`."""
+    believed = np.asarray(conditioning, np.float64)[..., None] <= trusted
+    return np.argmax(believed | np.isinf(trusted), axis=-1)

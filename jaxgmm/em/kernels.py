@@ -1,39 +1,53 @@
-"""Two roads from rows to the same statistics.
+"""Roads from rows to the same statistics: the fast one by shared features, and the one that holds at any tightness.
 
-`centred` whitens every row by every component, and holds at any tightness. `shared_feature` writes log p as a product
-with features φ(x) that all components *and all restarts* share: one wide matrix product for everything, several times
-faster, but its rounding error grows with `SharedFeatures.conditioning`.
+`centred` whitens every row by every component. `shared_feature` writes log p as a product with features φ(z) that all
+components *and all restarts* share: one wide matrix product for everything, several times faster. What it loses to
+rounding grows with κ, the size of the terms that cancel in θ·φ(z): small where z are coordinates near the component
+(`rows.frames`), as in cells of their own. `shared_feature_64` takes the products of float32 rows in float64.
+
+Coefficients and sums are carried between coordinates in float64 where there is any: that is work for components and
+cells, never for rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+import numpy as np
 from jaxtyping import Float
 
 from jaxgmm.em.responsibilities import Assign
 from jaxgmm.families import Family
+from jaxgmm.families import linalg as tri
+from jaxgmm.families.namespace import einsum
 from jaxgmm.families.shared_features import SharedFeatures, n_shared_features, shared_features
+from jaxgmm.inputs import precision
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, joint_log_prob
-from jaxgmm.rows import Chunk
+from jaxgmm.rows import Chunk, Compensated
+from jaxgmm.rows.frames import Frame
+from jaxgmm.rows.sums import two_sum
 
-HIGHEST = lax.Precision.HIGHEST
+# A component this ill-conditioned may be seen to hold no rows of a cell because its log-density there is all rounding.
+_BLIND = 0.25
 
 
 class Kernel(NamedTuple):
-    """A road from rows to statistics: `prepare` once, `chunk` per chunk of rows, `finish` once.
+    """A road from rows to statistics: `begin` and `end` once a pass, `localise` and `gather` once a cell.
 
-    `chunk` has what `prepare` made, a `rows.Chunk`, and how responsibilities follow from joint log-probabilities.
+    `localise` makes what `chunk` needs for rows in a frame; `chunk` has that, a `rows.Chunk`, and how responsibilities
+    follow from joint log-probabilities; `gather` makes of a cell's sums such as may be added up over cells.
     """
 
-    prepare: Callable[[Mixture, Float[Array, "d d"] | None], Any]
+    begin: Callable[[Mixture], Any]
+    localise: Callable[[Any, Frame], Any]
     chunk: Callable[[Any, Chunk, Assign], Sums]
-    finish: Callable[[Any, Any], tuple[Float[Array, " k"], Float[Array, ""], Any]]
+    gather: Callable[[Any, Frame, Compensated[Sums]], Compensated[Sums]]
+    end: Callable[[Any, Any], Any]
     elements: Callable[[Family, int], int]
 
 
@@ -43,78 +57,232 @@ class Sums(NamedTuple):
     rest: Any
 
 
+class Gathered(NamedTuple):
+    """Sums over cells.
+
+    Attributes:
+        counts: N_k.
+        moments: what `Kernel.end` makes moments of.
+        lost: Σ_cells N_k κ_k.
+        unseen: Σ κ_k of the cells in which a component's rows might be overlooked.
+    """
+
+    counts: Float[Array, " k"]
+    moments: Any
+    lost: Float[Array, " k"]
+    unseen: Float[Array, " k"]
+
+
 def _weighted(x: Float[Array, " b"], w: Float[Array, " b"]) -> Float[Array, ""]:
     """Σ w x, where a row without weight has no say, whatever its value."""
     return jnp.sum(jnp.where(w > 0, w * x, 0.0))
 
 
+# ---- coefficients, cell by cell -----------------------------------------------------------------------------
+
+
+class _Coefficients(NamedTuple):
+    """θ and ψ of the components' features, about their own means where rows are mapped.
+
+    Attributes:
+        bare: the components, with means 0 where rows are mapped, in the widest dtype.
+        means: where they are; None where rows are never mapped.
+    """
+
+    bare: Any
+    theta: Float[Array, "k f"]
+    psi: Float[Array, " g"]
+    means: Float[Array, "k d"] | None
+
+
+def _coefficients(mixture: Mixture) -> _Coefficients:
+    wide = precision.widest(mixture.weights.dtype)
+    components, weights = jax.tree.map(lambda leaf: leaf.astype(wide), (mixture.components, mixture.weights))
+    mapped = components.traits.maps != "none"
+    bare = replace(components, means=jnp.zeros_like(components.means)) if mapped else components
+    theta = shared_features(bare).natural()
+    theta = theta.at[:, 0].add(jnp.log(weights))
+    return _Coefficients(bare, theta, bare.common_natural(), components.means if mapped else None)
+
+
+def _place(held: _Coefficients, frame: Frame) -> tuple[Array, Array]:
+    """Of a frame, for every component where its mean is seen from there, and R."""
+    assert held.means is not None
+    dtype = held.theta.dtype
+    if frame.whitener is not None:
+        return -held.means, tri.inverse(frame.whitener.astype(dtype))
+    if frame.root is None or frame.centre is None:
+        return -held.means, jnp.ones(held.means.shape[-1:], dtype)
+    return frame.centre.astype(dtype) - held.means, frame.root.astype(dtype)
+
+
+def _seen_from(held: _Coefficients, frame: Frame) -> tuple[Array, Array]:
+    """θ and ψ for rows in a frame."""
+    if held.means is None:
+        return held.theta, held.psi
+    return held.bare.seen_from(held.theta, held.psi, *_place(held, frame))
+
+
+def _sizes(held: _Coefficients, frame: Frame, theta: Array, psi: Array) -> Float[Array, " k"]:
+    """κ: how large the terms are that add up to a log-density, at rows of the frame."""
+    features = jnp.mean(abs(held.bare.features(frame.probe)), axis=1).astype(theta.dtype)
+    common = jnp.mean(abs(held.bare.common_features(frame.probe)), axis=1).astype(theta.dtype)
+    return einsum("kf,f->k", abs(theta), features) + einsum("g,g->", abs(psi), common)
+
+
+def _judged(held: _Coefficients | None, frame: Frame, counts: Float[Array, " k"], moments: Any, eps: float) -> Gathered:
+    """A cell's sums, and what they can have lost."""
+    if held is None:
+        return Gathered(counts, moments, jnp.full_like(counts, jnp.inf), jnp.full_like(counts, jnp.inf))
+    kappa = _sizes(held, frame, *_seen_from(held, frame)).astype(counts.dtype)
+    if frame.reach is None or held.means is None:
+        return Gathered(counts, moments, counts * kappa, kappa)
+    assert frame.centre is not None
+    there = jnp.all(abs(held.means.astype(frame.centre.dtype) - frame.centre) <= frame.reach, axis=-1)
+    return Gathered(counts, moments, counts * kappa, jnp.where(there & (eps * kappa > _BLIND), kappa, 0.0))
+
+
 # ---- centred ------------------------------------------------------------------------------------------------
 
 
-def _centred_chunk(mixture: Mixture, rows: Chunk, assign: Assign) -> Sums:
-    x, w = rows.x, rows.weights
-    r, log_p = assign(joint_log_prob(mixture, x), w, rows.possible)
+class _Centred(NamedTuple):
+    """The mixture, and its coefficients for κ; None where there are no shared features."""
+
+    mixture: Mixture
+    held: _Coefficients | None
+
+
+class _Seen(NamedTuple):
+    """The mixture as it is seen from where rows come in, and by how much log-densities differ there."""
+
+    mixture: Mixture
+    volume: Float[Array, ""] | None
+
+
+def _centred_begin(mixture: Mixture) -> _Centred:
+    return _Centred(mixture, _coefficients(mixture) if isinstance(mixture.components, SharedFeatures) else None)
+
+
+def _centred_localise(begun: _Centred, frame: Frame) -> _Seen:
+    mixture = begun.mixture
+    if frame.root is None or frame.centre is None:
+        return _Seen(mixture, None)
+    dtype = mixture.weights.dtype
+    wide = precision.widest(dtype)
+    components = jax.tree.map(lambda leaf: leaf.astype(wide), mixture.components)
+    centre, root = frame.centre.astype(wide), frame.root.astype(wide)
+    inverse, scale = (1 / root, root) if root.ndim == 1 else (tri.inverse(root), jnp.diagonal(root))
+    with jax.default_matmul_precision("highest"):
+        moved = components.affine(-centre, jnp.ones_like(centre)).affine(jnp.zeros_like(centre), inverse)
+    moved, volume = jax.tree.map(lambda leaf: leaf.astype(dtype), (moved, -jnp.sum(jnp.log(scale))))
+    return _Seen(Mixture(mixture.weights, moved), volume)
+
+
+def _centred_chunk(seen: _Seen, rows: Chunk, assign: Assign) -> Sums:
+    (mixture, volume), x, w = seen, rows.x, rows.weights
+    joint = joint_log_prob(mixture, x)
+    r, log_p = assign(joint if volume is None else joint + volume, w, rows.possible)
+    # Whitened by the components, rows are the same from wherever they are seen; so are the moments.
     return Sums(_weighted(log_p, w), jnp.sum(w), (jnp.sum(r, axis=1), mixture.components.moments(x, r)))
 
 
-def _centred_finish(mixture: Mixture, rest: Any) -> tuple[Any, Any, Any]:
-    counts, moments = rest
-    return counts, jnp.zeros((), counts.dtype), moments
+def _centred_gather(begun: _Centred, frame: Frame, sums: Compensated[Sums]) -> Compensated[Sums]:
+    counts, moments = sums.total.rest
+    return _gathered(sums, _judged(begun.held, frame, counts, moments, float(jnp.finfo(counts.dtype).eps)))
 
 
 # ---- shared features ----------------------------------------------------------------------------------------
 
 
 class _Shared(NamedTuple):
-    components: SharedFeatures
+    components: Any
     theta: Float[Array, "k f"]
-    whitener: Float[Array, "d d"] | None
+    psi: Float[Array, " g"]
+    frame: Frame
 
 
-def uncorrelated(components: Family, whitener: Float[Array, "d d"] | None) -> Family:
-    """The components of W x. Their whitened coordinates y are the same, and so are the moments."""
-    if whitener is None:
-        return components
-    with jax.default_matmul_precision("highest"):
-        return components.affine(jnp.zeros_like(whitener[0]), whitener)
+def _shared_localise(products: Any) -> Callable[[_Coefficients, Frame], _Shared]:
+    def localise(held: _Coefficients, frame: Frame) -> _Shared:
+        theta, psi = _seen_from(held, frame)
+        dtype = _product_dtype(products, frame)
+        return _Shared(held.bare, theta.astype(dtype), psi.astype(dtype), replace(frame, reach=None))
+
+    return localise
 
 
-def _shared_prepare(mixture: Mixture, whitener: Float[Array, "d d"] | None) -> _Shared:
-    components = shared_features(uncorrelated(mixture.components, whitener))
-    volume = 0.0 if whitener is None else jnp.sum(jnp.log(jnp.diagonal(whitener)))
-    theta = components.natural().at[:, 0].add(jnp.log(mixture.weights) + volume)
-    return _Shared(components, theta, whitener)
+def _product_dtype(products: Any, frame: Frame) -> Any:
+    return frame.probe.dtype if products is None else precision.widest(frame.probe.dtype)
 
 
 def _shared_chunk(prepared: _Shared, rows: Chunk, assign: Assign) -> Sums:
-    (components, theta, whitener), x, w = prepared, rows.x, rows.weights
-    # Correlations of the data as a whole would be conditioning lost; they are taken out here, where a chunk at a time
-    # is rounded, and not from the rows, where `centred` would find them rounded too.
-    x = x if whitener is None else jnp.matmul(whitener, x, precision=HIGHEST)
-    phi = components.features(x)
-    r, log_p = assign(jnp.einsum("kf,fb->kb", theta, phi, precision=HIGHEST), w, rows.possible)
-    sums = jnp.einsum("kb,fb->kf", r, phi, precision=HIGHEST)
-    common = jnp.einsum("gb,b->g", components.common_features(x), w, precision=HIGHEST)
+    (components, theta, _, frame), w = prepared, rows.weights
+    # Correlations of the data as a whole are taken out here, where a chunk at a time is rounded, and not from the rows,
+    # where `centred` would find them rounded too.
+    z = frame.local(rows.x)
+    phi = components.features(z.astype(theta.dtype))
+    joint = einsum("kf,fb->kb", theta, phi).astype(z.dtype)
+    r, log_p = assign(joint, w, rows.possible)
+    sums = einsum("kb,fb->kf", r.astype(theta.dtype), phi)
+    common = einsum("gb,b->g", components.common_features(z.astype(theta.dtype)), w.astype(theta.dtype))
     return Sums(_weighted(log_p, w), jnp.sum(w), (sums, common))
 
 
-def _shared_finish(prepared: _Shared, rest: Any) -> tuple[Any, Any, Any]:
-    sums, common = rest
-    components = prepared.components
-    shared = jnp.sum(components.common_natural() * common)
-    return sums[:, 0], shared, components.moments_from_features(sums, common)
+def _shared_gather(products: Any) -> Callable[[_Coefficients, Frame, Compensated[Sums]], Compensated[Sums]]:
+    def gather(held: _Coefficients, frame: Frame, sums: Compensated[Sums]) -> Compensated[Sums]:
+        wide = held.theta.dtype
+        local, common = jax.tree.map(lambda leaf: leaf.astype(wide), sums.total.rest)
+        counts = local[:, 0]
+        _, psi = _seen_from(held, frame)
+        # Large where it is not zero; the error pair would be worth little without what is dropped here.
+        shared = jnp.sum(psi * common).astype(sums.value.log_likelihood.dtype)
+        if held.means is not None:
+            local, common = held.bare.carried(local, common, *_place(held, frame))
+        judged = _judged(held, frame, counts, (local, common), float(np.finfo(_product_dtype(products, frame)).eps))
+        return _gathered(sums, judged, shared)
+
+    return gather
+
+
+def _shared_end(held: _Coefficients, moments: Any) -> Any:
+    return held.bare.moments_from_features(*moments)
 
 
 def _shared_elements(components: Family, batch: int) -> int:
     return batch * components.n_components + n_shared_features(components)
 
 
+def _gathered(sums: Compensated[Sums], judged: Gathered, shared: Any = 0.0) -> Compensated[Sums]:
+    """`judged` in place of a cell's own sums, and `shared` added to its log-likelihood."""
+    value, error = sums.value, sums.error
+    high, low = two_sum(value.log_likelihood, shared)
+    nothing = jax.tree.map(jnp.zeros_like, judged)
+    return Compensated(
+        Sums(high, value.total_weight, judged),
+        Sums(error.log_likelihood + low, error.total_weight, nothing),
+    )
+
+
+def _by_features(products: Any) -> Kernel:
+    return Kernel(
+        begin=_coefficients,
+        localise=_shared_localise(products),
+        chunk=_shared_chunk,
+        gather=_shared_gather(products),
+        end=_shared_end,
+        elements=_shared_elements,
+    )
+
+
+#: from the fastest to the one that holds at any tightness
 KERNELS: dict[str, Kernel] = {
-    "shared_feature": Kernel(_shared_prepare, _shared_chunk, _shared_finish, _shared_elements),
+    "shared_feature": _by_features(None),
+    "shared_feature_64": _by_features(np.float64),
     "centred": Kernel(
-        lambda mixture, _: mixture,
-        _centred_chunk,
-        _centred_finish,
-        lambda components, batch: 2 * batch * components.n_components * components.n_features,
+        begin=_centred_begin,
+        localise=_centred_localise,
+        chunk=_centred_chunk,
+        gather=_centred_gather,
+        end=lambda begun, moments: moments,
+        elements=lambda components, batch: 2 * batch * components.n_components * components.n_features,
     ),
 }

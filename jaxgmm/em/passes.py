@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 
 from jaxgmm.em.responsibilities import Assign
 from jaxgmm.em.statistics import SufficientStatistics
-from jaxgmm.em.steps import conditioning, e_step
+from jaxgmm.em.steps import e_step
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, posterior
 from jaxgmm.rows import Rows
@@ -42,10 +42,6 @@ class EStep:
     def __call__(self, mixture: Mixture) -> SufficientStatistics:
         """The statistics of the rows under `mixture`: one pass."""
         return e_step(mixture, self.rows, kernel=self.kernel, chunk=self.chunk, assign=self.assign)
-
-    def conditioning(self, mixture: Mixture) -> Float[Array, ""]:
-        """The κ that statistics of `mixture` would have. No pass."""
-        return conditioning(mixture, self.rows)
 
     def trusts(self, statistics: SufficientStatistics) -> Bool[Array, ""]:
         """Whether `statistics` are of a mixture that the kernel can be believed at."""

@@ -7,6 +7,7 @@ the next mixture. Both are pure, and follow the dtype of their inputs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from operator import add
 from typing import Any
 
@@ -15,18 +16,18 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Float
 
-from jaxgmm.em.kernels import KERNELS, uncorrelated
+from jaxgmm.em.kernels import KERNELS, Gathered, Kernel
 from jaxgmm.em.penalty import Pinned
 from jaxgmm.em.responsibilities import Assign
 from jaxgmm.em.statistics import SufficientStatistics
 from jaxgmm.families.base import Conjugate, Root
+from jaxgmm.families.gaussian import positive
 from jaxgmm.families.namespace import namespace, quiet
-from jaxgmm.families.shared_features import SharedFeatures
 from jaxgmm.inputs import forking
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, posterior
-from jaxgmm.rows import Chunk, Rows, chunk_size
-from jaxgmm.rows.sums import two_sum
+from jaxgmm.rows import CellSums, Chunk, Compensated, Rows, chunk_size
+from jaxgmm.rows.frames import Frame
 
 
 def pass_chunk(mixture: Mixture, rows: Rows, kernel: str) -> int:
@@ -43,7 +44,7 @@ def e_step(
     Args:
         mixture: one mixture, or restarts along leading axes; restarts share every read of the rows.
         rows: where the rows are.
-        kernel: "centred" or "shared_feature".
+        kernel: one of `KERNELS`.
         chunk: rows at a time; chosen from the shapes by default.
         assign: from joint log-probabilities, weights and possible components to responsibilities and what each row adds
             to the objective; by default `mixture.posterior`, with which that is the log-likelihood. See
@@ -59,38 +60,47 @@ def e_step(
     # What a pass needs goes with it: a driver's own numbers too.
     assigning = assign if isinstance(assign, Partial) else Partial(assign)
 
-    def chunk_sums(operand: tuple[Any, Assign], some: Chunk) -> Any:
-        prepared, assign = operand
-        return road.chunk(prepared, some, assign)
-
     def one(mixture: Mixture) -> SufficientStatistics:
-        prepared = road.prepare(mixture, rows.whitener)
-        sums = rows.total(chunk_sums, (prepared, assigning), chunk)
-        value, error = sums.value, sums.error
-        counts, shared, moments = road.finish(prepared, sums.total.rest)
-        # Large where it is not zero; the error pair would be worth little without what is dropped here.
-        high, low = two_sum(value.log_likelihood, shared)
-        return SufficientStatistics(
-            log_likelihood=high,
-            log_likelihood_error=error.log_likelihood + low,
+        begun = road.begin(mixture)
+        sums = rows.total_by_cell(_Local(road), (begun, assigning), chunk)
+        found = sums.total.rest
+        statistics = SufficientStatistics(
+            log_likelihood=sums.value.log_likelihood,
+            log_likelihood_error=sums.error.log_likelihood,
             total_weight=sums.total.total_weight,
-            counts=counts,
-            moments=moments,
-            conditioning=conditioning(mixture, rows),
+            counts=found.counts,
+            moments=road.end(begun, found.moments),
+            conditioning=_conditioning(mixture, found),
         )
+        return jax.tree.map(lambda leaf: leaf.astype(mixture.weights.dtype), statistics)
 
     for _ in range(mixture.weights.ndim - 1):
         one = jax.vmap(one)
     return one(mixture)
 
 
-def conditioning(mixture: Mixture, rows: Rows) -> Float[Array, ""]:
-    """The largest κ of `mixture` as the shared-feature kernel sees `rows`; infinite where it cannot take them."""
-    components = uncorrelated(mixture.components, rows.whitener)
-    if not isinstance(components, SharedFeatures):
-        return jnp.full((), jnp.inf, mixture.weights.dtype)
-    each = components.conditioning()
-    return jnp.max(jnp.where(mixture.weights == 0, 0.0, each))
+@dataclass(frozen=True)
+class _Local(CellSums):
+    """A kernel as rows see it; the operand is what `Kernel.begin` made, and how responsibilities are assigned."""
+
+    road: Kernel
+
+    def localise(self, operand: tuple[Any, Assign], frame: Frame) -> tuple[Any, Assign]:
+        begun, assign = operand
+        return self.road.localise(begun, frame), assign
+
+    def chunk(self, prepared: tuple[Any, Assign], some: Chunk) -> Any:
+        localised, assign = prepared
+        return self.road.chunk(localised, some, assign)
+
+    def gather(self, operand: tuple[Any, Assign], frame: Frame, sums: Compensated[Any]) -> Compensated[Any]:
+        return self.road.gather(operand[0], frame, sums)
+
+
+def _conditioning(mixture: Mixture, found: Gathered) -> Float[Array, ""]:
+    """The largest κ of a component, each cell counting by how many of its rows lie there."""
+    each = jnp.where(found.counts > 0, found.lost / positive(found.counts), 0.0)
+    return jnp.max(jnp.where(mixture.weights == 0, 0.0, jnp.maximum(each, found.unseen)))
 
 
 @quiet
@@ -166,4 +176,4 @@ def statistics_of(
 
     weight, counts, moments = rows.total(sums, (mixture, operand), chunk).total
     unknown = jnp.full((), jnp.nan, counts.dtype)
-    return SufficientStatistics(unknown, unknown, weight, counts, moments, conditioning(mixture, rows))
+    return SufficientStatistics(unknown, unknown, weight, counts, moments, unknown)

@@ -66,11 +66,6 @@ class Bernoulli(SharedFeatures, Family):
     ) -> Float[Array, "*r k d"]:
         return sums[..., 1:]
 
-    def conditioning(self) -> Float[Array, "*r k"]:
-        # log p is linear in x to begin with: what is added up is no larger than the terms of the sum itself.
-        on, off = self._log_odds()
-        return namespace(on).sum(abs(on) + abs(off), axis=-1)
-
     def expected_log_prob(
         self, counts: Float[Array, "*r k"], moments: Float[Array, "*r k d"], other: Self
     ) -> Float[Array, "*r"]:

@@ -97,10 +97,6 @@ class ScaledGaussian(Gaussian):
     def smallest_scale(self) -> Float[Array, "*r k s"]:
         return self.scale
 
-    def spread(self) -> tuple[Float[Array, "*r k"], Float[Array, "*r k"]]:
-        xp = namespace(self.scale)
-        return self.multiplicity * xp.sum(self.scale**2, axis=-1), xp.max(self.scale**-2, axis=-1)
-
     def ridge_trace(self, ridge: Root) -> Float[Array, "*r k"]:
         return namespace(self.scale, ridge).sum((ridge / self.scale) ** 2, axis=-1)
 
@@ -111,6 +107,30 @@ class ScaledGaussian(Gaussian):
         cross = self.contract(self.means * (2 * raw - counts * self.means))
         second = (square / self.multiplicity - cross) / self.scale**2
         return Moments(first / self.scale, second, namespace(sums).zeros_like(sums[..., 0]))
+
+    @staticmethod
+    @abstractmethod
+    def summed(square: Float[Array, "*r k d"]) -> Float[Array, "*r k s"]:
+        """Per-feature squares to those of the features: themselves, or their sum."""
+
+    @classmethod
+    def seen_from(
+        cls, theta: Float[Array, "*r k f"], psi: Float[Array, "*r g"], shift: Float[Array, "*r k d"], root: Root
+    ) -> tuple[Float[Array, "*r k f"], Float[Array, "*r g"]]:
+        d, xp = shift.shape[-1], namespace(theta, shift)
+        constant, slope, square = theta[..., :1], theta[..., 1 : d + 1], theta[..., d + 1 :]
+        constant = constant + xp.sum((slope + square * shift) * shift, axis=-1, keepdims=True)
+        slope = root * (slope + 2 * square * shift)
+        return xp.concatenate([constant, slope, square * root[: square.shape[-1]] ** 2], axis=-1), psi
+
+    @classmethod
+    def carried(
+        cls, sums: Float[Array, "*r k f"], common: Float[Array, "*r g"], shift: Float[Array, "*r k d"], root: Root
+    ) -> tuple[Float[Array, "*r k f"], Float[Array, "*r g"]]:
+        d, xp = shift.shape[-1], namespace(sums, shift)
+        counts, raw, square = sums[..., :1], root * sums[..., 1 : d + 1], sums[..., d + 1 :]
+        square = square * root[: square.shape[-1]] ** 2 + cls.summed((2 * raw + counts * shift) * shift)
+        return xp.concatenate([counts, raw + counts * shift, square], axis=-1), common
 
     def sample(self, key: Key[Array, ""], labels: Int[Array, " n"]) -> Float[Array, "n d"]:
         noise = jax.random.normal(key, (labels.shape[0], self.n_features), self.means.dtype)
@@ -155,6 +175,10 @@ class DiagGaussian(ScaledGaussian):
     def features(x: Float[Array, "d b"]) -> Float[Array, "f b"]:
         return namespace(x).concatenate([tri.with_one(x), x * x])
 
+    @staticmethod
+    def summed(square: Float[Array, "*r k d"]) -> Float[Array, "*r k d"]:
+        return square
+
     def affine(self, shift: Float[Array, " d"], root: Root) -> Self:
         return type(self)(self.means * root + shift, self.scale * root)
 
@@ -187,6 +211,10 @@ class SphericalGaussian(ScaledGaussian):
     def features(x: Float[Array, "d b"]) -> Float[Array, "f b"]:
         xp = namespace(x)
         return xp.concatenate([tri.with_one(x), xp.sum(x * x, axis=0, keepdims=True)])
+
+    @staticmethod
+    def summed(square: Float[Array, "*r k d"]) -> Float[Array, "*r k 1"]:
+        return namespace(square).sum(square, axis=-1, keepdims=True)
 
     def affine(self, shift: Float[Array, " d"], root: Root) -> Self:
         # One scalar by contract (`Traits.maps`), so any feature's serves.

@@ -94,9 +94,6 @@ class FullGaussian(Gaussian):
     def smallest_scale(self) -> Float[Array, "*r k d"]:
         return namespace(self.scale_tril).diagonal(self.scale_tril, axis1=-2, axis2=-1)
 
-    def spread(self) -> tuple[Float[Array, "*r k"], Float[Array, "*r k"]]:
-        return tri.squared_norm(self.scale_tril), tri.largest_eigenvalue(tri.inverse(self.scale_tril))
-
     def scatter(self, root: Root) -> Float[Array, "*r k d d"]:
         return tri.gram(tri.whitened(self.scale_tril, root))
 
@@ -126,6 +123,29 @@ class FullGaussian(Gaussian):
         raw = tri.symmetric(sums, self.n_features + 1)
         about = tri.congruent(whitener, raw)
         return Moments(about[..., 1:, 0], about[..., 1:, 1:], namespace(sums).zeros_like(sums[..., 0]))
+
+    @classmethod
+    def seen_from(
+        cls, theta: Float[Array, "*r k f"], psi: Float[Array, "*r g"], shift: Float[Array, "*r k d"], root: Root
+    ) -> tuple[Float[Array, "*r k f"], Float[Array, "*r g"]]:
+        d = shift.shape[-1]
+        constant, slope, form = theta[..., 0], theta[..., 1 : d + 1], tri.form(theta[..., d + 1 :], d)
+        turned = einsum("...kde,...ke->...kd", form, shift)
+        constant = constant + namespace(slope).sum((slope + turned) * shift, axis=-1)
+        slope = tri.apply_transposed(root, slope + 2 * turned)
+        form = tri.apply_transposed(root, tri.apply_transposed(root, form).swapaxes(-1, -2))
+        return namespace(form).concatenate([constant[..., None], slope, tri.pair_coefficients(form)], axis=-1), psi
+
+    @classmethod
+    def carried(
+        cls, sums: Float[Array, "*r k f"], common: Float[Array, "*r g"], shift: Float[Array, "*r k d"], root: Root
+    ) -> tuple[Float[Array, "*r k f"], Float[Array, "*r g"]]:
+        d = shift.shape[-1]
+        counts, raw = sums[..., :1], tri.apply(root, sums[..., 1 : d + 1])
+        square = tri.apply(root, tri.apply(root, tri.symmetric(sums[..., d + 1 :], d)).swapaxes(-1, -2))
+        half = raw + 0.5 * counts * shift
+        square = square + half[..., :, None] * shift[..., None, :] + shift[..., :, None] * half[..., None, :]
+        return namespace(raw).concatenate([counts, raw + counts * shift, tri.upper(square)], axis=-1), common
 
     def sample(self, key: Key[Array, ""], labels: Int[Array, " n"]) -> Float[Array, "n d"]:
         noise = jax.random.normal(key, (labels.shape[0], self.n_features), self.means.dtype)

@@ -91,10 +91,6 @@ class Gaussian(SharedFeatures, Family):
     def moved(self, other: Self) -> tuple[Float[Array, "*r k d"], Float[Array, "..."]]:
         """Moves to `other`: of means in standard deviations, and of factors relative to themselves."""
 
-    @abstractmethod
-    def spread(self) -> tuple[Float[Array, "*r k"], Float[Array, "*r k"]]:
-        """tr Σ_k, and an upper bound of λmax(Σ_k⁻¹)."""
-
     def log_prob(self, x: Float[Array, "d b"]) -> Float[Array, "*r k b"]:
         y = self.whiten(x - self.means[..., None])
         normaliser = self.log_det() + 0.5 * self.n_features * LOG_2PI
@@ -126,10 +122,6 @@ class Gaussian(SharedFeatures, Family):
         # The prior of a mean given Σ_k has one det Σ_k^(−1/2) of its own, however many rows it is worth.
         dof = self.prior_dof(prior) + 1 - counts
         return counts, Moments(counts[..., None] * y[..., 0], second, dof)
-
-    def conditioning(self) -> Float[Array, "*r k"]:
-        trace, sharpest = self.spread()
-        return (namespace(self.means).sum(self.means**2, axis=-1) + trace) * sharpest
 
     def collapsed(self) -> Bool[Array, "*r k"]:
         # A width below the rounding of the mean beside it carries no information about the data.

@@ -144,7 +144,16 @@ def matrix(root: Root) -> Float[Array, "d d"]:
 
 def apply(root: Root, x: Float[Array, "*k d"]) -> Float[Array, "*k d"]:
     """R x. Works on NumPy arrays too."""
-    return x * root if root.ndim == 1 else x @ root.T
+    if root.ndim == 1:
+        return x * root
+    return x @ root.T if namespace(root, x) is np else einsum("...e,de->...d", x, root)
+
+
+def apply_transposed(root: Root, x: Float[Array, "*k d"]) -> Float[Array, "*k d"]:
+    """Rᵀ x. Works on NumPy arrays too."""
+    if root.ndim == 1:
+        return x * root
+    return x @ root if namespace(root, x) is np else einsum("...d,de->...e", x, root)
 
 
 def apply_left(root: Root, factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
@@ -189,13 +198,6 @@ def squared_norm(a: Float[Array, "*k d d"]) -> Float[Array, "*k"]:
     return namespace(a).sum(a * a, axis=(-2, -1))
 
 
-def largest_eigenvalue(a: Float[Array, "*k d d"]) -> Float[Array, "*k"]:
-    """An upper bound of λmax(A Aᵀ), at most d^¼ too large: in the trace of its fourth power the others hardly count."""
-    size = squared_norm(a)
-    shares = gram(a) / size[..., None, None]  # whose powers do not overflow
-    return size * squared_norm(gram(shares)) ** 0.25
-
-
 def update(
     factor: Float[Array, "*k d d"],
     m: Float[Array, "*k d d"],
@@ -228,6 +230,18 @@ def pair_coefficients(form: Float[Array, "*k d d"]) -> Float[Array, "*k f"]:
     """c with xᵀ A x = c · pairs(x), A symmetric."""
     i, j = np.triu_indices(form.shape[-1])
     return form[..., i, j] * np.where(i == j, 1, 2).astype(form.dtype)
+
+
+def form(coefficients: Float[Array, "*k f"], d: int) -> Float[Array, "*k d d"]:
+    """The symmetric A with c · pairs(x) = xᵀ A x: what `pair_coefficients` makes c of."""
+    i, j = np.triu_indices(d)
+    return symmetric(coefficients * np.where(i == j, 1, 0.5).astype(coefficients.dtype), d)
+
+
+def upper(matrix: Float[Array, "*k d d"]) -> Float[Array, "*k f"]:
+    """The upper triangle, row by row: what `symmetric` makes a matrix of."""
+    i, j = np.triu_indices(matrix.shape[-1])
+    return matrix[..., i, j]
 
 
 def symmetric(sums: Float[Array, "*k f"], d: int) -> Float[Array, "*k d d"]:

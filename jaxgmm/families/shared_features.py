@@ -12,6 +12,7 @@ from typing import Any
 import jax
 from jaxtyping import Float
 
+from jaxgmm.families.base import Root
 from jaxgmm.inputs.errors import ArgumentTypeError
 from jaxgmm.inputs.typing import Array
 
@@ -20,7 +21,8 @@ class SharedFeatures(ABC):
     """log p(x | k) = θ_k · φ(x) + ψ · φ₀(x), φ and φ₀ the same for all components of all restarts.
 
     Then the E-step is one wide product Θφ, and the moments follow from another, R φᵀ. A family inherits from this
-    beside `Family`. Its `kernel="auto"` goes by `conditioning`, which says how far the products can be trusted.
+    beside `Family`. Where its rows can be mapped (`Traits.maps`) it says `seen_from` and `carried`, too: rows may then
+    lie in coordinates of their own, cell by cell, in which the products lose nothing.
 
     Example:
         A Bernoulli family has φ(x) = [1, x], θ_k = [Σ log(1 − μ), log μ − log(1 − μ)]:
@@ -55,9 +57,25 @@ class SharedFeatures(ABC):
     def moments_from_features(self, sums: Float[Array, "*r k f"], common: Float[Array, "*r g"]) -> Any:
         """`Family.moments`, from Σ r φ per component and Σ w φ₀ over all rows."""
 
-    @abstractmethod
-    def conditioning(self) -> Float[Array, "*r k"]:
-        """κ: what is computed by features loses about ε·κ nats per row to cancellation."""
+    @classmethod
+    def seen_from(
+        cls, theta: Float[Array, "*r k f"], psi: Float[Array, "*r g"], shift: Float[Array, "*r k d"], root: Root
+    ) -> tuple[Float[Array, "*r k f"], Float[Array, "*r g"]]:
+        """The coefficients of φ(z) and φ₀(z) that make the same log-densities, where x = R z + shift_k.
+
+        Args:
+            theta, psi: coefficients of φ(x) and φ₀(x).
+            shift: for every component one.
+            root: R, as `Family.affine` has it; the same for all components.
+        """
+        raise NotImplementedError(f"rows of {cls.__name__} are not mapped")
+
+    @classmethod
+    def carried(
+        cls, sums: Float[Array, "*r k f"], common: Float[Array, "*r g"], shift: Float[Array, "*r k d"], root: Root
+    ) -> tuple[Float[Array, "*r k f"], Float[Array, "*r g"]]:
+        """Σ r φ(x) and Σ w φ₀(x) from sums of φ(z) and φ₀(z), where x = R z + shift_k: the adjoint of `seen_from`."""
+        raise NotImplementedError(f"rows of {cls.__name__} are not mapped")
 
 
 def shared_features(components: Any) -> SharedFeatures:

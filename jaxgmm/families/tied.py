@@ -110,10 +110,6 @@ class TiedGaussian(Gaussian):
         diagonal = xp.diagonal(self.scale_tril, axis1=-2, axis2=-1)
         return xp.broadcast_to(diagonal[..., None, :], self.means.shape)
 
-    def spread(self) -> tuple[Float[Array, "*r 1"], Float[Array, "*r 1"]]:
-        sharpest = tri.largest_eigenvalue(tri.inverse(self.scale_tril))
-        return tri.squared_norm(self.scale_tril)[..., None], sharpest[..., None]
-
     def ridge_trace(self, ridge: Root) -> Float[Array, "*r k"]:
         return self._everywhere(tri.squared_norm(tri.whitened(self.scale_tril, ridge)))
 
@@ -147,6 +143,30 @@ class TiedGaussian(Gaussian):
         first = einsum("...de,...ke->...kd", inverse, raw - counts[..., None] * self.means)
         pooled = tri.congruent(inverse, second)
         return Moments(first, pooled, namespace(counts).zeros_like(counts))
+
+    @classmethod
+    def seen_from(
+        cls, theta: Float[Array, "*r k f"], psi: Float[Array, "*r g"], shift: Float[Array, "*r k d"], root: Root
+    ) -> tuple[Float[Array, "*r k f"], Float[Array, "*r g"]]:
+        constant, slope, form = theta[..., 0], theta[..., 1:], tri.form(psi, shift.shape[-1])
+        turned = einsum("...de,...ke->...kd", form, shift)
+        constant = constant + namespace(slope).sum((slope + turned) * shift, axis=-1)
+        slope = tri.apply_transposed(root, slope + 2 * turned)
+        form = tri.apply_transposed(root, tri.apply_transposed(root, form).swapaxes(-1, -2))
+        theta = namespace(slope).concatenate([constant[..., None], slope], axis=-1)
+        return theta, tri.pair_coefficients(form)
+
+    @classmethod
+    def carried(
+        cls, sums: Float[Array, "*r k f"], common: Float[Array, "*r g"], shift: Float[Array, "*r k d"], root: Root
+    ) -> tuple[Float[Array, "*r k f"], Float[Array, "*r g"]]:
+        # Every row counts as one in all: its square about each component's own point follows from that about them all.
+        counts, raw = sums[..., :1], tri.apply(root, sums[..., 1:])
+        square = tri.symmetric(common, shift.shape[-1])
+        square = tri.apply(root, tri.apply(root, square).swapaxes(-1, -2))
+        mixed = einsum("...kd,...ke->...de", raw + 0.5 * counts * shift, shift)
+        square = square + mixed + mixed.swapaxes(-1, -2)
+        return namespace(raw).concatenate([counts, raw + counts * shift], axis=-1), tri.upper(square)
 
     def sample(self, key: Key[Array, ""], labels: Int[Array, " n"]) -> Float[Array, "n d"]:
         noise = jax.random.normal(key, (labels.shape[0], self.n_features), self.means.dtype)

@@ -33,19 +33,27 @@ def compute_dtype(*inputs: Any, dtype: Any = None) -> np.dtype:
     return np.dtype(np.float64 if double else np.float32)
 
 
+def has_float64() -> bool:
+    """Whether devices compute in float64: on TPUs programs would emulate it."""
+    return jax.default_backend() != "tpu"
+
+
+def widest(dtype: Any) -> np.dtype:
+    """What `dtype` is carried in where work is for parameters and not for rows: float64 within a `scope`."""
+    return np.dtype(np.float64) if jax.config.read("jax_enable_x64") and has_float64() else np.dtype(dtype)
+
+
 @contextlib.contextmanager
 def scope(dtype: np.dtype) -> Iterator[None]:
-    """Within it JAX keeps `dtype`: x64 is on for float64, and as it was otherwise.
+    """Within it JAX has float64, in which a fit of float32 rows keeps what would cancel (see `widest`).
 
-    Whatever computes does so within one: here the process's memory maps are looked after (`programs`).
+    Arrays keep the dtypes they have. Whatever computes does so within one: here the process's memory maps are looked
+    after (`programs`).
 
     Raises:
         ForkError: JAX cannot compute in this process.
     """
     forking.check()
     watch()
-    if np.dtype(dtype) == np.float64:
-        with jax.enable_x64(True):
-            yield
-    else:
+    with jax.enable_x64(True):
         yield

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from jaxgmm.em.choice import KERNEL_NAMES, trusted_conditioning
+from jaxgmm.em.choice import KERNEL_NAMES, limits
 from jaxgmm.inputs import precision
 from jaxgmm.many import mapped
 from jaxgmm.many.mapped import Posed
@@ -26,7 +26,7 @@ from jaxgmm.many.packing import Buffers, Layout
 from jaxgmm.mixture import Mixture
 from jaxgmm.run import memory
 from jaxgmm.run.batching import n_threads
-from jaxgmm.run.drive import Lanes, drive
+from jaxgmm.run.drive import Lanes, begin, drive
 from jaxgmm.run.loop import Controls
 from jaxgmm.run.record import Restarts
 from jaxgmm.run.stopping import remaining
@@ -82,12 +82,11 @@ class PackedLanes(Lanes):
         shape: tuple[int, int], dtype: np.dtype, kernel: str, lives: int,
     ) -> None:  # fmt: skip
         self.posed, self.make_starts, self.controls = posed, make_starts, controls
-        self.kernel, self.lives, self.max_iter = kernel, lives, int(controls.max_iter)
+        self.lives, self.max_iter = lives, int(controls.max_iter)
         self.r, k = shape
-        self.dtype, self.limit = dtype, trusted_conditioning(dtype)
+        self.dtype, self.limits = dtype, limits(kernel, dtype)
         p, d, slots = posed.rows.x.shape
         self.revivals = np.zeros((p, self.r), np.int32)
-        self.kernels = np.zeros((p, self.r), np.int64)
         self.layout: Any = None  # a `Layout`, and `Buffers`, once the first batch has begun
         self.buffers: Any = None
         room = _BATCH_ELEMENTS // (min(slots, _CHUNK_ROWS) * k * (d + 4))
@@ -102,7 +101,7 @@ class PackedLanes(Lanes):
             MemoryError: the device has no room for a batch.
         """
         with ThreadPoolExecutor(n_threads()) as self.executor, memory.explained():
-            self._start()
+            begin(self, self.revivals.shape)
             drive(self)
         return self.ended()
 
@@ -173,14 +172,10 @@ class PackedLanes(Lanes):
 
     # ---- what is done with a batch ----------------------------------------------------------------------------
 
-    def _start(self) -> None:
-        """Every restart after its first pass, by the kernel it can be trusted to."""
-        first, second = KERNEL_NAMES if self.kernel == "auto" else (self.kernel, self.kernel)
-        everyone = np.ones(self.kernels.shape, bool)
-
-        def begin(batch: Batch) -> None:
+    def start(self, which: Bool[np.ndarray, "p r"], name: str) -> None:
+        def first(batch: Batch) -> None:
             posed = entries(self.posed, batch.sets)
-            begun = mapped.start_each(posed, self.make_starts(posed, batch.sets), self.controls, first)
+            begun = mapped.start_each(posed, self.make_starts(posed, batch.sets), self.controls, name)
             layout = self.layout or Layout.of(begun, 2)
             new = layout.pack(jax.tree.map(np.asarray, begun))
             if self.layout is None:
@@ -190,37 +185,26 @@ class PackedLanes(Lanes):
 
         def again(batch: Batch) -> None:
             posed, pool = self._get(batch)
-            begun = mapped.start_each(posed, self.layout.unpack(pool).state.mixture, self.controls, second)
+            begun = mapped.start_each(posed, self.layout.unpack(pool).state.mixture, self.controls, name)
             self._put(batch, self.layout.pack(jax.tree.map(np.asarray, begun)))
 
-        batches = self._whole(everyone)
-        self._each(begin, [next(batches)])  # alone: it makes the pool
+        batches, begin = self._whole(which), again
+        if self.layout is None:
+            begin = first
+            self._each(begin, [next(batches)])  # alone: it makes the pool
         self._each(begin, batches)
-        self.kernels = self.chosen_kernels(self.conditioning, np.full(self.kernels.shape, -1))
-        if first != second:
-            self._each(again, self._whole(self.kernels == KERNEL_NAMES.index(second)))
 
     def step(self, running: Bool[np.ndarray, "p r"]) -> None:
         for number, name in enumerate(KERNEL_NAMES):
             self._each(partial(self._stepped, name), self._mixed(running & (self.kernels == number)))
 
     def _stepped(self, kernel: str, batch: Batch) -> None:
-        trusted = self.kernel == "auto" and kernel == KERNEL_NAMES[0]
-        limit = np.asarray(self.limit if trusted else np.inf, self.dtype)
+        limit = np.asarray(self.limits[KERNEL_NAMES.index(kernel)], self.dtype)
         posed, pool = self._get(batch)
         steps = np.int32(_STEPS)
         self._put(
             batch, mapped.block_each(posed, pool, batch.members, self.controls, steps, limit, kernel, self.layout)
         )
-
-    def renew(self, moved: Bool[np.ndarray, "p r"]) -> None:
-        def again(batch: Batch) -> None:
-            posed, pool = self._get(batch)
-            self._put(
-                batch, mapped.renew_each(posed, pool, batch.members, self.controls, KERNEL_NAMES[-1], self.layout)
-            )
-
-        self._each(again, self._whole(moved))
 
     def revive(self, dead: Bool[np.ndarray, "p r"]) -> None:
         def elsewhere(batch: Batch) -> None:
@@ -241,6 +225,6 @@ def sized(
     numbers: Int[np.ndarray, " m"], size: int
 ) -> Iterator[tuple[Int[np.ndarray, " size"], Bool[np.ndarray, " size"]]]:
     """`numbers` in parts of `size`, the last one padded by its last entry; and which are real."""
-    for begin in range(0, len(numbers), size):
-        part = numbers[begin : begin + size]
+    for first in range(0, len(numbers), size):
+        part = numbers[first : first + size]
         yield np.pad(part, (0, size - len(part)), mode="edge"), np.arange(size) < len(part)

@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float, Int, Key
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.randomness import generator
 from jaxgmm.inputs.typing import Array
+from jaxgmm.rows.frames import Frame
 from jaxgmm.rows.labels import Known, Labels
 from jaxgmm.rows.layout import laid_out
 from jaxgmm.rows.rungs import slots_for
@@ -62,24 +63,43 @@ class Chunk:
     possible: Bool[Array, "k b"] | None = None
 
 
+class CellSums(ABC):
+    """A sum over rows that come in coordinates of their own, cell by cell; each method pure, like what `total` takes.
+
+    A place without cells has one frame for all rows.
+    """
+
+    @abstractmethod
+    def localise(self, operand: Any, frame: Frame) -> Any:
+        """What `chunk` needs for rows in `frame`."""
+
+    @abstractmethod
+    def chunk(self, prepared: Any, some: Chunk) -> Any:
+        """A pytree of sums over some rows of a cell."""
+
+    @abstractmethod
+    def gather(self, operand: Any, frame: Frame, sums: Compensated[Any]) -> Compensated[Any]:
+        """A cell's sums as they may be added to those of other cells."""
+
+
 class Rows(ABC):
     """A place for rows: a pytree that can sum a function over all of them.
 
     To add one, subclass, register it as a pytree, and write `total`, `n_features`, `n_slots`, `total_weight` and
-    `n_rows`; the last two may be fields or properties, as may `whitener` and `known` where there is something to say.
+    `n_rows`; the last two may be fields or properties, as may `frame` and `known` where there is something to say.
     All else is derived. `take` is slow here, by a pass of its own: a place that can reach single rows has a better one.
 
     Attributes:
         total_weight: Σ w_n, in the dtype of the rows.
         n_rows: how many rows there are.
-        whitener: a lower triangular matrix that takes the rows to unit covariance, for kernels that are the better for
-            one; None to leave rows as they are.
+        frame: coordinates in which the rows have about mean 0 and unit covariance, for kernels that are the better for
+            them; by default the rows' own.
         known: what labels say of the rows' components; None where nothing is known.
     """
 
     total_weight: Float[Array, ""]
     n_rows: Int[Array, ""]
-    whitener: Float[Array, "d d"] | None = None
+    frame: Frame | None = None
     known: Known | None = None
 
     @property
@@ -113,6 +133,19 @@ class Rows(ABC):
         """
 
     # ---- what follows from that -----------------------------------------------------------------------------------
+
+    def total_by_cell(self, local: CellSums, operand: Any, chunk: int) -> Compensated[Any]:
+        """Σ over cells of what `local` makes of each; `operand` and `chunk` are as `total` has them.
+
+        Example:
+            A kernel: `rows.total_by_cell(local, (begun, assign), 1024)`; see `em.steps.e_step`.
+        """
+
+        def sums(held: Any, some: Chunk) -> Any:
+            return local.chunk(held, some)
+
+        frame = Frame(jnp.ones((self.n_features, 1), self.dtype)) if self.frame is None else self.frame
+        return local.gather(operand, frame, self.total(sums, local.localise(operand, frame), chunk))
 
     @property
     def dtype(self) -> np.dtype:
@@ -195,7 +228,7 @@ class ArrayRows(Rows):
     weights: Float[Array, " m"]
     total_weight: Float[Array, ""]
     n_rows: Int[Array, ""]
-    whitener: Float[Array, "d d"] | None = None
+    frame: Frame | None = None
     known: Known | None = None
     end: Int[Array, ""] | None = None
 
@@ -211,6 +244,7 @@ class ArrayRows(Rows):
             jnp.pad(weights, (0, padding)),
             jnp.sum(weights),
             jnp.asarray(n, jnp.int32),
+            Frame.of_all(x.T),
         )
 
     @classmethod
@@ -223,13 +257,14 @@ class ArrayRows(Rows):
         `labels` is what the labels in the source mean; None where nothing is known.
         """
         laid = laid_out(source, transform, dtype, slots_for(source.shape[0]), labels)
-        whitener = None if whitener is None else jnp.asarray(whitener, dtype)
+        whitener = None if whitener is None else np.asarray(whitener, dtype)
+        frame = Frame.of_all(laid.x[:, : source.shape[0]], whitener)
         known = None
         if labels is not None:
             known = Known(jnp.asarray(laid.label, jnp.int32), jnp.asarray(labels.possible))
         x = jax.device_put(laid.x, may_alias=True)  # rows may take half of memory: nobody else writes to them
         total, n = jnp.asarray(laid.total_weight), jnp.asarray(source.shape[0], jnp.int32)
-        return cls(x, jnp.asarray(laid.weights), total, n, whitener, known)
+        return cls(x, jnp.asarray(laid.weights), total, n, jax.tree.map(jnp.asarray, frame), known)
 
     @property
     def n_features(self) -> int:
@@ -281,7 +316,7 @@ Sample = ArrayRows
 def _of_its_own(x: Float[Array, "d b"], weights: Float[Array, " b"], rows: Rows, index: Int[Array, " b"]) -> Sample:
     """Rows with these weights, which are those at `index` of `rows`."""
     known = None if rows.known is None else rows.known.take(index)
-    return ArrayRows(x, weights, jnp.sum(weights), jnp.asarray(index.shape[0], jnp.int32), rows.whitener, known)
+    return ArrayRows(x, weights, jnp.sum(weights), jnp.asarray(index.shape[0], jnp.int32), rows.frame, known)
 
 
 def _found(wanted: Int[Array, " m"], rows: Chunk) -> tuple[Float[Array, "d m"], Float[Array, " m"]]:

@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jaxgmm.inputs.typing import Array
-from jaxgmm.rows.base import Chunk, Operand, Rows
+from jaxgmm.rows.base import CellSums, Chunk, Operand, Rows
+from jaxgmm.rows.frames import Frame
 from jaxgmm.rows.labels import Known
 from jaxgmm.rows.sums import Compensated, Sums
 
@@ -56,8 +57,8 @@ class FoldedRows(Rows):
         return self.rows.n_slots
 
     @property
-    def whitener(self) -> Float[Array, "d d"] | None:  # type: ignore[override]
-        return self.rows.whitener
+    def frame(self) -> Frame | None:  # type: ignore[override]
+        return self.rows.frame
 
     @property
     def known(self) -> Known | None:  # type: ignore[override]
@@ -76,9 +77,34 @@ class FoldedRows(Rows):
 
         def of_the_others(held: tuple[Operand, Array, Array], rows: Chunk) -> Sums:
             operand, fold, left_out = held
-            return function(operand, replace(rows, weights=jnp.where(fold[rows.index] == left_out, 0, rows.weights)))
+            return function(operand, _others(rows, fold, left_out))
 
         return self.rows.total(of_the_others, (operand, self.fold, self.left_out), chunk)
+
+    def total_by_cell(self, local: CellSums, operand: Any, chunk: int) -> Compensated[Any]:
+        if self.left_out is None:
+            return self.rows.total_by_cell(local, operand, chunk)
+        return self.rows.total_by_cell(_OfTheOthers(local), (operand, self.fold, self.left_out), chunk)
+
+
+@dataclass(frozen=True)
+class _OfTheOthers(CellSums):
+    """Sums over all rows but those of a fold; the operand is that of `local`, all folds, and the one left out."""
+
+    local: CellSums
+
+    def localise(self, operand: Any, frame: Frame) -> Any:
+        return self.local.localise(operand[0], frame), *operand[1:]
+
+    def chunk(self, prepared: Any, some: Chunk) -> Any:
+        return self.local.chunk(prepared[0], _others(some, *prepared[1:]))
+
+    def gather(self, operand: Any, frame: Frame, sums: Compensated[Any]) -> Compensated[Any]:
+        return self.local.gather(operand[0], frame, sums)
+
+
+def _others(rows: Chunk, fold: Int[Array, " m"], left_out: Int[Array, ""]) -> Chunk:
+    return replace(rows, weights=jnp.where(fold[rows.index] == left_out, 0, rows.weights))
 
 
 def without(rows: Rows, fold: Int[Array, ""] | None) -> Rows:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxgmm.rows.base import ArrayRows, Rows, Sample
+from jaxgmm.rows.frames import PROBES, Frame
 from jaxgmm.rows.labels import Labels
 from jaxgmm.rows.source import RowSource
 
@@ -32,5 +33,8 @@ def beside_one_another(x: Any, weights: Any, total_weight: Any, n_rows: Any, whi
     """
     x *= (weights > 0)[:, None]
     whitener = None if whitener is None else whitener.astype(x.dtype)
+    some = np.arange(PROBES)[:, None] * n_rows // PROBES  # of each data set rows from everywhere
+    probe: Any = np.take_along_axis(x, some.T[:, None], axis=-1)
+    frame = Frame(probe if whitener is None else whitener @ probe, whitener)
     held: Any = {"weights": weights.astype(x.dtype), "total_weight": total_weight.astype(x.dtype)}
-    return ArrayRows(x=x, n_rows=n_rows.astype(np.int32), whitener=whitener, **held)
+    return ArrayRows(x=x, n_rows=n_rows.astype(np.int32), frame=frame, **held)

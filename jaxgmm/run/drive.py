@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from jaxgmm.em.choice import choose_kernels
+from jaxgmm.em.choice import KERNEL_NAMES, choose_kernels
 from jaxgmm.run.record import Restarts
 from jaxgmm.run.status import Status
 
@@ -21,16 +21,14 @@ class Lanes(ABC):
     """Restarts on their way; arrays over restarts r, or over data sets and restarts (p, r).
 
     Attributes:
-        kernel: "shared_feature", "centred" or "auto".
-        limit: the conditioning up to which the fast kernel is trusted.
+        limits: the conditioning up to which each kernel is trusted; see `em.choice.limits`.
         lives: how often a collapsed restart may be put elsewhere.
         max_iter: the most steps of a restart.
         kernels: the number of each restart's kernel, as `em.choice.KERNEL_NAMES` has them.
         revivals: how often each restart has been put elsewhere.
     """
 
-    kernel: str
-    limit: float
+    limits: Float[np.ndarray, " kernels"]
     lives: int
     max_iter: int
     kernels: Int[np.ndarray, "*p r"]
@@ -52,12 +50,12 @@ class Lanes(ABC):
         """κ where each restart stands, or where it refused to go."""
 
     @abstractmethod
-    def step(self, running: Bool[np.ndarray, "*p r"]) -> None:
-        """Steps the `running` restarts for one block, each by its own kernel."""
+    def start(self, which: Bool[np.ndarray, "*p r"], name: str) -> None:
+        """Reads the rows for `which` restarts at their starts, by the kernel of this name; at first for all."""
 
     @abstractmethod
-    def renew(self, moved: Bool[np.ndarray, "*p r"]) -> None:
-        """Reads the statistics of `moved` anew by the kernel that holds at any conditioning."""
+    def step(self, running: Bool[np.ndarray, "*p r"]) -> None:
+        """Steps the `running` restarts for one block, each by its own kernel."""
 
     @abstractmethod
     def revive(self, dead: Bool[np.ndarray, "*p r"]) -> None:
@@ -75,12 +73,22 @@ class Lanes(ABC):
         """Tells how restarts fare, and looks at the clock; nothing by default."""
         return
 
-    def chosen_kernels(
-        self, conditioning: Float[np.ndarray, "*p r"], current: Int[np.ndarray, "*p r"]
-    ) -> Int[np.ndarray, "*p r"]:
-        """The number of the kernel that each restart can be trusted to."""
-        flat = choose_kernels(self.kernel, conditioning.ravel(), current.ravel(), self.limit)
-        return flat.reshape(current.shape)
+
+def begin(lanes: Lanes, shape: tuple[int, ...]) -> None:
+    """Reads the rows once for all restarts: by the fastest kernel, and again by others where it cannot be trusted.
+
+    Args:
+        shape: that of the restarts, r or p, r.
+    """
+    lanes.kernels = np.full(shape, np.argmax(lanes.limits > 0))
+    waiting = np.ones(shape, bool)
+    while waiting.any():
+        number = int(np.min(lanes.kernels[waiting]))
+        own = waiting & (lanes.kernels == number)
+        lanes.start(own, KERNEL_NAMES[number])
+        slower = np.maximum(lanes.kernels, choose_kernels(lanes.conditioning, lanes.limits))
+        lanes.kernels = np.where(own, slower, lanes.kernels)
+        waiting &= lanes.kernels > number
 
 
 def drive(lanes: Lanes) -> None:
@@ -103,10 +111,6 @@ def _revive(lanes: Lanes) -> None:
 
 
 def _choose_kernels(lanes: Lanes) -> None:
-    """Chooses each running restart's kernel for the next block; for the accurate one statistics are read anew."""
-    running = lanes.status == Status.RUNNING
-    chosen = lanes.chosen_kernels(lanes.conditioning, lanes.kernels)
-    moved = running & (chosen > lanes.kernels)
-    lanes.kernels = np.where(running, chosen, lanes.kernels)
-    if moved.any():
-        lanes.renew(moved)
+    """Chooses each running restart's kernel for the next block."""
+    chosen = choose_kernels(lanes.conditioning, lanes.limits)
+    lanes.kernels = np.where(lanes.status == Status.RUNNING, chosen, lanes.kernels)

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 
 from jaxgmm.drivers import Driver
 from jaxgmm.em import KERNELS
-from jaxgmm.em.choice import KERNEL_NAMES, few_beyond, trusted_conditioning
+from jaxgmm.em.choice import KERNEL_NAMES, limits
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
@@ -24,7 +24,7 @@ from jaxgmm.rows import Rows
 from jaxgmm.run import loop
 from jaxgmm.run.batching import groups, in_powers, width_for
 from jaxgmm.run.checkpoint import Checkpoint, arrays_of, tree_from
-from jaxgmm.run.drive import Lanes, drive
+from jaxgmm.run.drive import Lanes, begin, drive
 from jaxgmm.run.identity import Tags, total_weight
 from jaxgmm.run.loop import Controls, Pool
 from jaxgmm.run.memory import within_memory
@@ -94,32 +94,27 @@ class DeviceLanes(Lanes):
         surroundings: what collapsed components are revived from, made when needed; None lets them lie.
         deadline: the `time.perf_counter()` at which to stop.
         tags: what tells restarts apart beside their starts.
-        trust: up to how many times its usual conditioning the fast kernel is good enough.
-        leave: whether restarts that it cannot follow, if they are less than half, end where they are.
     """
 
     def __init__(
         self, driver: Driver, starts: Mixture, rows: Rows, controls: Controls, *, kernel: str = "auto",
         on_block: OnBlock | None = None, log_volume: float = 0.0,
         surroundings: Callable[[], Surroundings] | None = None, deadline: float = np.inf, tags: Tags | None = None,
-        checkpoint: Checkpoint | None = None, trust: float = 1.0, leave: bool = False,
+        checkpoint: Checkpoint | None = None,
     ) -> None:  # fmt: skip
-        self.driver, self.rows, self.controls, self.kernel, self.on_block = driver, rows, controls, kernel, on_block
+        self.driver, self.rows, self.controls, self.on_block = driver, rows, controls, on_block
         self.log_volume, self.deadline, self.tags = log_volume, deadline, tags or Tags.plain(starts)
-        self.make_surroundings, self.checkpoint, self.leave = surroundings, checkpoint, leave and kernel == "auto"
+        self.make_surroundings, self.checkpoint = surroundings, checkpoint
         self.surroundings: Surroundings | None = None
         self.n = starts.weights.shape[0]
-        self.limit = trust * trusted_conditioning(np.dtype(starts.weights.dtype))
+        self.limits = limits(kernel, starts.weights.dtype, driver.searches)
         self.total_weight, self.n_rows = np.asarray(total_weight(rows, self.tags), np.float64), int(rows.n_rows)
         self.max_iter = int(controls.max_iter)
         self.share = driver.share_of_rows(self.n_rows)
         per_row = KERNELS["shared_feature"].elements(starts.components, 1) - starts.n_components
         self.work = 4.0 * self.n_rows * self.share * per_row * starts.n_components
-        conditioning: np.ndarray = np.asarray(loop.conditioning_of(starts, rows))
-        if self.leave and few_beyond(conditioning, self.limit):  # they may recover at their first step
-            conditioning = np.where(conditioning > self.limit, 0, conditioning)
-        self.kernels = self.chosen_kernels(conditioning, np.full(self.n, -1))
-        self.pool = replace(self._started(starts), conditioning=jnp.asarray(conditioning))
+        self.starts = starts
+        begin(self, (self.n,))
         self.lives = 0 if surroundings is None else REVIVALS
         self.width = width_for(self.n, self.work)
         self.first = self.block = self.evaluations = 0
@@ -156,13 +151,9 @@ class DeviceLanes(Lanes):
         result, self.controls = within_memory(partial(function, *args, **options), self.controls)
         return result
 
-    def _started(self, starts: Mixture) -> Pool:
-        """The pool after the first pass, every restart by its own kernel."""
-        pools = [
-            self._on_device(loop.start, self.driver, starts, self.rows, kernel=KERNEL_NAMES[number], tags=self.tags)
-            for number in np.unique(self.kernels)
-        ]
-        return pools[0] if len(pools) == 1 else _either(self.kernels == np.max(self.kernels), pools[1], pools[0])
+    def start(self, which: Bool[np.ndarray, " r"], name: str) -> None:
+        pool = self._on_device(loop.start, self.driver, self.starts, self.rows, kernel=name, tags=self.tags)
+        self.pool = pool if which.all() else _either(which, pool, self.pool)
 
     def _values(
         self,
@@ -196,10 +187,8 @@ class DeviceLanes(Lanes):
         wanted = int(_BLOCK_WORK / (self.work * len(active))) + 1
         left = self.max_iter - int(np.min(before[active]))
         steps = max(1, min(loop.BLOCK_STEPS, wanted, left))
-        trusted = self.limit if self.kernel == "auto" else np.inf
-        limits = {"shared_feature": trusted, "centred": np.inf}
         for name, members in groups(active, self.kernels, self.width, self.n, self.work):
-            limit = np.asarray(limits[name], self.pool.conditioning.dtype)
+            limit = np.asarray(self.limits[KERNEL_NAMES.index(name)], self.pool.conditioning.dtype)
             self.pool, trace = self._on_device(
                 loop.block, self.driver, self.pool, members, self.rows, first=np.int32(self.first),
                 steps=np.int32(steps), limit=limit, kernel=name,
@@ -210,12 +199,6 @@ class DeviceLanes(Lanes):
                 taken = values[~np.isnan(values[:, i]), i]  # one that waited for the other kernel took no steps
                 self.history.write(member, before[member] + 1, taken)
         self.first += steps
-
-    def renew(self, moved: Bool[np.ndarray, " r"]) -> None:
-        members = np.flatnonzero(moved)
-        places, name = in_powers(members, self.n, self.work), KERNEL_NAMES[-1]
-        self.pool = self._on_device(loop.renew, self.driver, self.pool, places, self.rows, kernel=name)
-        self._remember(members)
 
     def _remember(self, members: Int[np.ndarray, " m"]) -> None:
         """Puts the current values of `members` into the history, where they stand."""
@@ -268,9 +251,6 @@ class DeviceLanes(Lanes):
     def settle(self) -> None:
         if self.driver.stochastic:
             self._settle_stochastic()
-        if self.leave and few_beyond(self.conditioning, self.limit):
-            beyond = (self.conditioning > self.limit) & (self.kernels == 0)
-            self._end((self.status == Status.RUNNING) & beyond, Status.MAX_ITER)
 
     def report(self) -> None:
         self.block += 1

@@ -17,7 +17,7 @@ from jax.tree_util import Partial
 from jaxtyping import Bool, Float, Int, Key
 
 from jaxgmm.drivers import Driver, State
-from jaxgmm.em import EStep, Penalty, conditioning, pass_chunk
+from jaxgmm.em import EStep, Penalty, pass_chunk
 from jaxgmm.em.passes import trusted
 from jaxgmm.em.responsibilities import Assign
 from jaxgmm.inputs.programs import compiled
@@ -123,11 +123,6 @@ def _faults(
     return jax.vmap(check)(mixtures, log_p, lenient, n_rows=n_rows(rows, tags), present=tags.present)
 
 
-@compiled
-def conditioning_of(mixtures: Mixture, rows: Rows) -> Float[Array, " r"]:
-    return jax.vmap(lambda mixture: conditioning(mixture, rows))(mixtures)
-
-
 @partial(compiled, static_argnames="kernel")
 def block(
     driver: Driver, pool: Pool, members: Int[Array, " b"], rows: Rows, controls: Controls, first: Int[Array, ""],
@@ -136,7 +131,7 @@ def block(
     """Up to `steps` steps of the restarts in `members`; numbers past the pool's end are empty places.
 
     A step that asked about a mixture conditioned worse than `limit` is not taken: the kernel could not be trusted
-    there. Its restart waits where it was, with the offending conditioning on record, for a block with the other kernel.
+    there. Its restart waits where it was, with the offending conditioning on record, for a block with another kernel.
     """
     n = pool.status.shape[0]
     group = taken(pool, members)
@@ -189,21 +184,6 @@ def block(
     busy = lambda carry: (carry[0] < steps) & jnp.any(moving(carry[1]))  # noqa: E731
     _, done, trace = jax.lax.while_loop(busy, step, first_carry)
     return put(pool, members, done), trace
-
-
-@partial(compiled, static_argnames="kernel")
-def renew(
-    driver: Driver, pool: Pool, members: Int[Array, " b"], rows: Rows, controls: Controls, kernel: str
-) -> Pool:  # fmt: skip
-    """The restarts in `members` where they stand, with statistics by another kernel: one pass.
-
-    Where a component is about to become far tighter, what the fast kernel has seen of it is mostly rounding.
-    """
-    group = taken(pool, members)
-    batch = driver.rows(rows, controls.key, jnp.zeros((), jnp.int32))
-    estep = _stepper(batch, kernel, group.state.mixture, controls, _assign(driver))
-    state = jax.vmap(lambda s, fold: driver.renewed(s, estep(fold), controls.penalty))(group.state, group.tags.fold)
-    return put(pool, members, replace(group, state=state, conditioning=state.conditioning))
 
 
 def _gain(old: State, new: State) -> Float[Array, " r"]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int, Key
@@ -35,15 +34,11 @@ class Pace:
         steps: how many at most.
         tol: when they have converged.
         revive: whether collapsed components are put elsewhere.
-        trust: up to how many times its usual conditioning the fast kernel is good enough.
-        leave: whether a few that the fast kernel cannot follow end where they are.
     """
 
     steps: int
     tol: float
     revive: bool = False
-    trust: float = 1.0
-    leave: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,20 +78,18 @@ class Task:
         limited = replace(controls, max_iter=on_host(pace.steps, np.int32), tol=on_host(pace.tol, dtype))
         tags = replace(Tags.plain(mixtures), number=on_host(numbers, np.int32))
         revive = pace.revive and self.settings.on_degenerate == "reinit"
-        return self._drive(mixtures, rows, limited, tags, revive, trust=pace.trust, leave=pace.leave)
+        return self._drive(mixtures, rows, limited, tags, revive)
 
     def _controls(self) -> Controls:
         problem = self.problem
         return self.settings.controls(self.key, problem.penalty, problem.widths.floor, problem.dtype)
 
-    def _drive(
-        self, mixtures: Mixture, rows: Rows, controls: Controls, tags: Tags | None, revive: bool, **pace: Any
-    ) -> Ended:
+    def _drive(self, mixtures: Mixture, rows: Rows, controls: Controls, tags: Tags | None, revive: bool) -> Ended:
         return run_restarts(
             self.driver, mixtures, rows, controls, tags=tags, kernel=self.settings.kernel,
             on_block=self.settings.on_block, log_volume=self.problem.frame.log_volume(), deadline=self.deadline,
             surroundings=partial(surroundings, self.key, self.problem) if revive else None,
-            checkpoint=self.checkpoint, **pace,
+            checkpoint=self.checkpoint,
         )  # fmt: skip
 
 

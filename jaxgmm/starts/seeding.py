@@ -129,5 +129,5 @@ def chosen_centres(
 
     Where distances count, those from the points `apart` do too.
     """
-    seeds = replace(seeds, whitener=None, known=None)  # which would only set programs apart
+    seeds = replace(seeds, frame=None, known=None)  # which would only set programs apart
     return _centres(keys, seeds, spread, _CENTRE_METHODS[method], n_components, trials, apart)
