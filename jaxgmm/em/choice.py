@@ -17,8 +17,8 @@ KERNEL_NAMES = tuple(KERNELS)
 _FAST, _IN_64, _ANY = range(len(KERNEL_NAMES))
 
 # Products by shared features err by at most about ε·κ/3 nats per row and 3 ε·κ of a covariance, ε the rounding of the
-# products (`benchmarks/ladder.py`). Where ε·κ is less than this they keep 1e-4 nats and 1e-3 of a covariance in float32,
-# 1e-7 and 1e-6 in float64.
+# products (`benchmarks/ladder.py`). Where ε·κ is less than this they keep 1e-4 nats and 1e-3 of a covariance in
+# float32, 1e-7 and 1e-6 in float64.
 _TOLERATED = {np.dtype(np.float32): 3e-4, np.dtype(np.float64): 1e-7}
 
 
@@ -59,4 +59,4 @@ def limits(kernel: str, dtype: Any, searches: bool = False) -> Any:
 def choose_kernels(conditioning: Any, trusted: Any) -> Any:
     """The number in `KERNEL_NAMES` of the fastest kernel that each restart can be trusted to; see `limits`."""
     believed = np.asarray(conditioning, np.float64)[..., None] <= trusted
-    return np.argmax(believed | np.isinf(trusted), axis=-1)
+    return np.argmax(believed | (trusted == np.inf), axis=-1)

@@ -43,7 +43,7 @@ def posterior(
     # Where every component says −∞ the row is impossible: the subtraction must not make NaN of it, and it is shared
     # out evenly.
     impossible = largest == -xp.inf
-    even = xp.where(impossible, 1.0, 0.0)[..., None, :] * (1.0 if possible is None else possible)
+    even = impossible[..., None, :] & (True if possible is None else possible)
     shares = xp.exp(joint - xp.where(impossible, 0.0, largest)[..., None, :]) + even.astype(joint.dtype)
     total = xp.sum(shares, axis=-2)
     return shares * (w / total)[..., None, :], largest + xp.log(total)

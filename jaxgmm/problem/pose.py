@@ -17,6 +17,7 @@ from jaxgmm.families.base import Conjugate
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
+from jaxgmm.problem.cells import cells_for
 from jaxgmm.problem.checks import check_data
 from jaxgmm.problem.coordinates import Coordinates, coordinates, widths_of
 from jaxgmm.problem.fixed import CheckedFixed
@@ -71,12 +72,13 @@ def pose(
     ridge = frame.ridge(reg_covar, dtype)
     known = None if prior is None else conjugate(prior, family, frame, n_components, dtype)
     pinned = None if fixed is None else fixed.pinned(frame, dtype)
+    cells = cells_for(source, family, frame, n_components, ridge, dtype)
     return Problem(
         family=family,
         n_components=n_components,
         dtype=dtype,
         frame=frame,
-        rows=placed(source, frame.rows, dtype, frame.whitener, labels),
+        rows=placed(source, frame.rows, dtype, frame.whitener, labels, cells),
         penalty=Penalty(jnp.asarray(ridge, dtype), known, pinned),
         widths=widths_of(family, frame, summary, ridge),
         centre=jnp.asarray(frame.centre, dtype),

@@ -172,7 +172,7 @@ class Rows(ABC):
         wanted = jnp.sort(index)
         x, weights = self.total(_found, wanted, chunk_size(2 * self.n_features, self.n_slots)).total
         place = jnp.searchsorted(wanted, index)
-        return _of_its_own(x[:, place], weights[place], self, index)
+        return of_its_own(x[:, place], weights[place], self, index)
 
     def pick(self, index: Any, room: int | None = None) -> Sample:
         """As `take`, in `room` slots, or in as many as `rungs` has for so many; not under `jit`.
@@ -278,7 +278,7 @@ class ArrayRows(Rows):
         return np.asarray(self.weights)[: int(self.n_rows)]
 
     def take(self, index: Int[Array, " b"]) -> Sample:
-        return _of_its_own(self.x[:, index], self.weights[index], self, index)
+        return of_its_own(self.x[:, index], self.weights[index], self, index)
 
     def to_the_last(self) -> ArrayRows:
         return replace(self, end=self.n_rows)
@@ -313,7 +313,7 @@ class ArrayRows(Rows):
 Sample = ArrayRows
 
 
-def _of_its_own(x: Float[Array, "d b"], weights: Float[Array, " b"], rows: Rows, index: Int[Array, " b"]) -> Sample:
+def of_its_own(x: Float[Array, "d b"], weights: Float[Array, " b"], rows: Rows, index: Int[Array, " b"]) -> Sample:
     """Rows with these weights, which are those at `index` of `rows`."""
     known = None if rows.known is None else rows.known.take(index)
     return ArrayRows(x, weights, jnp.sum(weights), jnp.asarray(index.shape[0], jnp.int32), rows.frame, known)

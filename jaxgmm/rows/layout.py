@@ -37,7 +37,7 @@ def laid_out(
 ) -> Laid:
     """`transform` of a source's rows (b, d), which gives (d, b) in float64, in so many `slots`, block by block."""
     n, d = source.shape
-    x, start = _zeros((d, slots), dtype), 0
+    x, start = aligned_zeros((d, slots), dtype), 0
     for block in source.blocks(_BLOCK):
         stop = start + len(block.x)
         x[:, start:stop] = transform(block.x)
@@ -50,7 +50,7 @@ def laid_out(
     return Laid(x, weights, np.asarray(total, dtype), label)
 
 
-def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> Any:
+def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype) -> Any:
     """An aligned array of zeros."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     raw = np.zeros(size + _ALIGNED_BYTES, np.uint8)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxgmm.rows.base import ArrayRows, Rows, Sample
+from jaxgmm.rows.cells import Cells, laid_in_cells
 from jaxgmm.rows.frames import PROBES, Frame
 from jaxgmm.rows.labels import Labels
 from jaxgmm.rows.source import RowSource
@@ -15,9 +16,11 @@ from jaxgmm.rows.source import RowSource
 
 def placed(
     source: RowSource, transform: Callable[[Any], Any], dtype: np.dtype, whitener: Any = None,
-    labels: Labels | None = None,
+    labels: Labels | None = None, cells: Cells | None = None,
 ) -> Rows:  # fmt: skip
-    """`transform` of a source's rows, where passes will read them; see `ArrayRows.from_source`."""
+    """`transform` of a source's rows, where passes will read them: in cells, or as they are."""
+    if cells is not None:
+        return laid_in_cells(source, transform, dtype, cells, whitener, labels)
     return ArrayRows.from_source(source, transform, dtype, whitener, labels)
 
 

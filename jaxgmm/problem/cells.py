@@ -1,0 +1,116 @@
+"""Cells for the rows of a fit: where they lie together, found on a sample by hard clustering with the fit's own family.
+
+Components of one cell each, as `HardEM` would fit them: k-means first, then whole rows to the likeliest component. What
+follows the shapes of clusters keeps a narrow one out of a wide one's cell.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jaxgmm.em.choice import limits
+from jaxgmm.families import Family
+from jaxgmm.families.shared_features import SharedFeatures
+from jaxgmm.problem.coordinates import Coordinates
+from jaxgmm.rows import RowSource
+from jaxgmm.rows.cells import Cells
+
+# A few cells more than components: k-means gives some clusters two, and must not give two clusters one.
+_CELLS_PER_COMPONENT = 1.5
+# With fewer rows in a cell its own coefficients cost more than all its rows.
+_ROWS_IN_A_CELL = 1024
+# Of the sample, for each cell: so many rows, and so many for each feature.
+_SAMPLED, _SAMPLED_PER_FEATURE = 128, 8
+_SAMPLE_ELEMENTS = 1 << 23
+_LLOYD_STEPS, _HARD_STEPS = 6, 3
+# One frame for all rows is good enough where components as narrow as the cells use up so much of what is tolerated.
+_COMFORTABLE = 0.25
+_SEED = 0
+
+
+def cells_for(
+    source: RowSource, family: type[Family], frame: Coordinates, n_components: int, ridge: Any, dtype: np.dtype
+) -> Cells | None:
+    """Cells for rows in the coordinates of `frame`; None where one frame for all is as good.
+
+    Args:
+        ridge: (d,), its root in those coordinates: no cell is narrower.
+    """
+    n = source.shape[0]
+    g = int(np.ceil(_CELLS_PER_COMPONENT * n_components))
+    mapped = issubclass(family, SharedFeatures) and family.traits.maps != "none"
+    if n_components == 1 or not mapped or n < _ROWS_IN_A_CELL * g:
+        return None
+    x = _sample(source, frame, family, g)
+    cells = _clustered(x, family, g, frame.spread, ridge)
+    return None if _one_frame_will_do(cells, x, frame, dtype) else cells
+
+
+def _sample(source: RowSource, frame: Coordinates, family: type[Family], g: int) -> Any:
+    n, d = source.shape
+    root = np.ones((g, d))
+    features = (d + 1) * (d + 2) // 2 if family.traits.covariance_kind == "matrix" else 2 * d + 1
+    wanted = min(n, g * max(_SAMPLED, _SAMPLED_PER_FEATURE * d), max(_SAMPLE_ELEMENTS // features, 8 * g))
+    del root
+    index = np.sort(np.random.default_rng(_SEED).choice(n, wanted, replace=False, shuffle=False))
+    return frame.rows(source.rows_at(index))
+
+
+def _clustered(x: Any, family: type[Family], g: int, spread: Any, ridge: Any) -> Cells:
+    """`g` components of the rows x, (d, m), each of the rows that are likeliest its own."""
+    cell = _kmeans(x / spread[:, None], g)
+    cells = _fitted(x, cell, family, g, spread, ridge)
+    for _ in range(_HARD_STEPS):
+        again = cells.nearest(x)
+        if np.array_equal(again, cell):
+            break
+        cell = again
+        cells = _fitted(x, cell, family, g, spread, ridge)
+    return cells
+
+
+def _kmeans(x: Any, g: int) -> Any:
+    """The cells of x, (d, m), by k-means from k-means++ (Arthur & Vassilvitskii 2007)."""
+    rng, m = np.random.default_rng(_SEED), x.shape[1]
+    centres = x[:, rng.integers(m, size=1)]
+    nearest = np.sum((x - centres) ** 2, axis=0)
+    for _ in range(g - 1):
+        ladder = np.cumsum(nearest)
+        drawn = min(int(np.searchsorted(ladder, rng.uniform() * ladder[-1], side="right")), m - 1)
+        centres = np.concatenate([centres, x[:, drawn, None]], axis=1)
+        nearest = np.minimum(nearest, np.sum((x - x[:, drawn, None]) ** 2, axis=0))
+    for _ in range(_LLOYD_STEPS):
+        cell = np.argmax(centres.T @ x - 0.5 * np.sum(centres**2, axis=0)[:, None], axis=0)
+        whose = (cell == np.arange(g)[:, None]).astype(x.dtype)
+        held = whose.sum(axis=1)
+        centres = np.where(held > 0, x @ whose.T / np.maximum(held, 1), centres)
+    return cell
+
+
+def _fitted(x: Any, cell: Any, family: type[Family], g: int, spread: Any, ridge: Any) -> Cells:
+    """The components of rows that are divided so."""
+    start: Any = family.from_means(np.zeros((g, len(x))), np.zeros(len(x)), spread)
+    phi = start.features(x)
+    whose = (cell == np.arange(g)[:, None]).astype(x.dtype)
+    counts = whose.sum(axis=1)
+    moments = start.moments_from_features(whose @ phi.T, start.common_features(x).sum(axis=1))
+    components = start.improve(counts, moments, ridge)
+    traits = family.traits
+    if traits.covariance_kind == "matrix" and not traits.one_covariance:
+        # Few rows say little of correlations, and make some direction look flat.
+        trust = (counts / (counts + len(x)))[:, None, None]
+        covariances = components.covariances * np.where(np.eye(len(x), dtype=bool), 1, trust)
+        components = family.from_covariances(components.means, covariances)
+    return Cells(components.with_replaced(counts == 0, start), counts / counts.sum())
+
+
+def _one_frame_will_do(cells: Cells, x: Any, frame: Coordinates, dtype: np.dtype) -> bool:
+    """Whether components as narrow as the cells are conditioned well in one frame for all rows."""
+    whitener, components = frame.whitener, cells.components
+    if whitener is not None:
+        components, x = components.affine(np.zeros(len(x)), whitener), whitener @ x
+    sizes = np.abs(components.natural()) @ np.abs(components.features(x)).mean(axis=1)
+    sizes += np.abs(components.common_natural()) @ np.abs(components.common_features(x)).mean(axis=1)
+    return bool(np.max(sizes[cells.shares > 0]) <= _COMFORTABLE * limits("auto", dtype)[0])

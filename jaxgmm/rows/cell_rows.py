@@ -1,0 +1,147 @@
+"""Rows laid out cell after cell, each cell in coordinates of its own.
+
+What is written about a nearby centre in a fitting scale loses nothing to cancellation: the products of the fast kernel
+are then right however tight the components are, in the dtype of the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Float, Int
+
+from jaxgmm.families.namespace import einsum
+from jaxgmm.inputs import precision
+from jaxgmm.inputs.typing import Array
+from jaxgmm.rows.base import CellSums, Chunk, Operand, Rows, Sample, of_its_own
+from jaxgmm.rows.frames import Frame
+from jaxgmm.rows.labels import Known
+from jaxgmm.rows.sums import Compensated, Sums
+
+# A chunk that reaches past the end of its cell is computed in vain there: it is no longer than a part of a usual cell.
+_CHUNKS_IN_A_CELL = 2
+_SHORTEST = 256
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class CellRows(Rows):
+    """Rows on one device as z, (d, m), those of cell g in the slots from first[g] up to first[g + 1].
+
+    Attributes:
+        z: rows minor, each in the coordinates of its cell; slots between the last row of a cell and the next cell have
+            no weight.
+        weights: (m,).
+        number: (m,), the numbers of the rows.
+        place: (n,), their slots.
+        first: (g + 1,).
+        frames: the coordinates of every cell, leading axis g.
+        frame: one for all rows, in which samples are seen.
+    """
+
+    z: Float[Array, "d m"]
+    weights: Float[Array, " m"]
+    number: Int[Array, " m"]
+    place: Int[Array, " n"]
+    first: Int[Array, " g+1"]
+    frames: Frame
+    total_weight: Float[Array, ""]
+    n_rows: Int[Array, ""]
+    frame: Frame | None = None
+    known: Known | None = None
+
+    @property
+    def n_features(self) -> int:
+        return self.z.shape[0]
+
+    @property
+    def n_slots(self) -> int:
+        return self.z.shape[1]
+
+    @property
+    def n_cells(self) -> int:
+        return self.first.shape[0] - 1
+
+    def row_weights(self) -> Any:
+        return np.asarray(self.weights)[np.asarray(self.place)]
+
+    def take(self, index: Int[Array, " b"]) -> Sample:
+        slots = self.place[index]
+        cell = jnp.searchsorted(self.first, slots, side="right") - 1
+        assert self.frames.centre is not None
+        assert self.frames.root is not None
+        wide = precision.widest(self.dtype)
+        z, root = self.z[:, slots].astype(wide), self.frames.root[cell].astype(wide)
+        moved = root.T * z if root.ndim == 2 else einsum("bde,eb->db", root, z)
+        x = moved + self.frames.centre[cell].T.astype(wide)
+        return of_its_own(x.astype(self.dtype), self.weights[slots], self, index)
+
+    def total(self, function: Callable[[Operand, Chunk], Sums], operand: Operand, chunk: int) -> Compensated[Sums]:
+        return self.total_by_cell(_AsTheyCame(function), operand, chunk)
+
+    def total_by_cell(self, local: CellSums, operand: Any, chunk: int) -> Compensated[Any]:
+        usual = self.n_slots // (self.n_cells * _CHUNKS_IN_A_CELL)
+        chunk = min(chunk, self.n_slots, max(_SHORTEST, 1 << usual.bit_length()))
+
+        def of_cell(cell: Int[Array, ""]) -> Compensated[Any]:
+            frame = jax.tree.map(lambda leaf: leaf[cell], self.frames)
+            prepared = local.localise(operand, frame)
+            sums = self._summed(local, prepared, self.first[cell], self.first[cell + 1], chunk)
+            return local.gather(operand, frame, sums)
+
+        nothing = _zeros(jax.eval_shape(of_cell, jnp.zeros((), jnp.int32)))
+        return lax.fori_loop(0, self.n_cells, lambda cell, carry: _joined(carry, of_cell(cell)), nothing)
+
+    def _summed(
+        self, local: CellSums, prepared: Any, start: Int[Array, ""], stop: Int[Array, ""], chunk: int
+    ) -> Compensated[Any]:
+        """The sums over the slots from `start` up to `stop`."""
+
+        def some(number: Int[Array, ""]) -> Any:
+            begin = start + number * chunk
+            place = jnp.minimum(begin, self.n_slots - chunk)  # moved back inside the array
+            slots = place + jnp.arange(chunk, dtype=jnp.int32)
+            w = lax.dynamic_slice_in_dim(self.weights, place, chunk)
+            index = lax.dynamic_slice_in_dim(self.number, place, chunk)
+            fresh = jnp.where((slots >= begin) & (slots < stop), w, 0)
+            z = lax.dynamic_slice_in_dim(self.z, place, chunk, axis=1)
+            return local.chunk(prepared, Chunk(z, fresh, index, self.possible(index)))
+
+        zero = _zeros(jax.eval_shape(some, jnp.zeros((), jnp.int32)))
+        steps = -(-(stop - start) // chunk)
+        return lax.fori_loop(0, steps, lambda i, carry: carry.plus(some(i)), Compensated(zero, zero))
+
+
+@dataclass(frozen=True)
+class _AsTheyCame(CellSums):
+    """Sums of a function of rows in the coordinates they came in."""
+
+    function: Callable[[Any, Chunk], Any]
+
+    def localise(self, operand: Any, frame: Frame) -> Any:
+        return operand, frame
+
+    def chunk(self, prepared: Any, some: Chunk) -> Any:
+        operand, frame = prepared
+        # What the slots of the next cell would be in the coordinates of this one is not worth a number.
+        x = jnp.where(some.weights > 0, frame.global_(some.x), 0)
+        return self.function(operand, Chunk(x, some.weights, some.index, some.possible))
+
+    def gather(self, operand: Any, frame: Frame, sums: Compensated[Any]) -> Compensated[Any]:
+        return sums
+
+
+def _zeros(shapes: Any) -> Any:
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+
+def _joined(carry: Compensated[Any], more: Compensated[Any]) -> Compensated[Any]:
+    """Both together. Cells are few: only single numbers are worth what compensation costs a cell."""
+    exact, plain = carry + more, jax.tree.map(jnp.add, carry, more)
+    return jax.tree.map(lambda a, b: a if a.ndim == 0 else b, exact, plain)
