@@ -62,7 +62,7 @@ class Elsewhere(ArrayRows):
 
     @classmethod
     def of(cls, rows: ArrayRows) -> Elsewhere:
-        return cls(rows.x, rows.weights, rows.total_weight, rows.n_rows, rows.whitener, rows.known)
+        return cls(rows.x, rows.weights, rows.total_weight, rows.n_rows, rows.frame, rows.known)
 
 
 class Cards(RowSource):

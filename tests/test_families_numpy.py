@@ -181,7 +181,6 @@ def test_shared_features_are_the_same_on_numpy(name, rng, without_jax):
     c, check = m.components, partial(both, without_jax)
     r = np.moveaxis(rng.dirichlet(np.ones(K), (R, N)), -1, -2)
     theta, psi = check(lambda c: c.natural(), c), check(lambda c: c.common_natural(), c)
-    check(lambda c: c.conditioning(), c)
     phi, common = without_jax(c.features, x), without_jax(c.common_features, x)
     log_prob = np.einsum("rkf,fb->rkb", theta, phi) + np.einsum("rg,gb->rb", psi, common)[:, None]
     np.testing.assert_allclose(log_prob, c.log_prob(x), rtol=1e-10, atol=1e-10)

@@ -11,7 +11,7 @@ from create import NAMES, controls, data, scope
 
 import jaxgmm
 from jaxgmm import FitError, Mixture, Status
-from jaxgmm.em.choice import KERNEL_NAMES, choose_kernels
+from jaxgmm.em.choice import KERNEL_NAMES, choose_kernels, limits
 from jaxgmm.fit.result import best_restart
 from jaxgmm.rows import ArrayRows
 from jaxgmm.run import batching, loop
@@ -215,15 +215,20 @@ def test_the_best_is_the_best_of_the_sound():
     assert best_restart(values[:1], status[:1], ~sound[:1]) == 0
 
 
-def test_kernels_are_chosen_by_conditioning_with_hysteresis():
-    limit, names = 1e4, np.array(KERNEL_NAMES)
-    start = np.full(3, -1)
-    picked = choose_kernels("auto", [1e2, 5e3, 1e6], start, limit)
-    assert names[picked].tolist() == ["shared_feature", "shared_feature", "centred"]
-    # from centred one returns only well below the limit
-    kept = choose_kernels("auto", [1e2, 5e3, 1e6], np.full(3, KERNEL_NAMES.index("centred")), limit)
-    assert names[kept].tolist() == ["shared_feature", "centred", "centred"]
-    assert names[choose_kernels("centred", [1.0, 1.0, 1.0], start, limit)].tolist() == ["centred"] * 3
+def test_the_fastest_kernel_that_can_be_trusted_is_chosen():
+    names = np.array(KERNEL_NAMES)
+
+    def chosen(*asked, kappa=(1e2, 1e6, 1e10, 1e20, np.inf, np.nan)):
+        return names[choose_kernels(np.array(kappa), limits(*asked))].tolist()
+
+    fast, in_64, centred = KERNEL_NAMES
+    assert chosen("auto", np.float32) == [fast, in_64, in_64, centred, centred, centred]
+    assert chosen("auto", np.float64) == [fast, fast, centred, centred, centred, centred]
+    # a line search tells nothing of most of the mixtures it asks about
+    assert chosen("auto", np.float32, True) == [in_64, in_64, in_64, centred, centred, centred]
+    assert chosen("auto", np.float64, True) == chosen("auto", np.float64)
+    for name in KERNEL_NAMES:
+        assert chosen(name, np.float32) == [name] * 6
 
 
 @pytest.mark.slow

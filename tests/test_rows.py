@@ -26,6 +26,7 @@ from jaxgmm.problem import pose as posing
 from jaxgmm.problem.pose import pose
 from jaxgmm.rows import ArrayRows, ArraySource, RowSource
 from jaxgmm.rows.folds import FoldedRows, without
+from jaxgmm.rows.frames import Frame
 from jaxgmm.rows.labels import Known
 from jaxgmm.rows.places import placed
 from jaxgmm.rows.source import Chosen
@@ -71,7 +72,7 @@ def test_a_pass_has_all_it_needs_from_its_operand(name, kernel, rng):
         plain = rows(x)
         known = Known(jnp.asarray(rng.integers(0, 2, plain.n_slots)), jnp.asarray([[True, True, False], [True] * 3]))
         linear = FAMILIES[name].traits.maps == "linear"
-        laid = replace(plain, whitener=jnp.eye(4) if linear else None, known=known)
+        laid = replace(plain, frame=Frame.of_all(plain.x, jnp.eye(4) if linear else None), known=known)
         place = Elsewhere.of(laid)
         folded = FoldedRows(place, jnp.arange(laid.n_slots) % 3, jnp.ones(4), jnp.ones(4, jnp.int32))
 

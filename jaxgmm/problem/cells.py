@@ -50,10 +50,8 @@ def cells_for(
 
 def _sample(source: RowSource, frame: Coordinates, family: type[Family], g: int) -> Any:
     n, d = source.shape
-    root = np.ones((g, d))
     features = (d + 1) * (d + 2) // 2 if family.traits.covariance_kind == "matrix" else 2 * d + 1
     wanted = min(n, g * max(_SAMPLED, _SAMPLED_PER_FEATURE * d), max(_SAMPLE_ELEMENTS // features, 8 * g))
-    del root
     index = np.sort(np.random.default_rng(_SEED).choice(n, wanted, replace=False, shuffle=False))
     return frame.rows(source.rows_at(index))
 
@@ -91,7 +89,8 @@ def _kmeans(x: Any, g: int) -> Any:
 
 def _fitted(x: Any, cell: Any, family: type[Family], g: int, spread: Any, ridge: Any) -> Cells:
     """The components of rows that are divided so."""
-    start: Any = family.from_means(np.zeros((g, len(x))), np.zeros(len(x)), spread)
+    origin: Any = np.zeros((g, len(x)))
+    start: Any = family.from_means(origin, origin[0], spread)
     phi = start.features(x)
     whose = (cell == np.arange(g)[:, None]).astype(x.dtype)
     counts = whose.sum(axis=1)

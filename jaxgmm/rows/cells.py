@@ -65,66 +65,78 @@ class Cells:
         return self.components.means.astype(dtype), np.broadcast_to(root, (g, d, d) if matrix else (g, d)).astype(dtype)
 
 
+class _Laid:
+    """Rows as they will lie on the device, cell after cell; NumPy. `put` takes them block by block."""
+
+    def __init__(self, cells: Cells, cell: Any, shape: tuple[int, int], dtype: np.dtype) -> None:
+        (n, d), g = shape, len(cells)
+        self.cell, self.start = cell, 0
+        sizes = -(-np.bincount(cell, minlength=g) // _ALIGNMENT) * _ALIGNMENT
+        self.first = np.concatenate([[0], np.cumsum(sizes)])
+        self.free = self.first[:-1].copy()  # the next slot of each cell
+        self.z = aligned_zeros((d, slots_for(n + g * _ALIGNMENT)), dtype)
+        self.place = np.empty(n, np.int32)
+        self.centre, self.root = cells.frames(dtype)
+        # The inverse of what the device will have, so that x = R z + centre to the last digit.
+        root = self.root.astype(np.float64)
+        self.inverse = 1 / root if root.ndim == 2 else np.linalg.inv(root)
+        self.reach: Any = np.zeros((g, d), dtype)
+
+    def put(self, x: Any) -> None:
+        """The next rows, (d, b) in float64."""
+        own = self.cell[self.start : self.start + x.shape[1]]
+        order = np.argsort(own, kind="stable")
+        bounds = np.searchsorted(own[order], np.arange(len(self.free) + 1))
+        for g in np.flatnonzero(np.diff(bounds)):
+            rows = order[bounds[g] : bounds[g + 1]]
+            moved = x[:, rows] - self.centre[g].astype(np.float64)[:, None]
+            slots = slice(self.free[g], self.free[g] + len(rows))
+            inverse = self.inverse[g]
+            self.z[:, slots] = inverse[:, None] * moved if inverse.ndim == 1 else inverse @ moved
+            self.reach[g] = np.maximum(self.reach[g], np.abs(moved).max(axis=1))
+            self.place[self.start + rows] = np.arange(slots.start, slots.stop)
+            self.free[g] = slots.stop
+        self.start += x.shape[1]
+
+    def frames(self) -> Frame:
+        """The coordinates of every cell, on the device."""
+        filled = zip(self.first[:-1], np.maximum(self.free, self.first[:-1] + 1), strict=True)
+        probe = np.stack([probed(self.z[:, start:stop]) for start, stop in filled])
+        frames: Any = Frame(probe, None, self.centre, self.root, self.reach)
+        return jax.tree.map(jnp.asarray, frames)
+
+
 def laid_in_cells(
     source: RowSource, transform: Callable[[Any], Any], dtype: np.dtype, cells: Cells, whitener: Any = None,
     labels: Labels | None = None,
 ) -> CellRows:  # fmt: skip
     """`transform` of a source's rows (b, d), which gives (d, b) in float64, cell after cell: it is read twice."""
-    (n, d), g = source.shape, len(cells)
-    cell = np.concatenate([cells.nearest(transform(block.x).astype(dtype)) for block in source.blocks(_BLOCK)])
-    sizes = np.bincount(cell, minlength=g)
-    first = np.concatenate([[0], np.cumsum(-(-sizes // _ALIGNMENT) * _ALIGNMENT)])
-    slots = slots_for(n + g * _ALIGNMENT)
-    z, place, free = aligned_zeros((d, slots), dtype), np.empty(n, np.int32), first[:-1].copy()
-    centre, root = cells.frames(dtype)
-    inverse = 1 / root.astype(np.float64) if root.ndim == 2 else np.linalg.inv(root.astype(np.float64))
-    reach, sampled, start = np.zeros((g, d)), [], 0
-    for block in source.blocks(_BLOCK):
-        x = transform(block.x)
-        own = cell[start : start + x.shape[1]]
-        order = np.argsort(own, kind="stable")
-        bounds = np.searchsorted(own[order], np.arange(g + 1))
-        for number in np.flatnonzero(np.diff(bounds)):
-            rows = order[bounds[number] : bounds[number + 1]]
-            moved = x[:, rows] - centre[number].astype(np.float64)[:, None]
-            here = slice(free[number], free[number] + len(rows))
-            own_inverse = inverse[number]
-            z[:, here] = own_inverse[:, None] * moved if own_inverse.ndim == 1 else own_inverse @ moved
-            reach[number] = np.maximum(reach[number], np.abs(moved).max(axis=1))
-            place[start + rows] = np.arange(here.start, here.stop)
-            free[number] = here.stop
-        sampled.append(probed(x))
-        start += x.shape[1]
+    blocks = lambda: (transform(block.x) for block in source.blocks(_BLOCK))  # noqa: E731
+    cell = np.concatenate([cells.nearest(x.astype(dtype)) for x in blocks()])
+    laid, some = _Laid(cells, cell, source.shape, dtype), []
+    for x in blocks():
+        laid.put(x)
+        some.append(probed(x).astype(dtype))
+    n, slots = source.shape[0], laid.z.shape[1]
     weights, number = np.zeros(slots, dtype), np.zeros(slots, np.int32)
-    weights[place] = 1 if source.weights is None else source.weights
-    number[place] = np.arange(n)
-    z[:, weights == 0] = 0
-    frames = Frame(
-        probe=np.stack([probed(_or_none(z[:, a:b])) for a, b in zip(first[:-1], free, strict=True)]),
-        centre=centre,
-        root=root,
-        reach=reach.astype(dtype),
-    )
-    some = np.concatenate(sampled, axis=1).astype(dtype)
+    weights[laid.place] = 1 if source.weights is None else source.weights
+    number[laid.place] = np.arange(n)
+    laid.z[:, weights == 0] = 0  # 0 · ∞ is no nothing
+    total = n if source.weights is None else np.sum(source.weights, dtype=np.float64)
+    frame = Frame.of_all(np.concatenate(some, axis=1), None if whitener is None else whitener.astype(dtype))
     known = None
     if labels is not None:
         own = np.resize(labels.places(source.labels), slots)
         known = Known(jnp.asarray(own, jnp.int32), jnp.asarray(labels.possible))
-    total = n if source.weights is None else np.sum(source.weights, dtype=np.float64)
     return CellRows(
-        z=jax.device_put(z, may_alias=True),
+        z=jax.device_put(laid.z, may_alias=True),
         weights=jnp.asarray(weights),
         number=jnp.asarray(number),
-        place=jnp.asarray(place),
-        first=jnp.asarray(first, jnp.int32),
-        frames=jax.tree.map(jnp.asarray, frames),
+        place=jnp.asarray(laid.place),
+        first=jnp.asarray(laid.first, jnp.int32),
+        frames=laid.frames(),
         total_weight=jnp.asarray(total, dtype),
         n_rows=jnp.asarray(n, jnp.int32),
-        frame=jax.tree.map(jnp.asarray, Frame.of_all(some, whitener if whitener is None else whitener.astype(dtype))),
+        frame=jax.tree.map(jnp.asarray, frame),
         known=known,
     )
-
-
-def _or_none(z: Any) -> Any:
-    """Rows of a cell; one at its centre where it has none."""
-    return z if z.shape[1] else np.zeros((z.shape[0], 1), z.dtype)
