@@ -246,36 +246,6 @@ def test_tight_clusters_move_to_the_centred_kernel_and_stay_right(kind):
     assert loose.kernel[0] == "shared_feature"
 
 
-def test_few_that_the_fast_kernel_cannot_follow_may_be_left():
-    """Two of eight starts sharpen onto a knot of rows; were it most of them, they would all go on."""
-    rng = np.random.default_rng(0)
-    blobs = np.repeat([[-5.0, 0.0], [5.0, 0.0]], 200, axis=0) + rng.normal(size=(400, 2))
-    x = np.concatenate([blobs, [5.0, 9.0] + 1e-4 * rng.normal(size=(40, 2))]).astype(np.float32)
-    rows = ArrayRows.from_array(jnp.asarray(x))
-    wide, tight = [[-5.0, 0.0], [5.0, 0.0]], [[0.0, 0.0], [5.0, 9.0]]
-
-    def ended(*means, knot=0.5):
-        starts = Mixture.create(
-            np.full((len(means), 2), 0.5), np.array(means),
-            np.array([np.eye(2) * np.array([20.0, 20.0 if one is wide else knot])[:, None, None] for one in means]),
-            dtype="float32",
-        )  # fmt: skip
-        return run_restarts(
-            jaxgmm.EM(), jax.tree.map(jnp.asarray, starts), rows, controls(2, ridge=1e-5), leave=True
-        ).restarts
-
-    few = ended(*[wide] * 6, *[tight] * 2)
-    assert set(few.kernel.tolist()) == {"shared_feature"}
-    assert set(few.status[:6]) == {Status.CONVERGED}
-    assert set(few.status[6:]) == {Status.MAX_ITER}
-    beyond_at_first = ended(*[wide] * 6, *[tight] * 2, knot=1e-6)
-    assert set(beyond_at_first.kernel.tolist()) == {"shared_feature"}
-    many = ended(*[wide] * 2, *[tight] * 6)
-    assert set(many.kernel[2:].tolist()) == {"centred"}
-    assert set(many.status) == {Status.CONVERGED}
-    assert many.log_likelihood[7] > few.log_likelihood[7] + 1
-
-
 def test_batches_on_cpus_are_even_and_small_where_steps_are_long(monkeypatch):
     assert width_for(128, 1e8) == 16
     assert width_for(40, 1e8) == 14

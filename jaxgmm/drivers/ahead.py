@@ -35,6 +35,9 @@ class EMAhead(Driver):
     def init(self, mixture: Mixture, e_step: EStep, penalty: Penalty) -> State:
         return self._at(mixture, e_step, penalty, jnp.zeros((), mixture.weights.dtype))
 
+    def renewed(self, state: State, e_step: EStep, penalty: Penalty) -> State:
+        return self._at(state.memory, e_step, penalty, state.passes)
+
     def step(self, state: State, e_step: EStep, penalty: Penalty) -> State:
         return self._at(state.mixture, e_step, penalty, state.passes)
 

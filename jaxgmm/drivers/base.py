@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
@@ -98,6 +98,11 @@ class Driver(ABC):
     @abstractmethod
     def step(self, state: State, e_step: EStep, penalty: Penalty) -> State:
         """The state after one step from `state`; the other arguments are those of `init`."""
+
+    def renewed(self, state: State, e_step: EStep, penalty: Penalty) -> State:
+        """The same state with all that it has from the rows read anew, by a better `e_step`."""
+        fresh = self.init(state.mixture, e_step, penalty)
+        return replace(fresh, passes=state.passes + fresh.passes)
 
     def assign(
         self, joint: Float[Array, "k b"], w: Float[Array, " b"], possible: Bool[Array, "k b"] | None

@@ -130,6 +130,10 @@ class Gradient(Driver):
         none_yet = jnp.zeros((), mixture.weights.dtype)
         return _evaluated(mixture, free, self._transformation().init(free), none_yet, e_step, penalty)
 
+    def renewed(self, state: State, e_step: EStep, penalty: Penalty) -> State:
+        memory: _Memory = state.memory
+        return _evaluated(memory.anchor, memory.free, memory.optimizer, state.passes, e_step, penalty)
+
     def step(self, state: State, e_step: EStep, penalty: Penalty) -> State:
         memory: _Memory = state.memory
         likelihood = loss(memory.anchor, e_step, penalty.pinned)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -88,6 +88,10 @@ class Squarem(Driver):
         statistics = e_step(mixture)
         memory = _Memory(statistics, jnp.ones((), mixture.weights.dtype))
         return State.at(mixture, statistics, penalty, memory=memory)
+
+    def renewed(self, state: State, e_step: EStep, penalty: Penalty) -> State:
+        fresh = super().renewed(state, e_step, penalty)
+        return replace(fresh, memory=fresh.memory._replace(longest=state.memory.longest))
 
     def step(self, state: State, e_step: EStep, penalty: Penalty) -> State:
         memory: _Memory = state.memory

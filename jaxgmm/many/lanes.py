@@ -206,6 +206,13 @@ class PackedLanes(Lanes):
             batch, mapped.block_each(posed, pool, batch.members, self.controls, steps, limit, kernel, self.layout)
         )
 
+    def renew(self, moved: Bool[np.ndarray, "p r"], name: str) -> None:
+        def again(batch: Batch) -> None:
+            posed, pool = self._get(batch)
+            self._put(batch, mapped.renew_each(posed, pool, batch.members, self.controls, name, self.layout))
+
+        self._each(again, self._whole(moved))
+
     def revive(self, dead: Bool[np.ndarray, "p r"]) -> None:
         def elsewhere(batch: Batch) -> None:
             posed, pool = self._get(batch)

@@ -101,6 +101,18 @@ def block_each(
 
 
 @partial(compiled, static_argnames=("kernel", "layout"))
+def renew_each(
+    posed: Posed, pool: Buffers, members: Int[Array, "p b"], shared: Controls, kernel: str, layout: Layout
+) -> Buffers:
+    """The restarts in `members` with statistics by another kernel; see `loop.renew`. The pool is packed by `layout`."""
+
+    def one(posed: Posed, pool: Pool, members: Array) -> Pool:
+        return loop.renew(_DRIVER, pool, members, posed.rows, _controls(shared, posed), kernel)
+
+    return layout.pack(jax.vmap(one)(posed, layout.unpack(pool), members))
+
+
+@partial(compiled, static_argnames=("kernel", "layout"))
 def revive_each(
     posed: Posed, pool: Buffers, members: Int[Array, "p b"], lives: Int[Array, "p b"], shared: Controls, kernel: str,
     layout: Layout,

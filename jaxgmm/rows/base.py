@@ -244,7 +244,6 @@ class ArrayRows(Rows):
             jnp.pad(weights, (0, padding)),
             jnp.sum(weights),
             jnp.asarray(n, jnp.int32),
-            Frame.of_all(x.T),
         )
 
     @classmethod

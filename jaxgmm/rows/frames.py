@@ -38,17 +38,17 @@ class Frame:
     def of_all(cls, x: Float[Array, "d m"], whitener: Float[Array, "d d"] | None = None) -> Frame:
         """The one frame of rows that come as `x`."""
         probe = probed(x)
-        return cls(probe if whitener is None else product(whitener, probe), whitener)
+        return cls(probe if whitener is None else multiplied(whitener, probe), whitener)
 
     def local(self, x: Float[Array, "d b"]) -> Float[Array, "d b"]:
         """z of rows as they come."""
-        return x if self.whitener is None else product(self.whitener, x)
+        return x if self.whitener is None else multiplied(self.whitener, x)
 
     def global_(self, z: Float[Array, "d b"]) -> Float[Array, "d b"]:
         """x of rows that come as z."""
         assert self.root is not None
         assert self.centre is not None
-        return (self.root[:, None] * z if self.root.ndim == 1 else product(self.root, z)) + self.centre[:, None]
+        return (self.root[:, None] * z if self.root.ndim == 1 else multiplied(self.root, z)) + self.centre[:, None]
 
 
 def probed(x: Float[Array, "d m"]) -> Float[Array, "d p"]:
@@ -56,7 +56,7 @@ def probed(x: Float[Array, "d m"]) -> Float[Array, "d p"]:
     return x[:, np.arange(PROBES) * x.shape[1] // PROBES]
 
 
-def product(matrix: Float[Array, "d d"], x: Float[Array, "d b"]) -> Float[Array, "d b"]:
+def multiplied(matrix: Float[Array, "d d"], x: Float[Array, "d b"]) -> Float[Array, "d b"]:
     """A x, in the dtype's own precision; NumPy's arrays stay NumPy's."""
     if isinstance(matrix, np.ndarray) and isinstance(x, np.ndarray):
         return matrix @ x

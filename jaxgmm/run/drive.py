@@ -58,6 +58,10 @@ class Lanes(ABC):
         """Steps the `running` restarts for one block, each by its own kernel."""
 
     @abstractmethod
+    def renew(self, moved: Bool[np.ndarray, "*p r"], name: str) -> None:
+        """Reads the statistics of `moved` anew, by the kernel of this name."""
+
+    @abstractmethod
     def revive(self, dead: Bool[np.ndarray, "*p r"]) -> None:
         """Puts the collapsed components of `dead` elsewhere."""
 
@@ -111,6 +115,8 @@ def _revive(lanes: Lanes) -> None:
 
 
 def _choose_kernels(lanes: Lanes) -> None:
-    """Chooses each running restart's kernel for the next block."""
-    chosen = choose_kernels(lanes.conditioning, lanes.limits)
-    lanes.kernels = np.where(lanes.status == Status.RUNNING, chosen, lanes.kernels)
+    """Chooses each running restart's kernel for the next block; for a more accurate one statistics are read anew."""
+    running, before = lanes.status == Status.RUNNING, lanes.kernels
+    lanes.kernels = np.where(running, choose_kernels(lanes.conditioning, lanes.limits), before)
+    for number in np.unique(lanes.kernels[lanes.kernels > before]):
+        lanes.renew((lanes.kernels > before) & (lanes.kernels == number), KERNEL_NAMES[number])

@@ -200,6 +200,12 @@ class DeviceLanes(Lanes):
                 self.history.write(member, before[member] + 1, taken)
         self.first += steps
 
+    def renew(self, moved: Bool[np.ndarray, " r"], name: str) -> None:
+        members = np.flatnonzero(moved)
+        places = in_powers(members, self.n, self.work)
+        self.pool = self._on_device(loop.renew, self.driver, self.pool, places, self.rows, kernel=name)
+        self._remember(members)
+
     def _remember(self, members: Int[np.ndarray, " m"]) -> None:
         """Puts the current values of `members` into the history, where they stand."""
         if not self.driver.stochastic:

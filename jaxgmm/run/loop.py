@@ -186,6 +186,21 @@ def block(
     return put(pool, members, done), trace
 
 
+@partial(compiled, static_argnames="kernel")
+def renew(
+    driver: Driver, pool: Pool, members: Int[Array, " b"], rows: Rows, controls: Controls, kernel: str
+) -> Pool:  # fmt: skip
+    """The restarts in `members` where they stand, with statistics by another kernel: one pass.
+
+    Where a component is about to become far tighter, what the fast kernel has seen of it is mostly rounding.
+    """
+    group = taken(pool, members)
+    batch = driver.rows(rows, controls.key, jnp.zeros((), jnp.int32))
+    estep = _stepper(batch, kernel, group.state.mixture, controls, _assign(driver))
+    state = jax.vmap(lambda s, fold: driver.renewed(s, estep(fold), controls.penalty))(group.state, group.tags.fold)
+    return put(pool, members, replace(group, state=state, conditioning=state.conditioning))
+
+
 def _gain(old: State, new: State) -> Float[Array, " r"]:
     """What the objective rose by: differences of each part first, as the sums may be resolved less finely."""
     value = (new.log_likelihood - old.log_likelihood) + (new.log_likelihood_error - old.log_likelihood_error)

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
+from jaxgmm.em.choice import KERNEL_NAMES
 from jaxgmm.mixture import Mixture
 from jaxgmm.run.status import Status
 
@@ -86,7 +87,7 @@ class Restarts:
             status=np.full(shape, int(Status.RUNNING), np.int32),
             n_iter=np.zeros(shape, np.int32),
             passes=np.zeros(shape),
-            kernel=np.full(shape, "", "<U16"),
+            kernel=np.full(shape, "", f"<U{max(map(len, KERNEL_NAMES))}"),
             revivals=np.zeros(shape, np.int32),
             moves=np.zeros(shape, np.int32),
             remaining=np.full(shape, np.nan),
