@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from peer_process import PeerProcess
 from peers import REG_COVAR, Parameters, Problem
+from sklearn.cluster import kmeans_plusplus
 
 import jaxgmm
 
@@ -28,20 +29,25 @@ class Case:
     kernels: tuple[str, ...] = ("auto",)
     covariance_type: str = "full"
     dtype: str = "float32"
+    kind: str = "ordinary"
 
     def smaller(self) -> Case:
         return replace(self, n=self.n // 16)
 
 
-_ALL_KERNELS = ("shared_feature", "auto", "centred")
+_ALL_KERNELS = ("shared_feature", "auto", "shared_feature_64", "centred")
 
 CASES = (
     Case("full", 131072, 16, 16, (1, 8), ("scikit-learn", "gmmx", "pomegranate", "tgmm"), _ALL_KERNELS),
     Case("full, small", 131072, 4, 8, (32,), ("scikit-learn", "gmmx"), ("shared_feature", "auto")),
+    Case("full, larger", 131072, 24, 10, (4,)),
+    Case("full, float64", 131072, 16, 16, (1, 8), dtype="float64"),
     Case("diag", 131072, 16, 16, (1, 8), covariance_type="diag"),
     Case("tied", 131072, 16, 16, (1, 8), covariance_type="tied"),
     Case("spherical", 131072, 16, 16, (1, 8), covariance_type="spherical"),
-    Case("full, float64", 131072, 16, 16, (1, 8), dtype="float64"),
+    Case("full, easy", 131072, 16, 16, (1, 8), kernels=("shared_feature", "auto"), kind="easy"),
+    Case("full, small, easy", 131072, 4, 8, (32,), kernels=("shared_feature", "auto"), kind="easy"),
+    Case("full, larger, easy", 131072, 24, 10, (4,), kind="easy"),
 )
 
 
@@ -55,10 +61,17 @@ class Contender:
 
 
 def rows(case: Case, seed: int = 0) -> Any:
-    """Overlapping Gaussian clusters with correlated features, (n, d)."""
+    """Gaussian clusters, (n, d): rows c + A ε.
+
+    Ordinary ones have covariances as they come, A a random square matrix, and centres four spreads apart; easy ones
+    overlap, and hardly differ in width from direction to direction.
+    """
     rng = np.random.default_rng(seed)
-    means = 2 * rng.standard_normal((case.k, case.d))
-    mixing = np.eye(case.d) + 0.4 * rng.standard_normal((case.k, case.d, case.d)) / np.sqrt(case.d)
+    noise = rng.standard_normal((case.k, case.d, case.d)) / np.sqrt(case.d)
+    if case.kind == "ordinary":
+        means, mixing = 4 * rng.standard_normal((case.k, case.d)), noise
+    else:
+        means, mixing = 2 * rng.standard_normal((case.k, case.d)), np.eye(case.d) + 0.4 * noise
     labels = rng.integers(case.k, size=case.n)
     x = np.empty((case.n, case.d))
     for k in range(case.k):
@@ -68,10 +81,9 @@ def rows(case: Case, seed: int = 0) -> Any:
 
 
 def starts(case: Case, x: Any, seed: int = 1) -> jaxgmm.Mixture:
-    """As many starts as the case's largest run has: random rows as means, the data's own variances about them."""
-    rng = np.random.default_rng(seed)
+    """As many starts as the case's largest run has: means by k-means++, the data's own variances about them."""
     r, k, d = max(case.restarts), case.k, case.d
-    means = np.stack([x[rng.choice(len(x), k, replace=False)] for _ in range(r)])
+    means = np.stack([kmeans_plusplus(x[: 1 << 13], k, random_state=seed + i)[0] for i in range(r)])
     variances = x.var(axis=0, dtype=np.float64)
     covariances = {
         "full": np.broadcast_to(np.diag(variances), (r, k, d, d)),

@@ -15,12 +15,11 @@ from ladder_data import Case, D, Errors, Step, dense, errors, reference_step
 
 from jaxgmm import Mixture
 from jaxgmm.em import e_step, m_step
-from jaxgmm.em.choice import KERNEL_NAMES, choose_kernels, trusted_conditioning
+from jaxgmm.em.choice import KERNEL_NAMES, choose_kernels, limits
 from jaxgmm.families import FAMILIES
 from jaxgmm.inputs import precision
 from jaxgmm.problem.pose import Problem, pose
 from jaxgmm.rows import ArraySource, Rows
-from jaxgmm.run import loop
 
 
 @dataclass(frozen=True)
@@ -57,11 +56,13 @@ def jaxgmm_step(case: Case, kernel: str, truth: Step, attribute: bool = False) -
         frame, rows = posed.frame, posed.rows
         given = Mixture(case.weights, family(case.means, case.factor))  # type: ignore[call-arg]
         start = frame.from_data(given, dtype)
-        kappa = loop.conditioning_of(jax.tree.map(lambda leaf: leaf[None], start), rows)
-        chosen = KERNEL_NAMES[choose_kernels(kernel, kappa, np.array([-1]), trusted_conditioning(dtype))[0]]
-        statistics, new = jax.tree.map(np.asarray, _step(start, rows, chosen))
+        trusted, chosen = limits(kernel, dtype), ""
+        while not chosen or choose_kernels(statistics.conditioning, trusted) > KERNEL_NAMES.index(chosen):
+            number = np.argmax(trusted > 0) if not chosen else choose_kernels(statistics.conditioning, trusted)
+            chosen = KERNEL_NAMES[number]
+            statistics, new = jax.tree.map(np.asarray, _step(start, rows, chosen))
         moved = np.asarray(rows.pick(np.arange(len(case.x))).x)[:, : len(case.x)].T
-        conditioning = float(kappa[0])
+        conditioning = float(statistics.conditioning)
 
     # The pair's parts are added in float64, as `restarts` adds them.
     total = np.float64(statistics.log_likelihood) + np.float64(statistics.log_likelihood_error)

@@ -195,19 +195,34 @@ def _centred_gather(begun: _Centred, frame: Frame, sums: Compensated[Sums]) -> C
 
 
 class _Shared(NamedTuple):
+    """What `_shared_chunk` needs: coefficients as they are multiplied, and what each component lost to their rounding.
+
+    Of that only what is the same for all rows is made good: else log-densities would jump by it from step to step.
+    """
+
     components: Any
     theta: Float[Array, "k f"]
-    psi: Float[Array, " g"]
+    lost: Float[Array, " k"] | None
     frame: Frame
 
 
 def _shared_localise(products: Any) -> Callable[[_Coefficients, Frame], _Shared]:
     def localise(held: _Coefficients, frame: Frame) -> _Shared:
-        theta, psi = _seen_from(held, frame)
-        dtype = _product_dtype(products, frame)
-        return _Shared(held.bare, theta.astype(dtype), psi.astype(dtype), replace(frame, reach=None))
+        theta, _ = _seen_from(held, frame)
+        rounded = theta.astype(_product_dtype(products, frame))
+        lost = None
+        if rounded.dtype != theta.dtype:
+            lost = jnp.sum((theta - rounded) * _typical(held, frame), axis=-1).astype(rounded.dtype)
+        return _Shared(held.bare, rounded, lost, replace(frame, reach=None))
 
     return localise
+
+
+def _typical(held: _Coefficients, frame: Frame) -> Float[Array, "k f"]:
+    """Features of rows that a component is likely to hold: at its mean, or in its cell."""
+    if held.means is None or frame.root is not None:
+        return jnp.mean(held.bare.features(frame.probe), axis=1).astype(held.theta.dtype)
+    return held.bare.features(frame.local(held.means.T)).T
 
 
 def _product_dtype(products: Any, frame: Frame) -> Any:
@@ -215,12 +230,13 @@ def _product_dtype(products: Any, frame: Frame) -> Any:
 
 
 def _shared_chunk(prepared: _Shared, rows: Chunk, assign: Assign) -> Sums:
-    (components, theta, _, frame), w = prepared, rows.weights
+    (components, theta, lost, frame), w = prepared, rows.weights
     # Correlations of the data as a whole are taken out here, where a chunk at a time is rounded, and not from the rows,
     # where `centred` would find them rounded too.
     z = frame.local(rows.x)
     phi = components.features(z.astype(theta.dtype))
     joint = einsum("kf,fb->kb", theta, phi).astype(z.dtype)
+    joint = joint if lost is None else joint + lost[:, None]
     r, log_p = assign(joint, w, rows.possible)
     sums = einsum("kb,fb->kf", r.astype(theta.dtype), phi)
     common = einsum("gb,b->g", components.common_features(z.astype(theta.dtype)), w.astype(theta.dtype))

@@ -101,7 +101,7 @@ class _Laid:
     def frames(self) -> Frame:
         """The coordinates of every cell, on the device."""
         filled = zip(self.first[:-1], np.maximum(self.free, self.first[:-1] + 1), strict=True)
-        probe = np.stack([probed(self.z[:, start:stop]) for start, stop in filled])
+        probe: Any = np.stack([probed(self.z[:, start:stop]) for start, stop in filled])
         frames: Any = Frame(probe, None, self.centre, self.root, self.reach)
         return jax.tree.map(jnp.asarray, frames)
 
@@ -123,7 +123,8 @@ def laid_in_cells(
     number[laid.place] = np.arange(n)
     laid.z[:, weights == 0] = 0  # 0 · ∞ is no nothing
     total = n if source.weights is None else np.sum(source.weights, dtype=np.float64)
-    frame = Frame.of_all(np.concatenate(some, axis=1), None if whitener is None else whitener.astype(dtype))
+    seen: Any = np.concatenate(some, axis=1)
+    frame = Frame.of_all(seen, None if whitener is None else whitener.astype(dtype))
     known = None
     if labels is not None:
         own = np.resize(labels.places(source.labels), slots)
