@@ -24,6 +24,8 @@ _ROWS_IN_A_CELL = 1024
 # Of the sample, for each cell: so many rows, and so many for each feature.
 _SAMPLED, _SAMPLED_PER_FEATURE = 128, 8
 _SAMPLE_ELEMENTS = 1 << 23
+# Correlations of a cell are taken for less by the share of features to rows, to this power.
+_DOUBT = 6
 _LLOYD_STEPS, _HARD_STEPS = 6, 3
 # One frame for all rows is good enough where components as narrow as the cells use up so much of what is tolerated.
 _COMFORTABLE = 0.25
@@ -98,9 +100,9 @@ def _fitted(x: Any, cell: Any, family: type[Family], g: int, spread: Any, ridge:
     components = start.improve(counts, moments, ridge)
     traits = family.traits
     if traits.covariance_kind == "matrix" and not traits.one_covariance:
-        # Few rows say little of correlations, and make some direction look flat.
-        trust = (counts / (counts + len(x)))[:, None, None]
-        covariances = components.covariances * np.where(np.eye(len(x), dtype=bool), 1, trust)
+        # As few rows as features make some direction look flat; eight times as many hardly do.
+        doubt = np.minimum(len(x) / np.maximum(counts, 1), 1)[:, None, None] ** _DOUBT
+        covariances = components.covariances * np.where(np.eye(len(x), dtype=bool), 1, 1 - doubt)
         components = family.from_covariances(components.means, covariances)
     return Cells(components.with_replaced(counts == 0, start), counts / counts.sum())
 
