@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -118,10 +118,7 @@ def laid_in_cells(
         laid.put(x)
         some.append(probed(x).astype(dtype))
     n, slots = source.shape[0], laid.z.shape[1]
-    weights, number = np.zeros(slots, dtype), np.zeros(slots, np.int32)
-    weights[laid.place] = 1 if source.weights is None else source.weights
-    number[laid.place] = np.arange(n)
-    laid.z[:, weights == 0] = 0  # 0 · ∞ is no nothing
+    weights: Any = np.ones(n, dtype) if source.weights is None else np.asarray(source.weights, dtype)
     total = n if source.weights is None else np.sum(source.weights, dtype=np.float64)
     seen: Any = np.concatenate(some, axis=1)
     frame = Frame.of_all(seen, None if whitener is None else whitener.astype(dtype))
@@ -129,15 +126,59 @@ def laid_in_cells(
     if labels is not None:
         own = np.resize(labels.places(source.labels), slots)
         known = Known(jnp.asarray(own, jnp.int32), jnp.asarray(labels.possible))
+    beside = {"total_weight": jnp.asarray(total, dtype), "frame": jax.tree.map(jnp.asarray, frame), "known": known}
+    return _rows_of(laid, np.arange(n), weights, **beside)
+
+
+def laid_about(rows: CellRows, components: Any, weights: Any) -> CellRows:
+    """The same rows, in as many cells: those of `components`, and of the former cells the largest.
+
+    Args:
+        components: those of a mixture of the rows' coordinates, unbatched, NumPy.
+        weights: (k,), theirs.
+    """
+    held = jax.tree.map(np.asarray, rows)
+    first, frames, n = held.first, held.frames, len(held.place)
+    sizes, wide = np.diff(first), jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), components)
+    sound = np.flatnonzero((weights > 0) & np.isfinite(wide.log_det()))[: len(sizes)]
+    kept = np.argsort(-sizes, kind="stable")[: len(sizes) - len(sound)]
+    own, root = wide.picked(sound), frames.root[kept].astype(np.float64)
+    if not components.traits.one_covariance:
+        own = own.with_root(np.concatenate([own.root, root[..., : own.root.shape[-1]]]))
+    cells = Cells(
+        replace(own, means=np.concatenate([own.means, frames.centre[kept].astype(np.float64)])),
+        np.concatenate([weights[sound], sizes[kept] / n]),
+    )
+    slots = np.sort(held.place)
+    bounds = np.searchsorted(slots, first)
+
+    def blocks() -> Iterator[Any]:
+        for g in np.flatnonzero(sizes):
+            frame = jax.tree.map(lambda leaf: leaf[g].astype(np.float64), frames)  # noqa: B023
+            yield frame.global_(held.z[:, slots[bounds[g] : bounds[g + 1]]].astype(np.float64))
+
+    # In float64: what called for this is narrower than the products of float32 can tell.
+    laid = _Laid(cells, np.concatenate([cells.nearest(x) for x in blocks()]), (n, len(held.z)), held.z.dtype)
+    for x in blocks():
+        laid.put(x)
+    beside = {"total_weight": rows.total_weight, "frame": rows.frame, "known": rows.known}
+    return _rows_of(laid, held.number[slots], held.weights[held.place], **beside)
+
+
+def _rows_of(laid: _Laid, numbers: Any, weights: Any, **beside: Any) -> CellRows:
+    """Rows with these numbers, in the order in which they were put, and weights, by number."""
+    slots = laid.z.shape[1]
+    place, number, held = np.empty_like(laid.place), np.zeros(slots, np.int32), np.zeros(slots, weights.dtype)
+    place[numbers], number[laid.place] = laid.place, numbers
+    held[place] = weights
+    laid.z[:, held == 0] = 0  # 0 · ∞ is no nothing
     return CellRows(
         z=jax.device_put(laid.z, may_alias=True),
-        weights=jnp.asarray(weights),
+        weights=jnp.asarray(held),
         number=jnp.asarray(number),
-        place=jnp.asarray(laid.place),
+        place=jnp.asarray(place),
         first=jnp.asarray(laid.first, jnp.int32),
         frames=laid.frames(),
-        total_weight=jnp.asarray(total, dtype),
-        n_rows=jnp.asarray(n, jnp.int32),
-        frame=jax.tree.map(jnp.asarray, frame),
-        known=known,
+        n_rows=jnp.asarray(len(place), jnp.int32),
+        **beside,
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from jaxgmm.rows.base import ArrayRows, Rows, Sample
-from jaxgmm.rows.cells import Cells, laid_in_cells
+from jaxgmm.rows.cell_rows import CellRows
+from jaxgmm.rows.cells import Cells, laid_about, laid_in_cells
+from jaxgmm.rows.folds import FoldedRows
 from jaxgmm.rows.frames import PROBES, Frame
 from jaxgmm.rows.labels import Labels
 from jaxgmm.rows.source import RowSource
@@ -41,3 +44,11 @@ def beside_one_another(x: Any, weights: Any, total_weight: Any, n_rows: Any, whi
     frame = Frame(probe if whitener is None else whitener @ probe, whitener)
     held: Any = {"weights": weights.astype(x.dtype), "total_weight": total_weight.astype(x.dtype)}
     return ArrayRows(x=x, n_rows=n_rows.astype(np.int32), frame=frame, **held)
+
+
+def about(rows: Rows, components: Any, weights: Any) -> Rows | None:
+    """The same rows laid out anew about `components`, NumPy; None where rows have no cells."""
+    if isinstance(rows, FoldedRows):
+        inner = about(rows.rows, components, weights)
+        return None if inner is None else replace(rows, rows=inner)
+    return laid_about(rows, components, weights) if isinstance(rows, CellRows) else None

@@ -61,6 +61,10 @@ class Lanes(ABC):
     def renew(self, moved: Bool[np.ndarray, "*p r"], name: str) -> None:
         """Reads the statistics of `moved` anew, by the kernel of this name."""
 
+    def suit(self, unsuited: Bool[np.ndarray, "*p r"]) -> None:
+        """May lay the rows out anew so that the fastest kernel can be trusted with `unsuited`; not by default."""
+        return
+
     @abstractmethod
     def revive(self, dead: Bool[np.ndarray, "*p r"]) -> None:
         """Puts the collapsed components of `dead` elsewhere."""
@@ -102,6 +106,8 @@ def drive(lanes: Lanes) -> None:
         lanes.step(running)
         _revive(lanes)
         lanes.settle()
+        if (unsuited := (lanes.status == Status.RUNNING) & (lanes.kernels > np.argmax(lanes.limits > 0))).any():
+            lanes.suit(unsuited)
         _choose_kernels(lanes)
         lanes.report()
 

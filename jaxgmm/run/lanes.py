@@ -21,6 +21,7 @@ from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.pose import log_priors
 from jaxgmm.rows import Rows
+from jaxgmm.rows.places import about
 from jaxgmm.run import loop
 from jaxgmm.run.batching import groups, in_powers, width_for
 from jaxgmm.run.checkpoint import Checkpoint, arrays_of, tree_from
@@ -117,7 +118,7 @@ class DeviceLanes(Lanes):
         begin(self, (self.n,))
         self.lives = 0 if surroundings is None else REVIVALS
         self.width = width_for(self.n, self.work)
-        self.first = self.block = self.evaluations = 0
+        self.first = self.block = self.evaluations = self.lay_out_at = 0
         self.cut_short: Status | None = None
         self.revivals = np.zeros(self.n, np.int32)
         self.evaluated_at = np.zeros(self.n, np.int64)
@@ -205,6 +206,18 @@ class DeviceLanes(Lanes):
         places = in_powers(members, self.n, self.work)
         self.pool = self._on_device(loop.renew, self.driver, self.pool, places, self.rows, kernel=name)
         self._remember(members)
+
+    def suit(self, unsuited: Bool[np.ndarray, " r"]) -> None:
+        # Ever more seldom: where it has not helped, it soon will not.
+        if self.block < self.lay_out_at:
+            return
+        self.lay_out_at = 2 * self.block + 1
+        best = int(np.argmax(np.where(unsuited, self.current(), -np.inf)))
+        mixture = jax.tree.map(lambda leaf: np.asarray(leaf[best]), self.pool.state.mixture)
+        if (rows := about(self.rows, mixture.components, mixture.weights)) is not None:
+            self.rows = rows
+            unknown = np.where(self.status == Status.RUNNING, 0, self.conditioning)
+            self.pool = replace(self.pool, conditioning=jnp.asarray(unknown, self.pool.conditioning.dtype))
 
     def _remember(self, members: Int[np.ndarray, " m"]) -> None:
         """Puts the current values of `members` into the history, where they stand."""
