@@ -77,7 +77,7 @@ def measure(real: Real, repeats: int, budget: float) -> dict[str, Any]:
     n, d = real.x.shape
     twin = Case("", n, d, real.k, (real.restarts,), kind="easy")
     easy = rows(twin)
-    runs, kernels, kappa = {}, {}, {}
+    runs, kernels = {}, {}
     for what, x in (("real", real.x), ("easy", easy)):
         begun = starts(twin, x)
         for when, m in (("middle", MIDDLE), ("end", END)):
@@ -129,12 +129,8 @@ def main() -> None:
     where = record(repeats=repeats, budget=budget)
     found = [measure(real, repeats, budget) for real in cases()]
     title = f"# Seconds per EM iteration on real rows\n\nIn the middle: after {MIDDLE} iterations; at the end: {END}."
-    write(
-        arguments.out,
-        "real_rows",
-        {"record": where, "cases": found},
-        f"{title}\n\n{text(found)}\n\n{provenance(where)}",
-    )
+    markdown = "\n\n".join([title, text(found), provenance(where)])
+    write(arguments.out, "real_rows", {"record": where, "cases": found}, markdown)
 
 
 if __name__ == "__main__":

@@ -153,13 +153,18 @@ def test_a_source_is_laid_out_like_an_array_and_sums_have_all_they_need_from_the
 
 
 def step_errors(m: Mixture, rows: Rows, kernel: str, truth) -> tuple[float, float, float]:
-    """κ, and the errors of a pass: nats per row, and of second moments, in whitened coordinates, of what has rows."""
+    """κ, and the errors of a pass: nats per row, and of second moments, where there are rows.
+
+    Those are whitened, about 1 where a component fits its rows; where it does not, what counts is the new covariance.
+    """
     s, n, counts = PASS(m, rows, kernel=kernel), float(truth.total_weight), np.asarray(truth.counts)
     total = lambda s: np.float64(s.log_likelihood) + np.float64(s.log_likelihood_error)  # noqa: E731
-    moved = np.abs(np.asarray(s.moments.second, float) - np.asarray(truth.moments.second))
-    own = counts > 0.5
-    shared = m.components.traits.one_covariance
-    second = moved.max() / n if shared else np.max(moved.reshape(len(own), -1).max(1)[own] / counts[own])
+    shared, right = m.components.traits.one_covariance, np.asarray(truth.moments.second)
+    own, each = (np.array([True]), np.array([n])) if shared else (counts > 0.5, counts)
+    moved, size = (
+        np.abs(part).reshape(len(own), -1).max(1)[own] / each[own] for part in (s.moments.second - right, right)
+    )
+    second = np.max(moved / np.maximum(size, 1))
     return float(s.conditioning), abs(total(s) - total(truth)) / n, float(second)
 
 

@@ -32,8 +32,12 @@ from jaxgmm.rows import Chunk, Compensated
 from jaxgmm.rows.frames import Frame
 from jaxgmm.rows.sums import two_sum
 
-# A component this ill-conditioned may be seen to hold no rows of a cell because its log-density there is all rounding.
+# Where ε·κ is more than this, a component may seem to hold no rows of a cell because its log-density is all rounding.
 _BLIND = 0.25
+# Then it must be seen to be so many nats away from them, and twice ε·κ more.
+_AWAY = 17
+# Every so many rows are looked at for that.
+_STRIDE = 8
 
 
 class Kernel(NamedTuple):
@@ -130,16 +134,31 @@ def _sizes(held: _Coefficients, frame: Frame, theta: Array, psi: Array) -> Float
     return einsum("kf,f->k", abs(theta), features) + einsum("g,g->", abs(psi), common)
 
 
-def _judged(held: _Coefficients | None, frame: Frame, counts: Float[Array, " k"], moments: Any, eps: float) -> Gathered:
-    """A cell's sums, and what they can have lost."""
-    if held is None:
-        return Gathered(counts, moments, jnp.full_like(counts, jnp.inf), jnp.full_like(counts, jnp.inf))
+def _judged(
+    held: _Coefficients, frame: Frame, counts: Float[Array, " k"], moments: Any, near: Any, eps: float
+) -> Gathered:
+    """A cell's sums, and what they can have lost.
+
+    Args:
+        near: what `_near` made of its rows; None where there are no cells: a component then counts, however few its
+            rows seem to be.
+        eps: the rounding of the products.
+    """
     kappa = _sizes(held, frame, *_seen_from(held, frame)).astype(counts.dtype)
-    if frame.reach is None or held.means is None:
+    if near is None:
         return Gathered(counts, moments, counts * kappa, kappa)
-    assert frame.centre is not None
-    there = jnp.all(abs(held.means.astype(frame.centre.dtype) - frame.centre) <= frame.reach, axis=-1)
-    return Gathered(counts, moments, counts * kappa, jnp.where(there & (eps * kappa > _BLIND), kappa, 0.0))
+    within = (_AWAY + 2 * eps * kappa) ** 2 * near > 1
+    return Gathered(counts, moments, counts * kappa, jnp.where(within & (eps * kappa > _BLIND), kappa, 0.0))
+
+
+def _near(joint: Float[Array, "k b"], log_p: Float[Array, " b"], w: Float[Array, " b"]) -> Float[Array, " k"]:
+    """Σ 1 / (1 + Δ²), Δ by how many nats a component is less likely than all together: above 1 / Δ² of the nearest row.
+
+    A sum, so that it can be taken like all others.
+    """
+    some = slice(None, None, _STRIDE)
+    away = log_p[some] - joint[:, some]
+    return jnp.sum(jnp.where(w[some] > 0, 1 / (1 + away * away), 0), axis=-1)
 
 
 # ---- centred ------------------------------------------------------------------------------------------------
@@ -188,7 +207,11 @@ def _centred_chunk(seen: _Seen, rows: Chunk, assign: Assign) -> Sums:
 
 def _centred_gather(begun: _Centred, frame: Frame, sums: Compensated[Sums]) -> Compensated[Sums]:
     counts, moments = sums.total.rest
-    return _gathered(sums, _judged(begun.held, frame, counts, moments, float(jnp.finfo(counts.dtype).eps)))
+    if begun.held is None:
+        unknown = jnp.full_like(counts, jnp.inf)
+        return _gathered(sums, Gathered(counts, moments, unknown, unknown))
+    near = None if frame.root is None else jnp.zeros_like(counts)  # nothing is overlooked
+    return _gathered(sums, _judged(begun.held, frame, counts, moments, near, 0.0))
 
 
 # ---- shared features ----------------------------------------------------------------------------------------
@@ -213,7 +236,7 @@ def _shared_localise(products: Any) -> Callable[[_Coefficients, Frame], _Shared]
         lost = None
         if rounded.dtype != theta.dtype:
             lost = jnp.sum((theta - rounded) * _typical(held, frame), axis=-1).astype(rounded.dtype)
-        return _Shared(held.bare, rounded, lost, replace(frame, reach=None))
+        return _Shared(held.bare, rounded, lost, frame)
 
     return localise
 
@@ -240,20 +263,22 @@ def _shared_chunk(prepared: _Shared, rows: Chunk, assign: Assign) -> Sums:
     r, log_p = assign(joint, w, rows.possible)
     sums = einsum("kb,fb->kf", r.astype(theta.dtype), phi)
     common = einsum("gb,b->g", components.common_features(z.astype(theta.dtype)), w.astype(theta.dtype))
-    return Sums(_weighted(log_p, w), jnp.sum(w), (sums, common))
+    near = None if frame.root is None else _near(joint, log_p, w)
+    return Sums(_weighted(log_p, w), jnp.sum(w), (sums, common, near))
 
 
 def _shared_gather(products: Any) -> Callable[[_Coefficients, Frame, Compensated[Sums]], Compensated[Sums]]:
     def gather(held: _Coefficients, frame: Frame, sums: Compensated[Sums]) -> Compensated[Sums]:
         wide = held.theta.dtype
-        local, common = jax.tree.map(lambda leaf: leaf.astype(wide), sums.total.rest)
+        local, common, near = jax.tree.map(lambda leaf: leaf.astype(wide), sums.total.rest)
         counts = local[:, 0]
         _, psi = _seen_from(held, frame)
         # Large where it is not zero; the error pair would be worth little without what is dropped here.
         shared = jnp.sum(psi * common).astype(sums.value.log_likelihood.dtype)
         if held.means is not None:
             local, common = held.bare.carried(local, common, *_place(held, frame))
-        judged = _judged(held, frame, counts, (local, common), float(np.finfo(_product_dtype(products, frame)).eps))
+        eps = float(np.finfo(_product_dtype(products, frame)).eps)
+        judged = _judged(held, frame, counts, (local, common), near, eps)
         return _gathered(sums, judged, shared)
 
     return gather

@@ -80,7 +80,6 @@ class _Laid:
         # The inverse of what the device will have, so that x = R z + centre to the last digit.
         root = self.root.astype(np.float64)
         self.inverse = 1 / root if root.ndim == 2 else np.linalg.inv(root)
-        self.reach: Any = np.zeros((g, d), dtype)
 
     def put(self, x: Any) -> None:
         """The next rows, (d, b) in float64."""
@@ -93,7 +92,6 @@ class _Laid:
             slots = slice(self.free[g], self.free[g] + len(rows))
             inverse = self.inverse[g]
             self.z[:, slots] = inverse[:, None] * moved if inverse.ndim == 1 else inverse @ moved
-            self.reach[g] = np.maximum(self.reach[g], np.abs(moved).max(axis=1))
             self.place[self.start + rows] = np.arange(slots.start, slots.stop)
             self.free[g] = slots.stop
         self.start += x.shape[1]
@@ -102,7 +100,7 @@ class _Laid:
         """The coordinates of every cell, on the device."""
         filled = zip(self.first[:-1], np.maximum(self.free, self.first[:-1] + 1), strict=True)
         probe: Any = np.stack([probed(self.z[:, start:stop]) for start, stop in filled])
-        frames: Any = Frame(probe, None, self.centre, self.root, self.reach)
+        frames: Any = Frame(probe, None, self.centre, self.root)
         return jax.tree.map(jnp.asarray, frames)
 
 

@@ -25,14 +25,12 @@ class Frame:
         probe: (d, p), some of the rows, as z.
         whitener: lower triangular (d, d): rows come as x, and z = whitener x. None otherwise.
         centre, root: (d,), and R, lower triangular (d, d) or (d,) for a diagonal: rows come as z. None otherwise.
-        reach: (d,), how far from the centre rows lie in x, feature by feature. None where they come as x.
     """
 
     probe: Float[Array, "d p"]
     whitener: Float[Array, "d d"] | None = None
     centre: Float[Array, " d"] | None = None
     root: Float[Array, "..."] | None = None
-    reach: Float[Array, " d"] | None = None
 
     @classmethod
     def of_all(cls, x: Float[Array, "d m"], whitener: Float[Array, "d d"] | None = None) -> Frame:

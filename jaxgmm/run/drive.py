@@ -61,9 +61,12 @@ class Lanes(ABC):
     def renew(self, moved: Bool[np.ndarray, "*p r"], name: str) -> None:
         """Reads the statistics of `moved` anew, by the kernel of this name."""
 
-    def suit(self, unsuited: Bool[np.ndarray, "*p r"]) -> None:
-        """May lay the rows out anew so that the fastest kernel can be trusted with `unsuited`; not by default."""
-        return
+    def suit(self, unsuited: Bool[np.ndarray, "*p r"]) -> bool:
+        """May lay the rows out anew so that the fastest kernel can be trusted with `unsuited`, and says whether it did.
+
+        Not by default.
+        """
+        return False
 
     @abstractmethod
     def revive(self, dead: Bool[np.ndarray, "*p r"]) -> None:
@@ -94,6 +97,9 @@ def begin(lanes: Lanes, shape: tuple[int, ...]) -> None:
         number = int(np.min(lanes.kernels[waiting]))
         own = waiting & (lanes.kernels == number)
         lanes.start(own, KERNEL_NAMES[number])
+        beyond = own & ~(lanes.conditioning <= lanes.limits[number])
+        if number == np.argmax(lanes.limits > 0) and beyond.any() and lanes.suit(beyond):
+            lanes.start(own, KERNEL_NAMES[number])
         slower = np.maximum(lanes.kernels, choose_kernels(lanes.conditioning, lanes.limits))
         lanes.kernels = np.where(own, slower, lanes.kernels)
         waiting &= lanes.kernels > number

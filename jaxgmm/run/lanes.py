@@ -114,14 +114,15 @@ class DeviceLanes(Lanes):
         self.share = driver.share_of_rows(self.n_rows)
         per_row = KERNELS["shared_feature"].elements(starts.components, 1) - starts.n_components
         self.work = 4.0 * self.n_rows * self.share * per_row * starts.n_components
-        self.starts = starts
-        begin(self, (self.n,))
         self.lives = 0 if surroundings is None else REVIVALS
         self.width = width_for(self.n, self.work)
         self.first = self.block = self.evaluations = self.lay_out_at = 0
         self.cut_short: Status | None = None
         self.revivals = np.zeros(self.n, np.int32)
         self.evaluated_at = np.zeros(self.n, np.int64)
+        self.exact: Any = None
+        self.starts = starts
+        begin(self, (self.n,))
         self.exact = self._evaluated() if driver.stochastic else None
         self.history = History(self.current()[:, None])
 
@@ -207,17 +208,20 @@ class DeviceLanes(Lanes):
         self.pool = self._on_device(loop.renew, self.driver, self.pool, places, self.rows, kernel=name)
         self._remember(members)
 
-    def suit(self, unsuited: Bool[np.ndarray, " r"]) -> None:
+    def suit(self, unsuited: Bool[np.ndarray, " r"]) -> bool:
         # Ever more seldom: where it has not helped, it soon will not.
         if self.block < self.lay_out_at:
-            return
+            return False
         self.lay_out_at = 2 * self.block + 1
         best = int(np.argmax(np.where(unsuited, self.current(), -np.inf)))
         mixture = jax.tree.map(lambda leaf: np.asarray(leaf[best]), self.pool.state.mixture)
-        if (rows := about(self.rows, mixture.components, mixture.weights)) is not None:
-            self.rows = rows
-            unknown = np.where(self.status == Status.RUNNING, 0, self.conditioning)
-            self.pool = replace(self.pool, conditioning=jnp.asarray(unknown, self.pool.conditioning.dtype))
+        rows = about(self.rows, mixture.components, mixture.weights)
+        if rows is None:
+            return False
+        self.rows = rows
+        unknown = np.where(self.status == Status.RUNNING, 0, self.conditioning)
+        self.pool = replace(self.pool, conditioning=jnp.asarray(unknown, self.pool.conditioning.dtype))
+        return True
 
     def _remember(self, members: Int[np.ndarray, " m"]) -> None:
         """Puts the current values of `members` into the history, where they stand."""
