@@ -152,8 +152,7 @@ def test_the_host_agrees_with_scipy():
 
 
 def test_a_fast_kernel_where_it_cannot_be_trusted_is_wrong(monkeypatch):
-    shared = np.array([KERNEL_NAMES.index("shared_feature")])
-    monkeypatch.setattr("ladder_steps.choose_kernels", lambda *_: shared)
+    monkeypatch.setattr("ladder_steps.choose_kernels", lambda *_: KERNEL_NAMES.index("shared_feature"))
     assert not fits.rung(1e-3, "float32")["ok"]
 
 
@@ -180,6 +179,6 @@ def test_the_precision_of_products_is_changed_while_tracing_and_only_then():
     with speed.products_in(speed.PRECISIONS["TF32_TF32_F32_X3"]):
         changed = str(speed.fresh_step(64).trace(mixtures, rows).jaxpr)
     usual = str(speed.fresh_step(64).trace(mixtures, rows).jaxpr)
-    # Whitened rows, θφ and rφᵀ, each once in the loop over chunks.
-    assert changed.count("precision=TF32_TF32_F32_X3") >= 3
+    # θφ and rφᵀ, each once in the loop over chunks.
+    assert changed.count("precision=TF32_TF32_F32_X3") >= 2
     assert "TF32" not in usual

@@ -38,12 +38,12 @@ def limit() -> int | None:
 @contextlib.contextmanager
 def _one_chunk() -> Iterator[None]:
     """Within it passes take all rows at once, halvings aside."""
-    kept = rows_base._CHUNK_ROWS, rows_base._CHUNK_ELEMENTS
-    rows_base._CHUNK_ROWS, rows_base._CHUNK_ELEMENTS = (1 << 62, 1 << 62), 1 << 62
+    kept = rows_base._CHUNKS
+    rows_base._CHUNKS = dict.fromkeys(kept, (1 << 62, 1 << 62, 1 << 62))
     try:
         yield
     finally:
-        rows_base._CHUNK_ROWS, rows_base._CHUNK_ELEMENTS = kept
+        rows_base._CHUNKS = kept
 
 
 def _controls() -> Controls:

@@ -22,6 +22,7 @@ from gpu.yardsticks import copy_rate, product_rate, timed
 from jaxgmm import Mixture, em
 from jaxgmm.em import kernels
 from jaxgmm.rows import ArrayRows
+from jaxgmm.rows.frames import Frame
 
 #: what the products of a step are made in; first what jaxgmm's are
 PRECISIONS = {"HIGHEST": lax.Precision.HIGHEST, "TF32_TF32_F32_X3": lax.DotAlgorithmPreset.TF32_TF32_F32_X3}
@@ -105,7 +106,7 @@ def problem(shape: Shape) -> tuple[Mixture, ArrayRows]:
     means = some.T[rng.integers(some.shape[1], size=(shape.r, shape.k))]
     covariances = np.broadcast_to(covariance, (shape.r, shape.k, shape.d, shape.d))
     starts = Mixture.create(np.full(means.shape[:2], 1 / shape.k), means, covariances, dtype="float32")
-    return jax.device_put(starts), ArrayRows(x, jnp.ones(shape.n, jnp.float32), total, n, whitener)
+    return jax.device_put(starts), ArrayRows(x, jnp.ones(shape.n, jnp.float32), total, n, Frame.of_all(x, whitener))
 
 
 def a_step(mixtures: Mixture, rows: ArrayRows, chunk: int | None, precision: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from jaxgmm.em.responsibilities import Assign
 from jaxgmm.families import Family
 from jaxgmm.families import linalg as tri
-from jaxgmm.families.namespace import einsum
+from jaxgmm.families.namespace import HIGHEST, einsum
 from jaxgmm.families.shared_features import SharedFeatures, n_shared_features, shared_features
 from jaxgmm.inputs import precision
 from jaxgmm.inputs.typing import Array
@@ -221,22 +221,27 @@ class _Shared(NamedTuple):
     """What `_shared_chunk` needs: coefficients as they are multiplied, and what each component lost to their rounding.
 
     Of that only what is the same for all rows is made good: else log-densities would jump by it from step to step.
+    What all components share is left out of the products (ψ is None), and added to the sum; but not where products have
+    more digits than the log-densities that come of them: there it cancels most of them first.
     """
 
     components: Any
     theta: Float[Array, "k f"]
+    psi: Float[Array, " g"] | None
     lost: Float[Array, " k"] | None
     frame: Frame
 
 
 def _shared_localise(products: Any) -> Callable[[_Coefficients, Frame], _Shared]:
     def localise(held: _Coefficients, frame: Frame) -> _Shared:
-        theta, _ = _seen_from(held, frame)
+        theta, psi = _seen_from(held, frame)
         rounded = theta.astype(_product_dtype(products, frame))
+        if products is not None:
+            return _Shared(held.bare, rounded, psi.astype(rounded.dtype), None, frame)
         lost = None
         if rounded.dtype != theta.dtype:
             lost = jnp.sum((theta - rounded) * _typical(held, frame), axis=-1).astype(rounded.dtype)
-        return _Shared(held.bare, rounded, lost, frame)
+        return _Shared(held.bare, rounded, None, lost, frame)
 
     return localise
 
@@ -253,16 +258,19 @@ def _product_dtype(products: Any, frame: Frame) -> Any:
 
 
 def _shared_chunk(prepared: _Shared, rows: Chunk, assign: Assign) -> Sums:
-    (components, theta, lost, frame), w = prepared, rows.weights
+    (components, theta, psi, lost, frame), w = prepared, rows.weights
     # Correlations of the data as a whole are taken out here, where a chunk at a time is rounded, and not from the rows,
     # where `centred` would find them rounded too.
-    z = frame.local(rows.x)
-    phi = components.features(z.astype(theta.dtype))
-    joint = einsum("kf,fb->kb", theta, phi).astype(z.dtype)
-    joint = joint if lost is None else joint + lost[:, None]
+    x, dtype = rows.x.astype(theta.dtype), rows.x.dtype
+    z = frame.local(x)
+    phi, common = components.features(z), components.common_features(z)
+    joint = jnp.einsum("kf,fb->kb", theta, phi, precision=HIGHEST)
+    if psi is not None:
+        joint = joint + einsum("g,gb->b", psi, common)
+    joint = joint.astype(dtype) if lost is None else joint + lost[:, None]
     r, log_p = assign(joint, w, rows.possible)
-    sums = einsum("kb,fb->kf", r.astype(theta.dtype), phi)
-    common = einsum("gb,b->g", components.common_features(z.astype(theta.dtype)), w.astype(theta.dtype))
+    sums = jnp.einsum("kb,fb->kf", r.astype(theta.dtype), phi, precision=HIGHEST)
+    common = einsum("gb,b->g", common, w.astype(theta.dtype))
     near = None if frame.root is None else _near(joint, log_p, w)
     return Sums(_weighted(log_p, w), jnp.sum(w), (sums, common, near))
 
@@ -274,7 +282,7 @@ def _shared_gather(products: Any) -> Callable[[_Coefficients, Frame, Compensated
         counts = local[:, 0]
         _, psi = _seen_from(held, frame)
         # Large where it is not zero; the error pair would be worth little without what is dropped here.
-        shared = jnp.sum(psi * common).astype(sums.value.log_likelihood.dtype)
+        shared = 0.0 if products is not None else jnp.sum(psi * common).astype(sums.value.log_likelihood.dtype)
         if held.means is not None:
             local, common = held.bare.carried(local, common, *_place(held, frame))
         eps = float(np.finfo(_product_dtype(products, frame)).eps)

@@ -7,7 +7,7 @@ are then right however tight the components are, in the dtype of the rows.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -24,9 +24,10 @@ from jaxgmm.rows.frames import Frame
 from jaxgmm.rows.labels import Known
 from jaxgmm.rows.sums import Compensated, Sums
 
-# A chunk that reaches past the end of its cell is computed in vain there: it is no longer than a part of a usual cell.
-_CHUNKS_IN_A_CELL = 2
-_SHORTEST = 256
+# What a chunk costs whatever its length, in rows. Measured on CPU; on accelerators it is what launching kernels takes.
+_OVERHEAD = {"cpu": 400}
+_OVERHEAD_ELSEWHERE = 4096
+_LENGTHS = tuple(1 << bits for bits in range(8, 16))
 
 
 @jax.tree_util.register_dataclass
@@ -43,6 +44,7 @@ class CellRows(Rows):
         first: (g + 1,).
         frames: the coordinates of every cell, leading axis g.
         frame: one for all rows, in which samples are seen.
+        longest: rows in a chunk, at most: the last chunk of a cell is computed in vain where it reaches past its end.
     """
 
     z: Float[Array, "d m"]
@@ -55,6 +57,7 @@ class CellRows(Rows):
     n_rows: Int[Array, ""]
     frame: Frame | None = None
     known: Known | None = None
+    longest: int = field(default=2048, metadata={"static": True})
 
     @property
     def n_features(self) -> int:
@@ -86,8 +89,7 @@ class CellRows(Rows):
         return self.total_by_cell(_AsTheyCame(function), operand, chunk)
 
     def total_by_cell(self, local: CellSums, operand: Any, chunk: int) -> Compensated[Any]:
-        usual = self.n_slots // (self.n_cells * _CHUNKS_IN_A_CELL)
-        chunk = min(chunk, self.n_slots, max(_SHORTEST, 1 << usual.bit_length()))
+        chunk = min(chunk, self.n_slots, self.longest)
 
         def of_cell(cell: Int[Array, ""]) -> Compensated[Any]:
             frame = jax.tree.map(lambda leaf: leaf[cell], self.frames)
@@ -135,6 +137,12 @@ class _AsTheyCame(CellSums):
 
     def gather(self, operand: Any, frame: Frame, sums: Compensated[Any]) -> Compensated[Any]:
         return sums
+
+
+def longest_chunk(sizes: Int[np.ndarray, " g"]) -> int:
+    """Rows in a chunk with which cells of these sizes take least time."""
+    overhead = _OVERHEAD.get(jax.default_backend(), _OVERHEAD_ELSEWHERE)
+    return min(_LENGTHS, key=lambda length: float(np.sum(-(-sizes // length)) * (length + overhead)))
 
 
 def _zeros(shapes: Any) -> Any:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgmm.families.shared_features import SharedFeatures
-from jaxgmm.rows.cell_rows import CellRows
+from jaxgmm.rows.cell_rows import CellRows, longest_chunk
 from jaxgmm.rows.frames import Frame, probed
 from jaxgmm.rows.labels import Known, Labels
 from jaxgmm.rows.layout import aligned_zeros
@@ -125,6 +125,7 @@ def laid_in_cells(
         own = np.resize(labels.places(source.labels), slots)
         known = Known(jnp.asarray(own, jnp.int32), jnp.asarray(labels.possible))
     beside = {"total_weight": jnp.asarray(total, dtype), "frame": jax.tree.map(jnp.asarray, frame), "known": known}
+    beside["longest"] = longest_chunk(np.diff(laid.first))
     return _rows_of(laid, np.arange(n), weights, **beside)
 
 
@@ -159,7 +160,7 @@ def laid_about(rows: CellRows, components: Any, weights: Any) -> CellRows:
     laid = _Laid(cells, np.concatenate([cells.nearest(x) for x in blocks()]), (n, len(held.z)), held.z.dtype)
     for x in blocks():
         laid.put(x)
-    beside = {"total_weight": rows.total_weight, "frame": rows.frame, "known": rows.known}
+    beside = {"total_weight": rows.total_weight, "frame": rows.frame, "known": rows.known, "longest": rows.longest}
     return _rows_of(laid, held.number[slots], held.weights[held.place], **beside)
 
 

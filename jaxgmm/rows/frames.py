@@ -40,7 +40,7 @@ class Frame:
 
     def local(self, x: Float[Array, "d b"]) -> Float[Array, "d b"]:
         """z of rows as they come."""
-        return x if self.whitener is None else multiplied(self.whitener, x)
+        return x if self.whitener is None else multiplied(self.whitener.astype(x.dtype), x)
 
     def global_(self, z: Float[Array, "d b"]) -> Float[Array, "d b"]:
         """x of rows that come as z."""
