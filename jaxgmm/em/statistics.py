@@ -26,7 +26,7 @@ class SufficientStatistics:
         total_weight: Σ_n w_n.
         counts: N_k = Σ_n w_n r_kn.
         moments: the family's own sums (see `families.base.Family.moments`).
-        conditioning: the largest κ of θ, which says how far the fast kernel can be trusted with it.
+        conditioning: the largest κ of θ, which says which kernels can be trusted with it.
     """
 
     log_likelihood: Float[Array, "*r"]

@@ -1,6 +1,6 @@
 """The E-step and the M-step: the readable heart.
 
-`e_step` visits the rows once and returns sufficient statistics, by one of the two `KERNELS`; `m_step` turns them into
+`e_step` visits the rows once and returns sufficient statistics, by one of the `KERNELS`; `m_step` turns them into
 the next mixture. Both are pure, and follow the dtype of their inputs.
 """
 

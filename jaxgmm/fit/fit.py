@@ -110,7 +110,8 @@ def fit(
             fixed parameters. By default a race where `init` is a method's name and rows × starts × parameters come
             to 5e8: for less, all starts take less time than a race takes to compile. Or a `Search` object, such as
             `Race(RaceRules(finalists=5))`.
-        kernel: "shared_feature", "centred", or "auto", which chooses for each restart by its conditioning.
+        kernel: "shared_feature", "shared_feature_64", "centred", or "auto", which chooses for each restart the fastest
+            that its conditioning allows.
         dtype: "float32" or "float64", to compute in another precision than the rows'.
         on_block: called with a `BlockInfo` between blocks of iterations; returns True to end the fit there.
         progress: show a bar on stderr while the fit runs (needs rich).

@@ -84,7 +84,7 @@ class Track:
         """Where runners stand and where they are heading, nats per row; −inf what is not sound.
 
         Args:
-            left: also treat as unsound a runner that took no step because the fast kernel refused its start.
+            left: also treat as unsound a runner that took no step.
         """
         restarts = ended.restarts
         prior = restarts.log_prior / self.total_weight

@@ -1,4 +1,4 @@
-"""Which place rows are put in: for now one array on one device, and for many data sets one array for all of them."""
+"""Which place rows are put in: one array on one device, in cells or not; for many data sets one array for all."""
 
 from __future__ import annotations
 
