@@ -56,11 +56,15 @@ def jaxgmm_step(case: Case, kernel: str, truth: Step, attribute: bool = False) -
         frame, rows = posed.frame, posed.rows
         given = Mixture(case.weights, family(case.means, case.factor))  # type: ignore[call-arg]
         start = frame.from_data(given, dtype)
-        trusted, chosen = limits(kernel, dtype), ""
-        while not chosen or choose_kernels(statistics.conditioning, trusted) > KERNEL_NAMES.index(chosen):
-            number = np.argmax(trusted > 0) if not chosen else choose_kernels(statistics.conditioning, trusted)
-            chosen = KERNEL_NAMES[number]
-            statistics, new = jax.tree.map(np.asarray, _step(start, rows, chosen))
+        trusted = limits(kernel, dtype)
+        number = needed = int(np.argmax(trusted > 0))
+        while True:
+            statistics, new = jax.tree.map(np.asarray, _step(start, rows, KERNEL_NAMES[number]))
+            needed = int(choose_kernels(statistics.conditioning, trusted))
+            if needed <= number:
+                break
+            number = needed
+        chosen = KERNEL_NAMES[number]
         moved = np.asarray(rows.pick(np.arange(len(case.x))).x)[:, : len(case.x)].T
         conditioning = float(statistics.conditioning)
 

@@ -175,8 +175,8 @@ KernelName = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="How a pass is computed: shared_feature (fast), centred (accurate however tight the clusters), or auto, "
-        "which chooses for each restart.",
+        help="How a pass is computed: shared_feature (fastest), shared_feature_64 (its products in float64), centred "
+        "(accurate however tight the clusters), or auto, which chooses for each restart.",
         rich_help_panel="Computing",
     ),
 ]

@@ -96,7 +96,7 @@ class _Host:
         """Runs `runners` on; the numbers of those that go on, first ones first."""
         places, all_rows = np.arange(len(runners)), kind != "heat"
         ended = self._on_all_rows(kind, runners, steps) if all_rows else self._on_sample(runners, rows, steps)
-        value, heading = self.track.values(ended, rows, left=not all_rows and not self.plan.thorough)
+        value, heading = self.track.values(ended, rows)
         if kind == "winner" and not np.isfinite(heading[0]):  # it stays where it was
             self.standings.charge(runners, ended, self.track.share(rows))
         else:
@@ -200,7 +200,7 @@ class _Host:
         rows = self.track.sample(self.plan.sample)
         ended = self.track.go(jumped, whose, rows, self._pace(self.rules.heat_steps), width_of_many(len(whose)))
         self.standings.charge(whose, ended, self.track.share(rows))
-        value, heading = self.track.values(ended, rows, left=True)
+        value, heading = self.track.values(ended, rows)
         order = np.argsort(-heading, kind="stable")
         place = np.array([np.sum(whose[order[:i]] == whose[one]) for i, one in enumerate(order)])
         chosen = order[np.argsort(place, kind="stable")][:wanted]
@@ -220,7 +220,7 @@ class _Host:
         both = jax.tree.map(lambda own, new: np.concatenate([own, new[:room]]), self.standings.of(runners), jumped)
         everyone = np.concatenate([runners, whose[:room]])
         ended = self.track.go(both, everyone, rows, self._pace(self.rules.contest_steps), width_of_many(len(everyone)))
-        value, heading = self.track.values(ended, rows, left=True)
+        value, heading = self.track.values(ended, rows)
         value = np.where(np.isfinite(heading), value, -np.inf)
         picked = np.arange(len(runners))
         for i, runner in enumerate(runners):

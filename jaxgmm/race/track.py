@@ -78,14 +78,8 @@ class Track:
             ends.append(replace(part, restarts=restarts))
         return Ended.joined(ends)[:n]
 
-    def values(
-        self, ended: Ended, rows: Rows, left: bool = False
-    ) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
-        """Where runners stand and where they are heading, nats per row; −inf what is not sound.
-
-        Args:
-            left: also treat as unsound a runner that took no step.
-        """
+    def values(self, ended: Ended, rows: Rows) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+        """Where runners stand and where they are heading, nats per row; −inf what is not sound."""
         restarts = ended.restarts
         prior = restarts.log_prior / self.total_weight
         value = restarts.log_likelihood / self.total_weight + prior
@@ -94,8 +88,6 @@ class Track:
         among = jax.tree.map(lambda leaf: leaf[place], restarts.mixtures)
         dubious = unsound(among, self.task.problem.widths, int(rows.n_rows))[:n].any(axis=1)
         sound = np.isin(restarts.status, SOUND) & ~dubious & np.isfinite(value)
-        if left and not self.cut_short:
-            sound &= restarts.n_iter > 0
         return value, np.where(sound, heading_for(ended.history, self.rules) + prior, -np.inf)
 
     def ranked(

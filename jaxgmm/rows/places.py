@@ -46,9 +46,9 @@ def beside_one_another(x: Any, weights: Any, total_weight: Any, n_rows: Any, whi
     return ArrayRows(x=x, n_rows=n_rows.astype(np.int32), frame=frame, **held)
 
 
-def about(rows: Rows, components: Any, weights: Any) -> Rows | None:
+def anew_about(rows: Rows, components: Any, weights: Any) -> Rows | None:
     """The same rows laid out anew about `components`, NumPy; None where rows have no cells."""
     if isinstance(rows, FoldedRows):
-        inner = about(rows.rows, components, weights)
+        inner = anew_about(rows.rows, components, weights)
         return None if inner is None else replace(rows, rows=inner)
     return laid_about(rows, components, weights) if isinstance(rows, CellRows) else None

@@ -21,7 +21,7 @@ from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.pose import log_priors
 from jaxgmm.rows import Rows
-from jaxgmm.rows.places import about
+from jaxgmm.rows.places import anew_about
 from jaxgmm.run import loop
 from jaxgmm.run.batching import groups, in_powers, width_for
 from jaxgmm.run.checkpoint import Checkpoint, arrays_of, tree_from
@@ -209,13 +209,14 @@ class DeviceLanes(Lanes):
         self._remember(members)
 
     def suit(self, unsuited: Bool[np.ndarray, " r"]) -> bool:
-        # Ever more seldom: where it has not helped, it soon will not.
-        if self.block < self.lay_out_at:
+        # Ever more seldom: where it has not helped, it soon will not. A run that may be taken up elsewhere goes on with
+        # the rows as they were laid out, lest rounding set it apart.
+        if self.block < self.lay_out_at or self.checkpoint is not None:
             return False
         self.lay_out_at = 2 * self.block + 1
         best = int(np.argmax(np.where(unsuited, self.current(), -np.inf)))
         mixture = jax.tree.map(lambda leaf: np.asarray(leaf[best]), self.pool.state.mixture)
-        rows = about(self.rows, mixture.components, mixture.weights)
+        rows = anew_about(self.rows, mixture.components, mixture.weights)
         if rows is None:
             return False
         self.rows = rows
