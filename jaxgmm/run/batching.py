@@ -13,6 +13,8 @@ from jaxgmm.em.choice import KERNEL_NAMES
 
 # Smaller batches compile anew: only worth it when a step is this much work.
 _COMPACTION_WORK = 1e9
+# The kernel that holds at any conditioning: the others go by features.
+_ANY = len(KERNEL_NAMES) - 1
 # Measured on CPU: where a step is this much work, batches twice as wide are faster by up to a fifth a restart while
 # all of them run; of many restarts some always end early, and narrow batches become fewer without a new program.
 _TOGETHER, _WIDEST, _WORTH_PARTING = 32, 16, 1e6
@@ -44,8 +46,13 @@ def groups(
 ) -> Iterator[tuple[str, Int[np.ndarray, " b"]]]:
     """The batches to run: names of kernels, and the `active` members that have them.
 
-    Batches of `width`, or one smaller one; places left over are filled with the number `empty`.
+    Batches of `width`, or one smaller one; places left over are filled with the number `empty`. Where a batch costs
+    much the same whoever is in it, all go by the slowest kernel by features that one of them needs: two batches would
+    cost twice as much.
     """
+    by_features = active[kernels[active] < _ANY]
+    if work_per_restart * width < _COMPACTION_WORK and len(by_features):
+        kernels = np.where(kernels < _ANY, np.max(kernels[by_features]), kernels)
     for number, name in enumerate(KERNEL_NAMES):
         members = active[kernels[active] == number]
         for first in range(0, len(members), width):
