@@ -98,6 +98,16 @@ Folder = Annotated[
     ),
 ]
 
+DemoSearch = Annotated[
+    str,
+    typer.Option(
+        "--search",
+        metavar="HOW",
+        help="race (all start on samples, the leaders jump out of poor optima, the best few run to the end) or all.",
+        rich_help_panel="Starts",
+    ),
+]
+
 # ---- anomalies ----------------------------------------------------------------------------------------------
 
 Threshold = Annotated[

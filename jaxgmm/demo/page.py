@@ -1,4 +1,4 @@
-"""The demonstration's page: the image, its segmentation, how the fits converged, and where the restarts ended."""
+"""The demonstration's page: the image, its segmentation, EM beside gradients, and how the starts fared."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from jaxgmm import FitResult, Mixture
-from jaxgmm.plotting import plot_convergence, plot_restarts
+from jaxgmm.plotting import plot_convergence, plot_race, plot_restarts
 from jaxgmm.plotting.style import INK
 
 
-def draw_page(image: Any, em: FitResult, few: Any, gradients: dict[str, FitResult]) -> Figure:
+def draw_page(image: Any, em: FitResult, plain: FitResult, gradients: dict[str, FitResult]) -> Figure:
     """One page; see `jaxgmm.demo.demo.run_demo` for what goes in."""
     figure = Figure(figsize=(14, 10.4), layout="constrained")
     grid = figure.add_gridspec(3, 2, height_ratios=(1, 0.11, 0.95))
@@ -29,16 +29,22 @@ def draw_page(image: Any, em: FitResult, few: Any, gradients: dict[str, FitResul
     _palette(figure.add_subplot(grid[1, :]), em.mixture)
 
     ax = figure.add_subplot(grid[2, 0])
-    best = max(result.score for result in (em, *gradients.values()))
-    plot_convergence(em, ax=ax, against="passes", reference=best, label="EM")
-    looks = (("#1d4e89", (0, (4, 1.5))), ("#3f8f63", (0, (1, 1))))
-    for (name, result), (color, style) in zip(gradients.items(), looks, strict=True):
-        plot_convergence(result, ax=ax, against="passes", reference=best, label=name, color=color, linestyle=style)
-    ax.set_title(f"convergence: {len(em.status)} restarts by EM, the best {len(few)} also by gradients", color=INK)
-    ax.set_ylabel("nats per row below the best of all")
+    # All from the same starts on the same rows; the mixture of the other panels is no part of it.
+    best = max(result.score for result in (plain, *gradients.values()))
+    plot_convergence(plain, ax=ax, against="passes", reference=best, label="EM")
+    for name, result in gradients.items():
+        plot_convergence(
+            result, ax=ax, against="passes", reference=best, label=name, color="#1d4e89", linestyle=(0, (4, 1.5))
+        )
+    ax.set_title(f"EM and gradients from the same {len(plain.status)} starts, none of them chosen", color=INK)
+    ax.set_ylabel("nats per row below the best of these")
     ax = figure.add_subplot(grid[2, 1])
-    plot_restarts(em, ax=ax)
-    ax.set_title(f"where the {len(em.status)} restarts of EM ended", color=INK)
+    if em.rounds:
+        plot_race(em, ax=ax)
+        ax.set_title(f"the race between {len(em.status)} starts; triangles are jumps that were kept", color=INK, pad=48)
+    else:
+        plot_restarts(em, ax=ax)
+        ax.set_title(f"where the {len(em.status)} restarts of EM ended", color=INK)
     return figure
 
 
