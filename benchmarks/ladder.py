@@ -16,7 +16,7 @@ from typing import Any
 from common import RESULTS, parser, provenance, record, table, write
 from ladder_data import AXES, BOUNDS, DTYPES, FAMILIES, D, Errors, K, N, Rung, case, errors, reference_step, rungs
 from ladder_picture import draw
-from ladder_steps import PEERS, jaxgmm_step, misjudged
+from ladder_steps import CELLS, PEERS, jaxgmm_step, misjudged
 
 DOCS = Path(__file__).parents[1] / "docs"
 AUTO = "jaxgmm auto"
@@ -32,6 +32,8 @@ def climb(family: str, axis: str, rung: Rung, dtype: str) -> dict[str, Any]:
     forced = {name: jaxgmm_step(data, name, truth) for name in ("centred", "shared_feature")}
     found: dict[str, Any] = {AUTO: asdict(ours.errors)}
     found |= {f"jaxgmm {name}": asdict(step.errors) for name, step in forced.items()}
+    in_cells = jaxgmm_step(data, CELLS, truth)
+    found[f"jaxgmm {CELLS}"] = asdict(in_cells.errors)
     for name, step in PEERS[dtype].items():
         error = attempted(partial(step, data, truth))
         if error is not None:

@@ -27,6 +27,7 @@ _STYLES: dict[str, dict[str, Any]] = {
         "mfc": "white",
     },
     "gmmx float32": {"color": _GREEN, "ls": "-", "lw": 1.6, "marker": "D", "ms": 3.8},
+    "jaxgmm cells": {"color": "#1b3a57", "ls": "-", "lw": 2.0, "marker": "P", "ms": 5},
     "jaxgmm auto": {"color": _BLUE, "ls": "-", "lw": 2.6, "marker": "o", "ms": 5},
 }
 _PANELS = (("log_likelihood", "log-likelihood error,\nnats per row"), ("covariance", "covariance error,\nrelative"))

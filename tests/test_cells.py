@@ -48,7 +48,7 @@ def rng() -> np.random.Generator:
 
 def found(x: np.ndarray, name: str, g: int = 5) -> Cells:
     """Cells of rows (n, d), in the coordinates they come in."""
-    return finding._clustered(x.T.astype(np.float64), FAMILIES[name], g, x.std(0), np.full(x.shape[1], 1e-6))
+    return finding.clustered(x.T.astype(np.float64), FAMILIES[name], g, x.std(0), np.full(x.shape[1], 1e-6))
 
 
 def in_cells(x: np.ndarray, name: str, g: int = 5, dtype: str = "float64", weights=None, labels=None) -> CellRows:
@@ -191,7 +191,7 @@ def test_on_the_ladder_the_fast_kernel_is_right_in_cells_and_never_trusted_where
             frame = posed.frame
             m = jax.tree.map(jnp.asarray, frame.from_data(Mixture(made.weights, family(made.means, made.factor)), np.float32))  # fmt: skip
             ridge = np.broadcast_to(posed.penalty.ridge, (D,))
-            cells = finding._clustered(frame.rows(made.x), family, 8, frame.spread, ridge)
+            cells = finding.clustered(frame.rows(made.x), family, 8, frame.spread, ridge)
             laid = laid_in_cells(ArraySource(made.x), frame.rows, np.dtype(np.float32), cells, frame.whitener)
             wide = ArrayRows.from_array(posed.rows.x[:, : len(made.x)].T.astype(jnp.float64))
             kappa = held_to(m, posed.rows, laid, wide, "float32")

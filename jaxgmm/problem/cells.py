@@ -41,13 +41,18 @@ def cells_for(
         ridge: (d,), its root in those coordinates: no cell is narrower.
     """
     n = source.shape[0]
-    g = int(np.ceil(_CELLS_PER_COMPONENT * n_components))
+    g = n_cells(n_components)
     mapped = issubclass(family, SharedFeatures) and family.traits.maps != "none"
     if n_components == 1 or not mapped or n < _ROWS_IN_A_CELL * g:
         return None
     x = _sample(source, frame, family, g)
-    cells = _clustered(x, family, g, frame.spread, ridge)
+    cells = clustered(x, family, g, frame.spread, ridge)
     return None if _one_frame_will_do(cells, x, frame, dtype) else cells
+
+
+def n_cells(n_components: int) -> int:
+    """How many cells rows are laid out in."""
+    return int(np.ceil(_CELLS_PER_COMPONENT * n_components))
 
 
 def _sample(source: RowSource, frame: Coordinates, family: type[Family], g: int) -> Any:
@@ -58,8 +63,12 @@ def _sample(source: RowSource, frame: Coordinates, family: type[Family], g: int)
     return frame.rows(source.rows_at(index))
 
 
-def _clustered(x: Any, family: type[Family], g: int, spread: Any, ridge: Any) -> Cells:
-    """`g` components of the rows x, (d, m), each of the rows that are likeliest its own."""
+def clustered(x: Any, family: type[Family], g: int, spread: Any, ridge: Any) -> Cells:
+    """`g` components of the rows x, (d, m), each of the rows that are likeliest its own.
+
+    Args:
+        spread, ridge: (d,), the rows' standard deviations, and a root of what no cell is narrower than.
+    """
     cell = _kmeans(x / spread[:, None], g)
     cells = _fitted(x, cell, family, g, spread, ridge)
     for _ in range(_HARD_STEPS):
