@@ -90,7 +90,7 @@ class _Host:
 
     def _pace(self, steps: int) -> Pace:
         """That of rounds before the semifinal."""
-        return Pace(steps, self.tol)
+        return Pace(steps, self.tol, tolerance=self.rules.tolerance)
 
     def _heat(self, kind: str, runners: Runners, rows: Rows, steps: int, wanted: int) -> Runners:
         """Runs `runners` on; the numbers of those that go on, first ones first."""

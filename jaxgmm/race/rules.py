@@ -39,6 +39,7 @@ class RaceRules:
         matters: a gain that matters, nats per row.
         popular: where so large a share of a heat comes to one optimum, one round of jumps is enough.
         semifinalists, finalists: how many run on all rows, and how many of them to the end.
+        tolerance: before the semifinal kernels may err so many times more than usual: that is less than samples do.
         winner_tol: the winner runs on with this share of tol, as EM is slow and should not be judged by where it gave
             up.
         alike: two runners are on the way to one optimum where so large a share of rows has the same labels.
@@ -79,6 +80,7 @@ class RaceRules:
     popular: float = 0.5
     semifinalists: int = 6
     finalists: int = 3
+    tolerance: float = 8.0
     winner_tol: float = 0.1
     alike: float = 0.97
     near: float = 2e-3

@@ -95,20 +95,21 @@ class DeviceLanes(Lanes):
         surroundings: what collapsed components are revived from, made when needed; None lets them lie.
         deadline: the `time.perf_counter()` at which to stop.
         tags: what tells restarts apart beside their starts.
+        tolerance: by how many times more than usual a kernel may err.
     """
 
     def __init__(
         self, driver: Driver, starts: Mixture, rows: Rows, controls: Controls, *, kernel: str = "auto",
         on_block: OnBlock | None = None, log_volume: float = 0.0,
         surroundings: Callable[[], Surroundings] | None = None, deadline: float = np.inf, tags: Tags | None = None,
-        checkpoint: Checkpoint | None = None,
+        checkpoint: Checkpoint | None = None, tolerance: float = 1.0,
     ) -> None:  # fmt: skip
         self.driver, self.rows, self.controls, self.on_block = driver, rows, controls, on_block
         self.log_volume, self.deadline, self.tags = log_volume, deadline, tags or Tags.plain(starts)
         self.make_surroundings, self.checkpoint = surroundings, checkpoint
         self.surroundings: Surroundings | None = None
         self.n = starts.weights.shape[0]
-        self.limits = limits(kernel, starts.weights.dtype, driver.searches)
+        self.limits = tolerance * limits(kernel, starts.weights.dtype, driver.searches)
         self.total_weight, self.n_rows = np.asarray(total_weight(rows, self.tags), np.float64), int(rows.n_rows)
         self.max_iter = int(controls.max_iter)
         self.share = driver.share_of_rows(self.n_rows)

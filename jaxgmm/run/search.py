@@ -34,11 +34,13 @@ class Pace:
         steps: how many at most.
         tol: when they have converged.
         revive: whether collapsed components are put elsewhere.
+        tolerance: by how many times more than usual a kernel may err.
     """
 
     steps: int
     tol: float
     revive: bool = False
+    tolerance: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -78,18 +80,20 @@ class Task:
         limited = replace(controls, max_iter=on_host(pace.steps, np.int32), tol=on_host(pace.tol, dtype))
         tags = replace(Tags.plain(mixtures), number=on_host(numbers, np.int32))
         revive = pace.revive and self.settings.on_degenerate == "reinit"
-        return self._drive(mixtures, rows, limited, tags, revive)
+        return self._drive(mixtures, rows, limited, tags, revive, pace.tolerance)
 
     def _controls(self) -> Controls:
         problem = self.problem
         return self.settings.controls(self.key, problem.penalty, problem.widths.floor, problem.dtype)
 
-    def _drive(self, mixtures: Mixture, rows: Rows, controls: Controls, tags: Tags | None, revive: bool) -> Ended:
+    def _drive(
+        self, mixtures: Mixture, rows: Rows, controls: Controls, tags: Tags | None, revive: bool, tolerance: float = 1.0
+    ) -> Ended:
         return run_restarts(
             self.driver, mixtures, rows, controls, tags=tags, kernel=self.settings.kernel,
             on_block=self.settings.on_block, log_volume=self.problem.frame.log_volume(), deadline=self.deadline,
             surroundings=partial(surroundings, self.key, self.problem) if revive else None,
-            checkpoint=self.checkpoint,
+            checkpoint=self.checkpoint, tolerance=tolerance,
         )  # fmt: skip
 
 
