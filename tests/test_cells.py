@@ -177,7 +177,9 @@ def held_to(m: Mixture, one: Rows, cells: Rows, wide: ArrayRows, dtype: str) -> 
     for rows in (one, cells):
         kappa, *errors = step_errors(m, rows, "shared_feature", exact)
         if kappa <= limits("auto", dtype)[0]:
-            assert errors[0] <= per_nat, (kappa, errors)
+            # Log-densities of rows that nobody explains are large, and rounded as such.
+            rounded = 4 * np.finfo(dtype).eps * abs(float(exact.log_likelihood / exact.total_weight))
+            assert errors[0] <= per_nat + rounded, (kappa, errors)
             assert errors[1] <= second, (kappa, errors)
     return kappa
 
@@ -343,6 +345,39 @@ def test_a_component_whose_rows_are_overlooked_is_not_trusted():
         seen += float(s.counts[1]) < 1
         assert s.conditioning > limits("auto", np.float32)[0]
     assert seen  # as it was by chance
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("name", GAUSSIANS)
+def test_a_component_without_weight_is_as_if_it_were_not_there(name, kernel, rng):
+    x, m = data(name, rng, 300).astype(np.float32), mixture(name, rng, dtype="float32")
+    weights = np.array([0.4, 0.6, 0.0], np.float32)
+    kept = jax.tree.map(jnp.asarray, m.components.picked(np.array([0, 1])))
+    with scope():
+        for rows in (in_one(x, "float32"), in_cells(x, name, 3, "float32")):
+            absent = PASS(Mixture(jnp.asarray(weights), jax.tree.map(jnp.asarray, m.components)), rows, kernel=kernel)
+            without = PASS(Mixture(jnp.asarray(weights[:2]), kept), rows, kernel=kernel)
+            np.testing.assert_allclose(absent.log_likelihood, without.log_likelihood, rtol=1e-5)
+            np.testing.assert_allclose(absent.counts, [*without.counts, 0.0], rtol=1e-4, atol=1e-3)
+
+
+def test_another_number_of_rows_in_the_same_rung_compiles_nothing(rng):
+    x = data("full", rng, 2000)
+    with scope():
+        cells, transform = found(x, "full"), (lambda b: np.asarray(b, float).T)
+        laid = [laid_in_cells(ArraySource(x[:n]), transform, np.dtype(float), cells) for n in (1990, 2000)]
+        assert jax.tree.map(jnp.shape, laid[0]) == jax.tree.map(jnp.shape, laid[1])
+
+
+def test_rows_that_coincide_make_no_cell_without_width(rng):
+    x = np.concatenate([np.zeros((900, 2)), np.full((600, 2), 3.7), rng.normal(size=(600, 2))])
+    for name in GAUSSIANS:
+        cells = finding.clustered(x.T, FAMILIES[name], 6, x.std(0), np.zeros(2))
+        assert np.isfinite(cells.components.log_det()).all()
+        with scope():
+            m = mixture(name, rng, d=2)
+            laid = laid_in_cells(ArraySource(x), lambda b: np.asarray(b, float).T, np.dtype(float), cells)
+            alike(PASS(m, laid, kernel="shared_feature"), PASS(m, in_one(x), kernel="centred"), rtol=1e-6, atol=1e-5)
 
 
 def test_what_rounding_takes_from_all_rows_alike_is_made_good():

@@ -119,7 +119,7 @@ class Gradient(Driver):
     def rows(self, rows: Any, key: Key[Array, ""], iteration: Int[Array, ""]) -> Rows:
         if self.batch_size is None:
             return rows
-        index = jax.random.randint(jax.random.fold_in(key, iteration), (self.batch_size,), 0, rows.n_rows)
+        index = jax.random.randint(jax.random.fold_in(key, iteration), (self.batch_size,), 0, rows.n_rows, jnp.int32)
         batch = rows.take(index)  # all with weight: `fit` leaves rows without it out
         # Weighed up to the whole, so that sums over the batch estimate sums over all rows.
         ratio = rows.total_weight / batch.total_weight

@@ -240,7 +240,9 @@ def _shared_localise(products: Any) -> Callable[[_Coefficients, Frame], _Shared]
             return _Shared(held.bare, rounded, psi.astype(rounded.dtype), None, frame)
         lost = None
         if rounded.dtype != theta.dtype:
-            lost = jnp.sum((theta - rounded) * _typical(held, frame), axis=-1).astype(rounded.dtype)
+            # A component without weight has −∞ among its coefficients, and loses nothing.
+            dropped = jnp.where(jnp.isfinite(theta), theta - rounded, 0)
+            lost = jnp.sum(dropped * _typical(held, frame), axis=-1).astype(rounded.dtype)
         return _Shared(held.bare, rounded, None, lost, frame)
 
     return localise
@@ -249,7 +251,8 @@ def _shared_localise(products: Any) -> Callable[[_Coefficients, Frame], _Shared]
 def _typical(held: _Coefficients, frame: Frame) -> Float[Array, "k f"]:
     """Features of rows that a component is likely to hold: at its mean, or in its cell."""
     if held.means is None or frame.root is not None:
-        return jnp.mean(held.bare.features(frame.probe), axis=1).astype(held.theta.dtype)
+        usual = jnp.mean(held.bare.features(frame.probe), axis=1).astype(held.theta.dtype)
+        return jnp.broadcast_to(usual, held.theta.shape)
     return held.bare.features(frame.local(held.means.T)).T
 
 
@@ -282,7 +285,7 @@ def _shared_gather(products: Any) -> Callable[[_Coefficients, Frame, Compensated
         counts = local[:, 0]
         _, psi = _seen_from(held, frame)
         # Large where it is not zero; the error pair would be worth little without what is dropped here.
-        shared = 0.0 if products is not None else jnp.sum(psi * common).astype(sums.value.log_likelihood.dtype)
+        shared = None if products is not None else jnp.sum(psi * common).astype(sums.value.log_likelihood.dtype)
         if held.means is not None:
             local, common = held.bare.carried(local, common, *_place(held, frame))
         eps = float(np.finfo(_product_dtype(products, frame)).eps)
@@ -300,10 +303,11 @@ def _shared_elements(components: Family, batch: int) -> int:
     return batch * components.n_components + n_shared_features(components)
 
 
-def _gathered(sums: Compensated[Sums], judged: Gathered, shared: Any = 0.0) -> Compensated[Sums]:
+def _gathered(sums: Compensated[Sums], judged: Gathered, shared: Float[Array, ""] | None = None) -> Compensated[Sums]:
     """`judged` in place of a cell's own sums, and `shared` added to its log-likelihood."""
     value, error = sums.value, sums.error
-    high, low = two_sum(value.log_likelihood, shared)
+    high = value.log_likelihood
+    high, low = (high, jnp.zeros_like(high)) if shared is None else two_sum(high, shared)
     nothing = jax.tree.map(jnp.zeros_like, judged)
     return Compensated(
         Sums(high, value.total_weight, judged),

@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxgmm.em.choice import limits
 from jaxgmm.families import Family
+from jaxgmm.families import linalg as tri
 from jaxgmm.families.shared_features import SharedFeatures
 from jaxgmm.problem.coordinates import Coordinates
 from jaxgmm.rows import RowSource
@@ -26,6 +27,7 @@ _SAMPLED, _SAMPLED_PER_FEATURE = 128, 8
 _SAMPLE_ELEMENTS = 1 << 23
 # Correlations of a cell are taken for less by the share of features to rows, to this power.
 _DOUBT = 6
+_FLAT = 8 * float(np.finfo(np.float32).eps)
 _LLOYD_STEPS, _HARD_STEPS = 6, 3
 # One frame for all rows is good enough where components as narrow as the cells use up so much of what is tolerated.
 _COMFORTABLE = 0.25
@@ -46,8 +48,9 @@ def cells_for(
     if n_components == 1 or not mapped or n < _ROWS_IN_A_CELL * g:
         return None
     x = _sample(source, frame, family, g)
-    cells = clustered(x, family, g, frame.spread, ridge)
-    return None if _one_frame_will_do(cells, x, frame, dtype) else cells
+    with np.errstate(all="ignore"):
+        cells = clustered(x, family, g, frame.spread, ridge)
+        return None if _one_frame_will_do(cells, x, frame, dtype) else cells
 
 
 def n_cells(n_components: int) -> int:
@@ -58,7 +61,7 @@ def n_cells(n_components: int) -> int:
 def _sample(source: RowSource, frame: Coordinates, family: type[Family], g: int) -> Any:
     n, d = source.shape
     features = (d + 1) * (d + 2) // 2 if family.traits.covariance_kind == "matrix" else 2 * d + 1
-    wanted = min(n, g * max(_SAMPLED, _SAMPLED_PER_FEATURE * d), max(_SAMPLE_ELEMENTS // features, 8 * g))
+    wanted = min(n, g * max(_SAMPLED, _SAMPLED_PER_FEATURE * d), max(_SAMPLE_ELEMENTS // max(features, g), 8 * g))
     index = np.sort(np.random.default_rng(_SEED).choice(n, wanted, replace=False, shuffle=False))
     return frame.rows(source.rows_at(index))
 
@@ -106,14 +109,16 @@ def _fitted(x: Any, cell: Any, family: type[Family], g: int, spread: Any, ridge:
     whose = (cell == np.arange(g)[:, None]).astype(x.dtype)
     counts = whose.sum(axis=1)
     moments = start.moments_from_features(whose @ phi.T, start.common_features(x).sum(axis=1))
-    components = start.improve(counts, moments, ridge)
+    # Rows that coincide have no width: a cell of them has the least that float32 would tell from none.
+    components = start.improve(counts, moments, np.maximum(ridge, _FLAT * spread))
     traits = family.traits
     if traits.covariance_kind == "matrix" and not traits.one_covariance:
         # As few rows as features make some direction look flat; eight times as many hardly do.
         doubt = np.minimum(len(x) / np.maximum(counts, 1), 1)[:, None, None] ** _DOUBT
         covariances = components.covariances * np.where(np.eye(len(x), dtype=bool), 1, 1 - doubt)
-        components = family.from_covariances(components.means, covariances)
-    return Cells(components.with_replaced(counts == 0, start), counts / counts.sum())
+        components = components.with_root(tri.cholesky(covariances))
+    lost = (counts == 0) | ~np.isfinite(components.log_det())
+    return Cells(components.with_replaced(lost, start), np.where(lost, 0, counts) / counts.sum())
 
 
 def _one_frame_will_do(cells: Cells, x: Any, frame: Coordinates, dtype: np.dtype) -> bool:

@@ -27,6 +27,8 @@ from jaxgmm.rows.sums import Compensated, Sums
 # What a chunk costs whatever its length, in rows. Measured on CPU; on accelerators it is what launching kernels takes.
 _OVERHEAD = {"cpu": 400}
 _OVERHEAD_ELSEWHERE = 4096
+# Numbers that may be gathered to take single rows; more are found by a pass.
+_GATHERED = 1 << 24
 _LENGTHS = tuple(1 << bits for bits in range(8, 16))
 
 
@@ -40,7 +42,7 @@ class CellRows(Rows):
             no weight.
         weights: (m,).
         number: (m,), the numbers of the rows.
-        place: (n,), their slots.
+        place: (m,), the slots of the rows by number, and whatever after the last.
         first: (g + 1,).
         frames: the coordinates of every cell, leading axis g.
         frame: one for all rows, in which samples are seen.
@@ -50,7 +52,7 @@ class CellRows(Rows):
     z: Float[Array, "d m"]
     weights: Float[Array, " m"]
     number: Int[Array, " m"]
-    place: Int[Array, " n"]
+    place: Int[Array, " m"]
     first: Int[Array, " g+1"]
     frames: Frame
     total_weight: Float[Array, ""]
@@ -72,13 +74,15 @@ class CellRows(Rows):
         return self.first.shape[0] - 1
 
     def row_weights(self) -> Any:
-        return np.asarray(self.weights)[np.asarray(self.place)]
+        return np.asarray(self.weights)[np.asarray(self.place)[: int(self.n_rows)]]
 
     def take(self, index: Int[Array, " b"]) -> Sample:
-        slots = self.place[index]
-        cell = jnp.searchsorted(self.first, slots, side="right") - 1
         assert self.frames.centre is not None
         assert self.frames.root is not None
+        if index.shape[0] * self.frames.root.size // self.n_cells > _GATHERED:
+            return super().take(index)
+        slots = self.place[index]
+        cell = jnp.searchsorted(self.first, slots, side="right") - 1
         wide = precision.widest(self.dtype)
         z, root = self.z[:, slots].astype(wide), self.frames.root[cell].astype(wide)
         moved = root.T * z if root.ndim == 2 else einsum("bde,eb->db", root, z)

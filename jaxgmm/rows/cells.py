@@ -21,8 +21,9 @@ from jaxgmm.rows.rungs import slots_for
 from jaxgmm.rows.source import RowSource
 
 _BLOCK = 1 << 16
-# Columns that are worked on at a time: what they need stays in the caches.
-_PART = 1 << 12
+# Numbers that are worked on at a time, and columns, from and to: what they need stays in the caches.
+_PART_ELEMENTS, _PART = 1 << 20, (64, 1 << 12)
+_NEVER = -1e30
 # Cells begin at multiples of so many slots.
 _ALIGNMENT = 16
 
@@ -47,12 +48,14 @@ class Cells:
         components: SharedFeatures = self.components
         theta = np.array(components.natural())
         theta[:, 0] += np.log(np.maximum(self.shares, np.finfo(np.float64).tiny))
+        theta[~np.isfinite(theta).all(axis=1)] = [_NEVER, *[0] * (theta.shape[1] - 1)]  # no cell for anyone
         return theta.astype(dtype)
 
     def nearest(self, x: Any) -> Any:
         """(b,), the cells of rows x, (d, b)."""
         theta = self.coefficients(x.dtype)
-        parts = [x[:, start : start + _PART] for start in range(0, x.shape[1], _PART)]
+        size = int(np.clip(_PART_ELEMENTS // (theta.shape[1] + len(self)), *_PART))
+        parts = [x[:, start : start + size] for start in range(0, x.shape[1], size)]
         of_part = lambda part: np.argmax(theta @ self.components.features(part), axis=0)  # noqa: E731
         with ThreadPoolExecutor(os.cpu_count()) as executor:
             return np.concatenate(list(executor.map(of_part, parts))).astype(np.int32)
@@ -136,10 +139,10 @@ def laid_about(rows: CellRows, components: Any, weights: Any) -> CellRows:
         components: those of a mixture of the rows' coordinates, unbatched, NumPy.
         weights: (k,), theirs.
     """
-    held = jax.tree.map(np.asarray, rows)
-    first, frames, n = held.first, held.frames, len(held.place)
+    held, n = jax.tree.map(np.asarray, rows), int(rows.n_rows)
+    first, frames, slots = held.first, held.frames, np.sort(held.place[:n])
     sizes, wide = np.diff(first), jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), components)
-    sound = np.flatnonzero((weights > 0) & np.isfinite(wide.log_det()))[: len(sizes)]
+    sound = np.flatnonzero((weights > 0) & np.isfinite(wide.log_det() + wide.means.sum(axis=1)))[: len(sizes)]
     kept = np.argsort(-sizes, kind="stable")[: len(sizes) - len(sound)]
     own, root = wide.picked(sound), frames.root[kept].astype(np.float64)
     if not components.traits.one_covariance:
@@ -148,28 +151,29 @@ def laid_about(rows: CellRows, components: Any, weights: Any) -> CellRows:
         replace(own, means=np.concatenate([own.means, frames.centre[kept].astype(np.float64)])),
         np.concatenate([weights[sound], sizes[kept] / n]),
     )
-    slots = np.sort(held.place)
     bounds = np.searchsorted(slots, first)
 
     def blocks() -> Iterator[Any]:
         for g in np.flatnonzero(sizes):
             frame = jax.tree.map(lambda leaf: leaf[g].astype(np.float64), frames)  # noqa: B023
-            yield frame.global_(held.z[:, slots[bounds[g] : bounds[g + 1]]].astype(np.float64))
+            for start in range(bounds[g], bounds[g + 1], _BLOCK):
+                some = slots[start : min(start + _BLOCK, bounds[g + 1])]
+                yield frame.global_(held.z[:, some].astype(np.float64))
 
     # In float64: what called for this is narrower than the products of float32 can tell.
     laid = _Laid(cells, np.concatenate([cells.nearest(x) for x in blocks()]), (n, len(held.z)), held.z.dtype)
     for x in blocks():
         laid.put(x)
     beside = {"total_weight": rows.total_weight, "frame": rows.frame, "known": rows.known, "longest": rows.longest}
-    return _rows_of(laid, held.number[slots], held.weights[held.place], **beside)
+    return _rows_of(laid, held.number[slots], rows.row_weights(), **beside)
 
 
 def _rows_of(laid: _Laid, numbers: Any, weights: Any, **beside: Any) -> CellRows:
     """Rows with these numbers, in the order in which they were put, and weights, by number."""
     slots = laid.z.shape[1]
-    place, number, held = np.empty_like(laid.place), np.zeros(slots, np.int32), np.zeros(slots, weights.dtype)
+    place, number, held = np.zeros(slots, np.int32), np.zeros(slots, np.int32), np.zeros(slots, weights.dtype)
     place[numbers], number[laid.place] = laid.place, numbers
-    held[place] = weights
+    held[place[: len(numbers)]] = weights
     laid.z[:, held == 0] = 0  # 0 · ∞ is no nothing
     return CellRows(
         z=jax.device_put(laid.z, may_alias=True),
@@ -178,6 +182,6 @@ def _rows_of(laid: _Laid, numbers: Any, weights: Any, **beside: Any) -> CellRows
         place=jnp.asarray(place),
         first=jnp.asarray(laid.first, jnp.int32),
         frames=laid.frames(),
-        n_rows=jnp.asarray(len(place), jnp.int32),
+        n_rows=jnp.asarray(len(numbers), jnp.int32),
         **beside,
     )

@@ -215,7 +215,7 @@ class DeviceLanes(Lanes):
         if self.block < self.lay_out_at or self.checkpoint is not None:
             return False
         self.lay_out_at = 2 * self.block + 1
-        best = int(np.argmax(np.where(unsuited, self.current(), -np.inf)))
+        best = int(np.argmax(np.where(unsuited, np.nan_to_num(self.current(), nan=-np.inf), -np.inf)))
         mixture = jax.tree.map(lambda leaf: np.asarray(leaf[best]), self.pool.state.mixture)
         rows = anew_about(self.rows, mixture.components, mixture.weights)
         if rows is None:
