@@ -15,7 +15,7 @@ from ladder_data import Case, D, Errors, Step, dense, errors, reference_step
 
 from jaxgmm import Mixture
 from jaxgmm.em import e_step, m_step
-from jaxgmm.em.choice import KERNEL_NAMES, choose_kernels, limits
+from jaxgmm.em.choice import KERNEL_NAMES, choose_kernels, fastest, limits
 from jaxgmm.families import FAMILIES
 from jaxgmm.inputs import precision
 from jaxgmm.problem.cells import clustered, n_cells
@@ -67,11 +67,10 @@ def jaxgmm_step(case: Case, kernel: str, truth: Step, attribute: bool = False) -
         given = Mixture(case.weights, family(case.means, case.factor))  # type: ignore[call-arg]
         start = frame.from_data(given, dtype)
         trusted = limits(kernel, dtype)
-        number = needed = int(np.argmax(trusted > 0))
+        number = fastest(trusted)
         while True:
             statistics, new = jax.tree.map(np.asarray, _step(start, rows, KERNEL_NAMES[number]))
-            needed = int(choose_kernels(statistics.conditioning, trusted))
-            if needed <= number:
+            if (needed := int(choose_kernels(statistics.conditioning, trusted))) <= number:
                 break
             number = needed
         chosen = KERNEL_NAMES[number]

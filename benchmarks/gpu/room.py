@@ -15,8 +15,7 @@ import numpy as np
 from gpu.host import BOUNDS, Parameters, drawn, score
 from jaxgmm import Mixture
 from jaxgmm.em.penalty import Penalty
-from jaxgmm.rows import ArrayRows, ArraySource
-from jaxgmm.rows import base as rows_base
+from jaxgmm.rows import ArrayRows, ArraySource, chunks
 from jaxgmm.run import loop
 from jaxgmm.run.loop import Controls
 from jaxgmm.run.memory import within_memory
@@ -38,12 +37,12 @@ def limit() -> int | None:
 @contextlib.contextmanager
 def _one_chunk() -> Iterator[None]:
     """Within it passes take all rows at once, halvings aside."""
-    kept = rows_base._CHUNKS
-    rows_base._CHUNKS = dict.fromkeys(kept, (1 << 62, 1 << 62, 1 << 62))
+    kept = chunks._CHUNKS
+    chunks._CHUNKS = dict.fromkeys(kept, (1 << 62, 1 << 62, 1 << 62))
     try:
         yield
     finally:
-        rows_base._CHUNKS = kept
+        chunks._CHUNKS = kept
 
 
 def _controls() -> Controls:

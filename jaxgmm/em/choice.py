@@ -56,6 +56,11 @@ def limits(kernel: str, dtype: Any, searches: bool = False) -> Any:
     return trusted
 
 
+def fastest(trusted: Any) -> int:
+    """The number of the fastest kernel in question; see `limits`."""
+    return int(np.argmax(trusted > 0))
+
+
 def choose_kernels(conditioning: Any, trusted: Any) -> Any:
     """The number in `KERNEL_NAMES` of the fastest kernel that each restart can be trusted to; see `limits`."""
     believed = np.asarray(conditioning, np.float64)[..., None] <= trusted

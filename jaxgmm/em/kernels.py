@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -24,7 +25,7 @@ from jaxgmm.em.responsibilities import Assign
 from jaxgmm.families import Family
 from jaxgmm.families import linalg as tri
 from jaxgmm.families.namespace import HIGHEST, einsum
-from jaxgmm.families.shared_features import SharedFeatures, n_shared_features, shared_features
+from jaxgmm.families.shared_features import SharedFeatures, cancelling, n_shared_features, shared_features
 from jaxgmm.inputs import precision
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, joint_log_prob
@@ -44,13 +45,14 @@ class Kernel(NamedTuple):
     """A road from rows to statistics: `begin` and `end` once a pass, `localise` and `gather` once a cell.
 
     `localise` makes what `chunk` needs for rows in a frame; `chunk` has that, a `rows.Chunk`, and how responsibilities
-    follow from joint log-probabilities; `gather` makes of a cell's sums such as may be added up over cells.
+    follow from joint log-probabilities; `gather` has it, too, and makes of a cell's sums such as may be added up over
+    cells.
     """
 
     begin: Callable[[Mixture], Any]
     localise: Callable[[Any, Frame], Any]
     chunk: Callable[[Any, Chunk, Assign], Sums]
-    gather: Callable[[Any, Frame, Compensated[Sums]], Compensated[Sums]]
+    gather: Callable[[Any, Compensated[Sums]], Compensated[Sums]]
     end: Callable[[Any, Any], Any]
     elements: Callable[[Family, int], int]
 
@@ -120,23 +122,28 @@ def _place(held: _Coefficients, frame: Frame) -> tuple[Array, Array]:
     return frame.centre.astype(dtype) - held.means, frame.root.astype(dtype)
 
 
-def _seen_from(held: _Coefficients, frame: Frame) -> tuple[Array, Array]:
-    """θ and ψ for rows in a frame."""
-    if held.means is None:
-        return held.theta, held.psi
-    return held.bare.seen_from(held.theta, held.psi, *_place(held, frame))
+class _Within(NamedTuple):
+    """Coefficients for rows in a frame.
+
+    Attributes:
+        theta, psi: of the features of rows as the frame has them.
+        kappa: κ of each component there.
+        place: what `_place` says of the frame; None where rows are never mapped.
+    """
+
+    theta: Float[Array, "k f"]
+    psi: Float[Array, " g"]
+    kappa: Float[Array, " k"]
+    place: tuple[Array, Array] | None
 
 
-def _sizes(held: _Coefficients, frame: Frame, theta: Array, psi: Array) -> Float[Array, " k"]:
-    """κ: how large the terms are that add up to a log-density, at rows of the frame."""
-    features = jnp.mean(abs(held.bare.features(frame.probe)), axis=1).astype(theta.dtype)
-    common = jnp.mean(abs(held.bare.common_features(frame.probe)), axis=1).astype(theta.dtype)
-    return einsum("kf,f->k", abs(theta), features) + einsum("g,g->", abs(psi), common)
+def _within(held: _Coefficients, frame: Frame) -> _Within:
+    place = None if held.means is None else _place(held, frame)
+    theta, psi = (held.theta, held.psi) if place is None else held.bare.seen_from(held.theta, held.psi, *place)
+    return _Within(theta, psi, cancelling(held.bare, theta, psi, frame.probe), place)
 
 
-def _judged(
-    held: _Coefficients, frame: Frame, counts: Float[Array, " k"], moments: Any, near: Any, eps: float
-) -> Gathered:
+def _judged(kappa: Float[Array, " k"], counts: Float[Array, " k"], moments: Any, near: Any, eps: float) -> Gathered:
     """A cell's sums, and what they can have lost.
 
     Args:
@@ -144,7 +151,7 @@ def _judged(
             rows seem to be.
         eps: the rounding of the products.
     """
-    kappa = _sizes(held, frame, *_seen_from(held, frame)).astype(counts.dtype)
+    kappa = kappa.astype(counts.dtype)
     if near is None:
         return Gathered(counts, moments, counts * kappa, kappa)
     within = (_AWAY + 2 * eps * kappa) ** 2 * near > 1
@@ -172,10 +179,16 @@ class _Centred(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """The mixture as it is seen from where rows come in, and by how much log-densities differ there."""
+    """The mixture as it is seen from where rows come in, and by how much log-densities differ there.
+
+    Attributes:
+        volume: None where rows come as they are.
+        kappa: κ of each component; None where there are no shared features.
+    """
 
     mixture: Mixture
     volume: Float[Array, ""] | None
+    kappa: Float[Array, " k"] | None
 
 
 def _centred_begin(mixture: Mixture) -> _Centred:
@@ -184,8 +197,9 @@ def _centred_begin(mixture: Mixture) -> _Centred:
 
 def _centred_localise(begun: _Centred, frame: Frame) -> _Seen:
     mixture = begun.mixture
+    kappa = None if begun.held is None else _within(begun.held, frame).kappa
     if frame.root is None or frame.centre is None:
-        return _Seen(mixture, None)
+        return _Seen(mixture, None, kappa)
     dtype = mixture.weights.dtype
     wide = precision.widest(dtype)
     components = jax.tree.map(lambda leaf: leaf.astype(wide), mixture.components)
@@ -194,24 +208,24 @@ def _centred_localise(begun: _Centred, frame: Frame) -> _Seen:
     with jax.default_matmul_precision("highest"):
         moved = components.affine(-centre, jnp.ones_like(centre)).affine(jnp.zeros_like(centre), inverse)
     moved, volume = jax.tree.map(lambda leaf: leaf.astype(dtype), (moved, -jnp.sum(jnp.log(scale))))
-    return _Seen(Mixture(mixture.weights, moved), volume)
+    return _Seen(Mixture(mixture.weights, moved), volume, kappa)
 
 
 def _centred_chunk(seen: _Seen, rows: Chunk, assign: Assign) -> Sums:
-    (mixture, volume), x, w = seen, rows.x, rows.weights
+    (mixture, volume, _), x, w = seen, rows.x, rows.weights
     joint = joint_log_prob(mixture, x)
     r, log_p = assign(joint if volume is None else joint + volume, w, rows.possible)
     # Whitened by the components, rows are the same from wherever they are seen; so are the moments.
     return Sums(_weighted(log_p, w), jnp.sum(w), (jnp.sum(r, axis=1), mixture.components.moments(x, r)))
 
 
-def _centred_gather(begun: _Centred, frame: Frame, sums: Compensated[Sums]) -> Compensated[Sums]:
+def _centred_gather(seen: _Seen, sums: Compensated[Sums]) -> Compensated[Sums]:
     counts, moments = sums.total.rest
-    if begun.held is None:
+    if seen.kappa is None:
         unknown = jnp.full_like(counts, jnp.inf)
         return _gathered(sums, Gathered(counts, moments, unknown, unknown))
-    near = None if frame.root is None else jnp.zeros_like(counts)  # nothing is overlooked
-    return _gathered(sums, _judged(begun.held, frame, counts, moments, near, 0.0))
+    near = None if seen.volume is None else jnp.zeros_like(counts)  # nothing is overlooked
+    return _gathered(sums, _judged(seen.kappa, counts, moments, near, 0.0))
 
 
 # ---- shared features ----------------------------------------------------------------------------------------
@@ -230,22 +244,21 @@ class _Shared(NamedTuple):
     psi: Float[Array, " g"] | None
     lost: Float[Array, " k"] | None
     frame: Frame
+    within: _Within
 
 
-def _shared_localise(products: Any) -> Callable[[_Coefficients, Frame], _Shared]:
-    def localise(held: _Coefficients, frame: Frame) -> _Shared:
-        theta, psi = _seen_from(held, frame)
-        rounded = theta.astype(_product_dtype(products, frame))
-        if products is not None:
-            return _Shared(held.bare, rounded, psi.astype(rounded.dtype), None, frame)
-        lost = None
-        if rounded.dtype != theta.dtype:
-            # A component without weight has −∞ among its coefficients, and loses nothing.
-            dropped = jnp.where(jnp.isfinite(theta), theta - rounded, 0)
-            lost = jnp.sum(dropped * _typical(held, frame), axis=-1).astype(rounded.dtype)
-        return _Shared(held.bare, rounded, None, lost, frame)
-
-    return localise
+def _shared_localise(in_64: bool, held: _Coefficients, frame: Frame) -> _Shared:
+    within, dtype = _within(held, frame), frame.probe.dtype
+    theta, dtype = within.theta, precision.widest(dtype) if in_64 else dtype
+    rounded = theta.astype(dtype)
+    if in_64:
+        return _Shared(held.bare, rounded, within.psi.astype(dtype), None, frame, within)
+    lost = None
+    if rounded.dtype != theta.dtype:
+        # A component without weight has −∞ among its coefficients, and loses nothing.
+        dropped = jnp.where(jnp.isfinite(theta), theta - rounded, 0)
+        lost = jnp.sum(dropped * _typical(held, frame), axis=-1).astype(dtype)
+    return _Shared(held.bare, rounded, None, lost, frame, within)
 
 
 def _typical(held: _Coefficients, frame: Frame) -> Float[Array, "k f"]:
@@ -256,12 +269,8 @@ def _typical(held: _Coefficients, frame: Frame) -> Float[Array, "k f"]:
     return held.bare.features(frame.local(held.means.T)).T
 
 
-def _product_dtype(products: Any, frame: Frame) -> Any:
-    return frame.probe.dtype if products is None else precision.widest(frame.probe.dtype)
-
-
 def _shared_chunk(prepared: _Shared, rows: Chunk, assign: Assign) -> Sums:
-    (components, theta, psi, lost, frame), w = prepared, rows.weights
+    (components, theta, psi, lost, frame, _), w = prepared, rows.weights
     # Correlations of the data as a whole are taken out here, where a chunk at a time is rounded, and not from the rows,
     # where `centred` would find them rounded too.
     x, dtype = rows.x.astype(theta.dtype), rows.x.dtype
@@ -278,21 +287,17 @@ def _shared_chunk(prepared: _Shared, rows: Chunk, assign: Assign) -> Sums:
     return Sums(_weighted(log_p, w), jnp.sum(w), (sums, common, near))
 
 
-def _shared_gather(products: Any) -> Callable[[_Coefficients, Frame, Compensated[Sums]], Compensated[Sums]]:
-    def gather(held: _Coefficients, frame: Frame, sums: Compensated[Sums]) -> Compensated[Sums]:
-        wide = held.theta.dtype
-        local, common, near = jax.tree.map(lambda leaf: leaf.astype(wide), sums.total.rest)
-        counts = local[:, 0]
-        _, psi = _seen_from(held, frame)
+def _shared_gather(prepared: _Shared, sums: Compensated[Sums]) -> Compensated[Sums]:
+    within = prepared.within
+    local, common, near = jax.tree.map(lambda leaf: leaf.astype(within.theta.dtype), sums.total.rest)
+    counts, shared = local[:, 0], None
+    if prepared.psi is None:
         # Large where it is not zero; the error pair would be worth little without what is dropped here.
-        shared = None if products is not None else jnp.sum(psi * common).astype(sums.value.log_likelihood.dtype)
-        if held.means is not None:
-            local, common = held.bare.carried(local, common, *_place(held, frame))
-        eps = float(np.finfo(_product_dtype(products, frame)).eps)
-        judged = _judged(held, frame, counts, (local, common), near, eps)
-        return _gathered(sums, judged, shared)
-
-    return gather
+        shared = jnp.sum(within.psi * common).astype(sums.value.log_likelihood.dtype)
+    if within.place is not None:
+        local, common = prepared.components.carried(local, common, *within.place)
+    eps = float(np.finfo(prepared.theta.dtype).eps)
+    return _gathered(sums, _judged(within.kappa, counts, (local, common), near, eps), shared)
 
 
 def _shared_end(held: _Coefficients, moments: Any) -> Any:
@@ -315,12 +320,12 @@ def _gathered(sums: Compensated[Sums], judged: Gathered, shared: Float[Array, ""
     )
 
 
-def _by_features(products: Any) -> Kernel:
+def _by_features(in_64: bool) -> Kernel:
     return Kernel(
         begin=_coefficients,
-        localise=_shared_localise(products),
+        localise=partial(_shared_localise, in_64),
         chunk=_shared_chunk,
-        gather=_shared_gather(products),
+        gather=_shared_gather,
         end=_shared_end,
         elements=_shared_elements,
     )
@@ -328,8 +333,8 @@ def _by_features(products: Any) -> Kernel:
 
 #: from the fastest to the one that holds at any tightness
 KERNELS: dict[str, Kernel] = {
-    "shared_feature": _by_features(None),
-    "shared_feature_64": _by_features(np.float64),
+    "shared_feature": _by_features(in_64=False),
+    "shared_feature_64": _by_features(in_64=True),
     "centred": Kernel(
         begin=_centred_begin,
         localise=_centred_localise,

@@ -93,8 +93,8 @@ class _Local(CellSums):
         localised, assign = prepared
         return self.road.chunk(localised, some, assign)
 
-    def gather(self, operand: tuple[Any, Assign], frame: Frame, sums: Compensated[Any]) -> Compensated[Any]:
-        return self.road.gather(operand[0], frame, sums)
+    def gather(self, prepared: tuple[Any, Assign], sums: Compensated[Any]) -> Compensated[Any]:
+        return self.road.gather(prepared[0], sums)
 
 
 def _conditioning(mixture: Mixture, found: Gathered) -> Float[Array, ""]:

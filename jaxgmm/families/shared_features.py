@@ -13,6 +13,7 @@ import jax
 from jaxtyping import Float
 
 from jaxgmm.families.base import Root
+from jaxgmm.families.namespace import einsum, namespace
 from jaxgmm.inputs.errors import ArgumentTypeError
 from jaxgmm.inputs.typing import Array
 
@@ -88,6 +89,22 @@ def shared_features(components: Any) -> SharedFeatures:
         wants = f"be 'centred' for components of {components.traits.name!r}, which have no shared features"
         raise ArgumentTypeError("kernel", wants, "'shared_feature'")
     return components
+
+
+def cancelling(
+    components: Any, theta: Float[Array, "k f"], psi: Float[Array, " g"], x: Float[Array, "d p"]
+) -> Float[Array, " k"]:
+    """κ: how large the terms are, on average over the rows `x`, that add up to the log-densities of components.
+
+    Args:
+        components: whose features they are.
+        theta, psi: the coefficients, for rows in the coordinates of `x`.
+    """
+    features, common = (
+        namespace(part).mean(abs(part), axis=1).astype(theta.dtype)
+        for part in (components.features(x), components.common_features(x))
+    )
+    return einsum("kf,f->k", abs(theta), features) + einsum("g,g->", abs(psi), common)
 
 
 def n_shared_features(components: Any) -> int:

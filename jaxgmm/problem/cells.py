@@ -13,7 +13,7 @@ import numpy as np
 from jaxgmm.em.choice import limits
 from jaxgmm.families import Family
 from jaxgmm.families import linalg as tri
-from jaxgmm.families.shared_features import SharedFeatures
+from jaxgmm.families.shared_features import SharedFeatures, cancelling
 from jaxgmm.problem.coordinates import Coordinates
 from jaxgmm.rows import RowSource
 from jaxgmm.rows.cells import Cells
@@ -60,7 +60,8 @@ def n_cells(n_components: int) -> int:
 
 def _sample(source: RowSource, frame: Coordinates, family: type[Family], g: int) -> Any:
     n, d = source.shape
-    features = (d + 1) * (d + 2) // 2 if family.traits.covariance_kind == "matrix" else 2 * d + 1
+    kind: Any = family
+    features = sum(len(part(np.zeros((d, 1)))) for part in (kind.features, kind.common_features))
     wanted = min(n, g * max(_SAMPLED, _SAMPLED_PER_FEATURE * d), max(_SAMPLE_ELEMENTS // max(features, g), 8 * g))
     index = np.sort(np.random.default_rng(_SEED).choice(n, wanted, replace=False, shuffle=False))
     return frame.rows(source.rows_at(index))
@@ -126,6 +127,5 @@ def _one_frame_will_do(cells: Cells, x: Any, frame: Coordinates, dtype: np.dtype
     whitener, components = frame.whitener, cells.components
     if whitener is not None:
         components, x = components.affine(np.zeros(len(x)), whitener), whitener @ x
-    sizes = np.abs(components.natural()) @ np.abs(components.features(x)).mean(axis=1)
-    sizes += np.abs(components.common_natural()) @ np.abs(components.common_features(x)).mean(axis=1)
-    return bool(np.max(sizes[cells.shares > 0]) <= _COMFORTABLE * limits("auto", dtype)[0])
+    kappa = cancelling(components, components.natural(), components.common_natural(), x)
+    return bool(np.max(kappa[cells.shares > 0]) <= _COMFORTABLE * limits("auto", dtype)[0])

@@ -1,6 +1,7 @@
 """Where rows come from, where they live, and how a function is summed over them."""
 
-from jaxgmm.rows.base import ArrayRows, CellSums, Chunk, Rows, Sample, chunk_size
+from jaxgmm.rows.base import ArrayRows, CellSums, Chunk, Rows, Sample
+from jaxgmm.rows.chunks import chunk_size
 from jaxgmm.rows.source import ArraySource, Block, RowSource
 from jaxgmm.rows.sums import Compensated
 

@@ -20,30 +20,15 @@ from jaxtyping import Bool, Float, Int, Key
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.randomness import generator
 from jaxgmm.inputs.typing import Array
+from jaxgmm.rows.chunks import chunk_size, window
 from jaxgmm.rows.frames import Frame
 from jaxgmm.rows.labels import Known, Labels
 from jaxgmm.rows.layout import laid_out
 from jaxgmm.rows.rungs import slots_for
 from jaxgmm.rows.source import RowSource
-from jaxgmm.rows.sums import Compensated, Sums
+from jaxgmm.rows.sums import Compensated, Sums, zeros_of
 
 Operand = TypeVar("Operand")
-
-# Numbers that a chunk touches, and rows, from and to. On CPU, measured: fastest when they stay near the caches, yet
-# every product is wide enough; within a chunk sums are not compensated, and above 2048 rows little speed is left to
-# gain. Elsewhere chunks must be so long that launching kernels does not count: estimates from programs compiled for
-# H100 (8 to 32 thousand rows) and TPU v5e (16 thousand), never yet measured.
-_CHUNKS = {"cpu": (1 << 20, 128, 2048), "gpu": (1 << 26, 2048, 1 << 15), "tpu": (1 << 26, 2048, 1 << 14)}
-
-
-def chunk_size(elements_per_row: int, n_slots: int) -> int:
-    """Rows per chunk for a function that holds `elements_per_row` numbers for each: it follows from the shapes."""
-    elements, low, high = _CHUNKS.get(jax.default_backend(), _CHUNKS["gpu"])
-    wanted = elements // max(elements_per_row, 1)
-    chunk = low
-    while chunk * 3 // 2 <= wanted and chunk < high:
-        chunk *= 2
-    return min(chunk, n_slots)
 
 
 @jax.tree_util.register_dataclass
@@ -79,7 +64,7 @@ class CellSums(ABC):
         """A pytree of sums over some rows of a cell."""
 
     @abstractmethod
-    def gather(self, operand: Any, frame: Frame, sums: Compensated[Any]) -> Compensated[Any]:
+    def gather(self, prepared: Any, sums: Compensated[Any]) -> Compensated[Any]:
         """A cell's sums as they may be added to those of other cells."""
 
 
@@ -146,7 +131,8 @@ class Rows(ABC):
             return local.chunk(held, some)
 
         frame = Frame(jnp.ones((self.n_features, 1), self.dtype)) if self.frame is None else self.frame
-        return local.gather(operand, frame, self.total(sums, local.localise(operand, frame), chunk))
+        prepared = local.localise(operand, frame)
+        return local.gather(prepared, self.total(sums, prepared, chunk))
 
     @property
     def dtype(self) -> np.dtype:
@@ -256,12 +242,10 @@ class ArrayRows(Rows):
 
         `labels` is what the labels in the source mean; None where nothing is known.
         """
-        laid = laid_out(source, transform, dtype, slots_for(source.shape[0]), labels)
+        laid = laid_out(source, transform, dtype, slots_for(source.shape[0]))
         whitener = None if whitener is None else np.asarray(whitener, dtype)
         frame = Frame.of_all(laid.x[:, : source.shape[0]], whitener)
-        known = None
-        if labels is not None:
-            known = Known(jnp.asarray(laid.label, jnp.int32), jnp.asarray(labels.possible))
+        known = None if labels is None else labels.known(source.labels, len(laid.weights))
         x = jax.device_put(laid.x, may_alias=True)  # rows may take half of memory: nobody else writes to them
         total, n = jnp.asarray(laid.total_weight), jnp.asarray(source.shape[0], jnp.int32)
         return cls(x, jnp.asarray(laid.weights), total, n, jax.tree.map(jnp.asarray, frame), known)
@@ -287,17 +271,12 @@ class ArrayRows(Rows):
         chunk = min(chunk, self.n_slots)
         n_chunks = -(-self.n_slots // chunk)
         first = self._chunk(self.x[:, :chunk], self.weights[:chunk], jnp.arange(chunk))
-        zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(function, operand, first))
+        zero = zeros_of(jax.eval_shape(function, operand, first))
         if n_chunks == 1:
             return Compensated(function(operand, first), zero)
 
         def step(carry: Compensated[Sums], number: Int[Array, ""]) -> tuple[Compensated[Sums], None]:
-            # The last chunk is moved back inside the array, and what it repeats is given no weight.
-            start = jnp.minimum(number * chunk, self.n_slots - chunk)
-            x = lax.dynamic_slice_in_dim(self.x, start, chunk, axis=1)
-            w = lax.dynamic_slice_in_dim(self.weights, start, chunk)
-            index = start + jnp.arange(chunk)
-            fresh = jnp.where(index >= number * chunk, w, 0)
+            x, fresh, index = window(self.x, self.weights, number * chunk, chunk)
             return carry.plus(function(operand, self._chunk(x, fresh, index))), None
 
         nothing = Compensated(zero, zero)

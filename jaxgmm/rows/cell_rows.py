@@ -7,7 +7,7 @@ are then right however tight the components are, in the dtype of the rows.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -20,9 +20,10 @@ from jaxgmm.families.namespace import einsum
 from jaxgmm.inputs import precision
 from jaxgmm.inputs.typing import Array
 from jaxgmm.rows.base import CellSums, Chunk, Operand, Rows, Sample, of_its_own
+from jaxgmm.rows.chunks import window
 from jaxgmm.rows.frames import Frame
 from jaxgmm.rows.labels import Known
-from jaxgmm.rows.sums import Compensated, Sums
+from jaxgmm.rows.sums import Compensated, Sums, zeros_of
 
 # What a chunk costs whatever its length, in rows. Measured on CPU; on accelerators it is what launching kernels takes.
 _OVERHEAD = {"cpu": 400}
@@ -99,9 +100,9 @@ class CellRows(Rows):
             frame = jax.tree.map(lambda leaf: leaf[cell], self.frames)
             prepared = local.localise(operand, frame)
             sums = self._summed(local, prepared, self.first[cell], self.first[cell + 1], chunk)
-            return local.gather(operand, frame, sums)
+            return local.gather(prepared, sums)
 
-        nothing = _zeros(jax.eval_shape(of_cell, jnp.zeros((), jnp.int32)))
+        nothing = zeros_of(jax.eval_shape(of_cell, jnp.zeros((), jnp.int32)))
         return lax.fori_loop(0, self.n_cells, lambda cell, carry: _joined(carry, of_cell(cell)), nothing)
 
     def _summed(
@@ -110,16 +111,12 @@ class CellRows(Rows):
         """The sums over the slots from `start` up to `stop`."""
 
         def some(number: Int[Array, ""]) -> Any:
-            begin = start + number * chunk
-            place = jnp.minimum(begin, self.n_slots - chunk)  # moved back inside the array
-            slots = place + jnp.arange(chunk, dtype=jnp.int32)
-            w = lax.dynamic_slice_in_dim(self.weights, place, chunk)
-            index = lax.dynamic_slice_in_dim(self.number, place, chunk)
-            fresh = jnp.where((slots >= begin) & (slots < stop), w, 0)
-            z = lax.dynamic_slice_in_dim(self.z, place, chunk, axis=1)
-            return local.chunk(prepared, Chunk(z, fresh, index, self.possible(index)))
+            z, fresh, slots = window(self.z, self.weights, start + number * chunk, chunk)
+            index = lax.dynamic_slice_in_dim(self.number, slots[0], chunk)
+            own = jnp.where(slots < stop, fresh, 0)
+            return local.chunk(prepared, Chunk(z, own, index, self.possible(index)))
 
-        zero = _zeros(jax.eval_shape(some, jnp.zeros((), jnp.int32)))
+        zero = zeros_of(jax.eval_shape(some, jnp.zeros((), jnp.int32)))
         steps = -(-(stop - start) // chunk)
         return lax.fori_loop(0, steps, lambda i, carry: carry.plus(some(i)), Compensated(zero, zero))
 
@@ -137,9 +134,9 @@ class _AsTheyCame(CellSums):
         operand, frame = prepared
         # What the slots of the next cell would be in the coordinates of this one is not worth a number.
         x = jnp.where(some.weights > 0, frame.global_(some.x), 0)
-        return self.function(operand, Chunk(x, some.weights, some.index, some.possible))
+        return self.function(operand, replace(some, x=x))
 
-    def gather(self, operand: Any, frame: Frame, sums: Compensated[Any]) -> Compensated[Any]:
+    def gather(self, prepared: Any, sums: Compensated[Any]) -> Compensated[Any]:
         return sums
 
 
@@ -147,10 +144,6 @@ def longest_chunk(sizes: Int[np.ndarray, " g"]) -> int:
     """Rows in a chunk with which cells of these sizes take least time."""
     overhead = _OVERHEAD.get(jax.default_backend(), _OVERHEAD_ELSEWHERE)
     return min(_LENGTHS, key=lambda length: float(np.sum(-(-sizes // length)) * (length + overhead)))
-
-
-def _zeros(shapes: Any) -> Any:
-    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 def _joined(carry: Compensated[Any], more: Compensated[Any]) -> Compensated[Any]:

@@ -15,8 +15,8 @@ import numpy as np
 from jaxgmm.families.shared_features import SharedFeatures
 from jaxgmm.rows.cell_rows import CellRows, longest_chunk
 from jaxgmm.rows.frames import Frame, probed
-from jaxgmm.rows.labels import Known, Labels
-from jaxgmm.rows.layout import aligned_zeros
+from jaxgmm.rows.labels import Labels
+from jaxgmm.rows.layout import aligned_zeros, summed_weight
 from jaxgmm.rows.rungs import slots_for
 from jaxgmm.rows.source import RowSource
 
@@ -120,16 +120,15 @@ def laid_in_cells(
         some.append(probed(x).astype(dtype))
     n, slots = source.shape[0], laid.z.shape[1]
     weights: Any = np.ones(n, dtype) if source.weights is None else np.asarray(source.weights, dtype)
-    total = n if source.weights is None else np.sum(source.weights, dtype=np.float64)
     seen: Any = np.concatenate(some, axis=1)
     frame = Frame.of_all(seen, None if whitener is None else whitener.astype(dtype))
-    known = None
-    if labels is not None:
-        own = np.resize(labels.places(source.labels), slots)
-        known = Known(jnp.asarray(own, jnp.int32), jnp.asarray(labels.possible))
-    beside = {"total_weight": jnp.asarray(total, dtype), "frame": jax.tree.map(jnp.asarray, frame), "known": known}
-    beside["longest"] = longest_chunk(np.diff(laid.first))
-    return _rows_of(laid, np.arange(n), weights, **beside)
+    return _rows_of(
+        laid, np.arange(n), weights,
+        total_weight=jnp.asarray(summed_weight(source, dtype)),
+        frame=jax.tree.map(jnp.asarray, frame),
+        known=None if labels is None else labels.known(source.labels, slots),
+        longest=longest_chunk(np.diff(laid.first)),
+    )  # fmt: skip
 
 
 def laid_about(rows: CellRows, components: Any, weights: Any) -> CellRows:

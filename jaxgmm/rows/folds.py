@@ -99,8 +99,8 @@ class _OfTheOthers(CellSums):
     def chunk(self, prepared: Any, some: Chunk) -> Any:
         return self.local.chunk(prepared[0], _others(some, *prepared[1:]))
 
-    def gather(self, operand: Any, frame: Frame, sums: Compensated[Any]) -> Compensated[Any]:
-        return self.local.gather(operand[0], frame, sums)
+    def gather(self, prepared: Any, sums: Compensated[Any]) -> Compensated[Any]:
+        return self.local.gather(prepared[0], sums)
 
 
 def _others(rows: Chunk, fold: Int[Array, " m"], left_out: Int[Array, ""]) -> Chunk:

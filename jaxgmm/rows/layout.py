@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxgmm.rows.labels import Labels
 from jaxgmm.rows.source import RowSource
 
 _BLOCK = 1 << 16
@@ -23,18 +22,14 @@ class Laid(NamedTuple):
         x: (d, m), padded with zeros.
         weights: (m,), 0 where there is no row.
         total_weight: (), their sum.
-        label: (m,), rows of `Labels.possible`, whatever where there is no row; None where nothing is known.
     """
 
     x: Any
     weights: Any
     total_weight: Any
-    label: Any
 
 
-def laid_out(
-    source: RowSource, transform: Callable[[Any], Any], dtype: np.dtype, slots: int, labels: Labels | None = None
-) -> Laid:
+def laid_out(source: RowSource, transform: Callable[[Any], Any], dtype: np.dtype, slots: int) -> Laid:
     """`transform` of a source's rows (b, d), which gives (d, b) in float64, in so many `slots`, block by block."""
     n, d = source.shape
     x, start = aligned_zeros((d, slots), dtype), 0
@@ -45,9 +40,13 @@ def laid_out(
     weights = np.zeros(slots, dtype)
     weights[:n] = 1 if source.weights is None else source.weights
     x[:, weights == 0] = 0  # 0 · ∞ is no nothing: a row without weight must not overflow in a product
-    total = n if source.weights is None else np.sum(source.weights, dtype=np.float64)
-    label = None if labels is None else np.resize(labels.places(source.labels), slots)
-    return Laid(x, weights, np.asarray(total, dtype), label)
+    return Laid(x, weights, summed_weight(source, dtype))
+
+
+def summed_weight(source: RowSource, dtype: np.dtype) -> Any:
+    """The weight of all rows, (), added up in float64."""
+    total = source.shape[0] if source.weights is None else np.sum(source.weights, dtype=np.float64)
+    return np.asarray(total, dtype)
 
 
 def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype) -> Any:

@@ -40,6 +40,11 @@ class Compensated(Generic[Sums]):
         return self.plus(other.value).plus(other.error)
 
 
+def zeros_of(shapes: Any) -> Any:
+    """Zeros of such shapes and dtypes, as `jax.eval_shape` tells of sums."""
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+
 def two_sum(a: Any, b: Any) -> tuple[Any, Any]:
     """a + b and its rounding error, leaf by leaf. (Knuth, TAOCP 2, §4.2.2)"""
 

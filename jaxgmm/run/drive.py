@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from jaxgmm.em.choice import KERNEL_NAMES, choose_kernels
+from jaxgmm.em.choice import KERNEL_NAMES, choose_kernels, fastest
 from jaxgmm.run.record import Restarts
 from jaxgmm.run.status import Status
 
@@ -91,14 +91,15 @@ def begin(lanes: Lanes, shape: tuple[int, ...]) -> None:
     Args:
         shape: that of the restarts, r or p, r.
     """
-    lanes.kernels = np.full(shape, np.argmax(lanes.limits > 0))
+    first = fastest(lanes.limits)
+    lanes.kernels = np.full(shape, first)
     waiting = np.ones(shape, bool)
     while waiting.any():
         number = int(np.min(lanes.kernels[waiting]))
         own = waiting & (lanes.kernels == number)
         lanes.start(own, KERNEL_NAMES[number])
         beyond = own & ~(lanes.conditioning <= lanes.limits[number])
-        if number == np.argmax(lanes.limits > 0) and beyond.any() and lanes.suit(beyond):
+        if number == first and beyond.any() and lanes.suit(beyond):
             lanes.start(own, KERNEL_NAMES[number])
         slower = np.maximum(lanes.kernels, choose_kernels(lanes.conditioning, lanes.limits))
         lanes.kernels = np.where(own, slower, lanes.kernels)
@@ -112,7 +113,7 @@ def drive(lanes: Lanes) -> None:
         lanes.step(running)
         _revive(lanes)
         lanes.settle()
-        if (unsuited := (lanes.status == Status.RUNNING) & (lanes.kernels > np.argmax(lanes.limits > 0))).any():
+        if (unsuited := (lanes.status == Status.RUNNING) & (lanes.kernels > fastest(lanes.limits))).any():
             lanes.suit(unsuited)
         _choose_kernels(lanes)
         lanes.report()
