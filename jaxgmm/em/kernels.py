@@ -33,9 +33,12 @@ from jaxgmm.rows import Chunk, Compensated
 from jaxgmm.rows.frames import Frame
 from jaxgmm.rows.sums import two_sum
 
-# Where ε·κ is more than this, a component may seem to hold no rows of a cell because its log-density is all rounding.
-_BLIND = 0.25
-# Then it must be seen to be so many nats away from them, and twice ε·κ more.
+# A log-density errs by less than so many ε·κ nats (a third of one as a rule), and what a component seems to hold of a
+# cell by the exponential of that.
+_ERRS = 2
+# Where ε·κ is more than this, that tells nothing any more,
+_BLIND = 4
+# and a component must be seen to be so many nats away from the cell's rows, and `_ERRS` ε·κ more.
 _AWAY = 17
 # Every so many rows are looked at for that.
 _STRIDE = 8
@@ -69,7 +72,7 @@ class Gathered(NamedTuple):
     Attributes:
         counts: N_k.
         moments: what `Kernel.end` makes moments of.
-        lost: Σ_cells N_k κ_k.
+        lost: Σ_cells N_k κ_k, N_k the most that a component can hold there.
         unseen: Σ κ_k of the cells in which a component's rows might be overlooked.
     """
 
@@ -154,8 +157,9 @@ def _judged(kappa: Float[Array, " k"], counts: Float[Array, " k"], moments: Any,
     kappa = kappa.astype(counts.dtype)
     if near is None:
         return Gathered(counts, moments, counts * kappa, kappa)
-    within = (_AWAY + 2 * eps * kappa) ** 2 * near > 1
-    return Gathered(counts, moments, counts * kappa, jnp.where(within & (eps * kappa > _BLIND), kappa, 0.0))
+    most = counts * jnp.exp(_ERRS * jnp.minimum(eps * kappa, _BLIND))
+    within = (_AWAY + _ERRS * eps * kappa) ** 2 * near > 1
+    return Gathered(counts, moments, most * kappa, jnp.where(within & (eps * kappa > _BLIND), kappa, 0.0))
 
 
 def _near(joint: Float[Array, "k b"], log_p: Float[Array, " b"], w: Float[Array, " b"]) -> Float[Array, " k"]:
