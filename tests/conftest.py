@@ -28,6 +28,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris, load_wine
 
+from jaxgmm.fit import engine
+
 DATA = Path(__file__).parent / "data"
 
 
@@ -42,6 +44,21 @@ def _forget_compiled_programs():
     """Hundreds of shapes are compiled here; kept, they would fill the memory of a small machine."""
     yield
     jax.clear_caches()
+
+
+#: what users meet, where small fits run as theirs do
+_AS_USERS = ("test_engine", "test_sklearn", "test_cli", "test_pages", "test_faults", "test_fuzz", "test_labels")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _programs(request):
+    """Elsewhere it is programs that are tested, however few the rows; `test_engine.py` holds NumPy to the same."""
+    if request.module.__name__.startswith(_AS_USERS):
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "_COMPILING", 0.0)  # no fit is worth less than that
+        yield
 
 
 @pytest.fixture(scope="session")

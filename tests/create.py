@@ -69,6 +69,6 @@ def constrained(name: str, parameters: dict) -> Mixture:
 
 def controls(d: int, tol: float = 1e-6, max_iter: int = 300, ridge: float = 0.0, prior=None, **more) -> Controls:
     """What steers a run, in the dtype that is on. `ridge` is a standard deviation."""
-    given = {"key": jax.random.key(0), "keep_degenerate": jnp.asarray(False), "floor": jnp.zeros(d)} | more
+    given = {"key": np.zeros(2, np.uint32), "keep_degenerate": jnp.asarray(False), "floor": jnp.zeros(d)} | more
     penalty = Penalty(jnp.full(d, ridge), prior)
     return Controls(jnp.asarray(tol), jnp.asarray(max_iter, jnp.int32), penalty, **given)

@@ -33,7 +33,7 @@ def run(command: str, last_code: int) -> tuple[str, int]:
 
 def words(text: str) -> list[str]:
     """The words of a text; numbers are all alike, as they depend on the machine."""
-    return re.sub(r"[-−]?\d[\d.]*(e[+-]\d+)?k?", "#", text).split()
+    return re.sub(r"[-−]?\d[\d.]*(e[+-]\d+)?[kM]?", "#", text).split()
 
 
 def test_the_pages_commands_print_what_it_shows(tmp_path, monkeypatch):

@@ -14,20 +14,15 @@ import pytest
 ENV = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
 
-# What children are asked to do: to compute, or not to.
+# What children are asked to do: to compute with JAX, or not to.
 COMPUTE = {
-    "fit": "jaxgmm.fit(0, x, 2, max_iter=3)",
-    "fit of data frames": "jaxgmm.fit(0, pandas.DataFrame(x), 2, max_iter=3)",
-    "fit_many": "jaxgmm.fit_many(0, x[None], 2, max_iter=3)",
-    "select": "jaxgmm.select(0, x, [1, 2], max_iter=3)",
-    "score_samples": "m.score_samples(x)",
-    "predict": "m.predict(x)",
-    "score": "m.score(x)",
+    "fit": "jaxgmm.fit(0, x, 2, max_iter=3, engine='jax')",
+    "fit of data frames": "jaxgmm.fit(0, pandas.DataFrame(x), 2, max_iter=3, engine='jax')",
+    "fit_many": "jaxgmm.fit_many(0, x[None], 2, max_iter=3, engine='jax')",
+    "select": "jaxgmm.select(0, x, [1, 2], max_iter=3, engine='jax')",
+    "many rows": "m.predict(np.zeros((300_000, 3)))",
     "sample": "m.sample(0, 3)",
-    "create": "jaxgmm.Mixture.create(m.weights, m.means, m.covariances)",
-    "components": "result.components()",
     "estimator fit": "jaxgmm.GaussianMixture(2).fit(x)",
-    "estimator predict": "estimator.predict(x)",
     "detector": "jaxgmm.GaussianMixtureOutlierDetector().fit(x)",
     "e_step": "jaxgmm.em.e_step(m, None)",
 }
@@ -41,6 +36,12 @@ IDLE = {
     "attributes": "(m.means, m.n_parameters, repr(result), result.score, result.counts(), m.astype('float32'))",
     "estimator attributes": "(estimator.means_, estimator.get_params(), estimator.sample(3))",
     "numbers": "m.criteria(result.log_likelihood[0], 500)",
+    "components": "result.components()",
+    "create": "jaxgmm.Mixture.create(m.weights, m.means, m.covariances)",
+    "a small fit": "jaxgmm.fit(0, x, 2, max_iter=3)",
+    "a small selection": "jaxgmm.select(0, x, [1, 2], max_iter=3)",
+    "small data sets": "jaxgmm.fit_many(0, x[None], 2, max_iter=3)",
+    "few rows": "(m.score_samples(x), m.predict(x), m.score(x), estimator.predict(x))",
 }
 
 # The parent; PARENT stands for what it does before it forks. A child that hangs is ended by its alarm.
@@ -74,6 +75,7 @@ def passed_on(said):
 print(json.dumps({name: asked(code) for name, code in json.loads(sys.argv[1]).items()}))
 """
 FITTED = """
+jax.numpy.ones(3).block_until_ready()
 result = jaxgmm.fit(0, x, 2, max_iter=3)
 m = result.mixture
 jaxgmm.save("m.safetensors", m)
@@ -112,7 +114,7 @@ def test_children_of_a_parent_that_has_not_computed(tmp_path):
     """They fit, and then their own children do not."""
     asked = {
         "fit": COMPUTE["fit"],
-        "a grandchild": f"[jaxgmm.fit(0, x, 2, max_iter=3), passed_on(asked({COMPUTE['fit']!r}))]",
+        "a grandchild": f"[jaxgmm.fit(0, x, 2, max_iter=3, engine='jax'), passed_on(asked({COMPUTE['fit']!r}))]",
     }
     said = children("", asked, tmp_path, seconds=120)
     assert said["fit"] == "done"
@@ -123,7 +125,7 @@ def test_without_a_look_at_jax_its_own_use_counts(tmp_path):
     """As with a later JAX that keeps its backends elsewhere."""
     hidden = "from jax._src import xla_bridge\nhas_begun = jaxgmm.inputs.forking._has_begun\n"
     code = hidden + "assert not has_begun()\n" + FITTED + "assert has_begun()\ndel sys.modules['jax._src.xla_bridge']"
-    assert "ForkError" in children(code, {"predict": COMPUTE["predict"]}, tmp_path)["predict"]
+    assert "ForkError" in children(code, {"many rows": COMPUTE["many rows"]}, tmp_path)["many rows"]
 
 
 WORKERS = """
@@ -133,7 +135,7 @@ import jaxgmm
 
 def score(seed):
     x = np.random.default_rng(seed).normal(size=(100, 2))
-    return jaxgmm.fit(0, x, 2, max_iter=3).score
+    return jaxgmm.fit(0, x, 2, max_iter=3, engine="jax").score
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
@@ -164,6 +166,6 @@ def test_the_command_line_says_it_in_one_line(tmp_path, monkeypatch):
     from jaxgmm.inputs import forking
 
     monkeypatch.setattr(forking, "_stranded", True)
-    said = jax_gmm("fit", CSV, "-k", 2, "-o", tmp_path / "m.safetensors", code=3).stderr
+    said = jax_gmm("fit", CSV, "-k", 2, "--engine", "jax", "-o", tmp_path / "m.safetensors", code=3).stderr
     assert said.startswith("jaxgmm: this process was forked")
     assert said.count("\n") == 1

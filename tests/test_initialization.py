@@ -117,20 +117,18 @@ def test_random_responsibilities_do_not_depend_on_chunks(iris, monkeypatch):
 
     whole = start(iris, 3, "random", n_init=2).mixtures
     monkeypatch.setattr(methods, "chunk_size", lambda *_: 37)
-    methods._from_random_responsibilities.clear_cache()
+    methods._each_compiled.clear_cache()
     chex.assert_trees_all_close(start(iris, 3, "random", n_init=2).mixtures, whole, rtol=1e-9, atol=1e-12)
-    methods._from_random_responsibilities.clear_cache()
+    methods._each_compiled.clear_cache()
 
 
 def test_large_data_is_seeded_on_a_sample(monkeypatch):
     from jaxgmm.starts import seeding
 
     seen = []
-    original = seeding._centres
+    original = seeding.plus_plus
     monkeypatch.setattr(
-        seeding,
-        "_centres",
-        lambda keys, rows, *rest: seen.append(rows.x.shape[1]) or original(keys, rows, *rest),
+        seeding, "plus_plus", lambda words, x, *rest: seen.append(x.shape[-1]) or original(words, x, *rest)
     )
     x = np.random.default_rng(0).normal(size=(50_000, 2)).astype(np.float32)
     m = start(x, 3, "k-means++", n_init=2).mixtures

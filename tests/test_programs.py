@@ -107,7 +107,7 @@ def test_programs_are_let_go_of_before_the_system_runs_out_of_maps(monkeypatch):
     other = jax.jit(lambda x: x * 2 + 1)
     other(np.ones(7, np.float32))
     jaxgmm.fit(0, rows(50), 2)
-    room = 3000
+    room = 1500
     monkeypatch.setattr(programs._WATCH, "limit", programs.n_maps() + room)
     monkeypatch.setattr(programs._WATCH, "floor", programs.n_maps())
     monkeypatch.setattr(programs, "_EVERY", 4)

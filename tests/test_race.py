@@ -200,7 +200,9 @@ def test_a_jump_moves_one_component_to_rows_of_another(family):
     result = jaxgmm.fit(0, x, 4, covariance_type=family, n_init=2)
     rows = ArrayRows.from_array(jnp.asarray(x))
     stood = jax.tree.map(jnp.asarray, result.mixtures)
-    jumped = moves(jax.random.key(5), stood, jnp.arange(2), rows, jnp.full(x.shape[1], 1e-3), 7, "centred", 2, 6)
+    jumped = moves(
+        np.array([0, 5], np.uint32), stood, jnp.arange(2), rows, jnp.full(x.shape[1], 1e-3), 7, "centred", 2, 6
+    )
     assert jumped.weights.shape == (2, 7, 4)
     np.testing.assert_allclose(jumped.weights.sum(-1), 1, atol=1e-5)
     changed = np.any(np.asarray(jumped.components.means) != np.asarray(stood.components.means)[:, None], axis=-1)

@@ -17,7 +17,7 @@ from jaxgmm.rows import ArrayRows
 from jaxgmm.run import batching, loop
 from jaxgmm.run.batching import size_class, width_for
 from jaxgmm.run.lanes import run_restarts
-from jaxgmm.run.revival import REVIVALS
+from jaxgmm.starts.revival import REVIVALS
 
 
 @pytest.mark.slow

@@ -91,12 +91,10 @@ def test_starts_have_all_they_need_from_their_operand(method, rng):
     with scope():
         problem = pose(ArraySource(clumps(rng)), FAMILIES["full"], 3, "auto", None, FLOAT64)
         there = replace(problem, rows=Elsewhere.of(problem.rows))
-        key = jax.random.key(3)
+        key = np.array([0, 3], np.uint32)
         chex.assert_trees_all_equal(make_starts(key, there, method, 2), make_starts(key, problem, method, 2))
         given = rng.integers(0, 3, size=(2, 600))
-        starts = [
-            from_assignments(given, place, FAMILIES["full"], 3, problem.penalty) for place in (there.rows, problem.rows)
-        ]
+        starts = [from_assignments(given, posed) for posed in (there, problem)]
         chex.assert_trees_all_equal(*starts)
 
 

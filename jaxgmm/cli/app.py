@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Callable
 from typing import Annotated
 
@@ -39,11 +41,17 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    cache: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Keep compiled programs in the user's cache folder.")
+    ] = True,
     version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)] = (
         False
     ),
 ) -> None:
     """Shared by all commands."""
+    if cache and "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # else they are kept where that says
+        with contextlib.suppress(OSError):  # a home that cannot be written to is no reason to fail
+            jaxgmm.enable_compilation_cache()
 
 
 def _add(name: str, command: Callable[..., None], examples: str) -> None:

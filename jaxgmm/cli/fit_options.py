@@ -171,6 +171,16 @@ DType = Annotated[
         rich_help_panel="Computing",
     ),
 ]
+EngineName = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        metavar="NAME",
+        help="Who computes: numpy (nothing is compiled), jax (compiled programs, on a GPU where there is one), or "
+        "auto, which takes numpy where it is done before a program would be compiled.",
+        rich_help_panel="Computing",
+    ),
+]
 KernelName = Annotated[
     str,
     typer.Option(

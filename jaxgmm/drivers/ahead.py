@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import jax
-import jax.numpy as jnp
-from jaxtyping import Float
 
 from jaxgmm.drivers.base import Driver, State
 from jaxgmm.em import EStep, Penalty, m_step
-from jaxgmm.inputs.typing import Array
+from jaxgmm.families.namespace import namespace
 from jaxgmm.mixture import Mixture
 
 
@@ -33,7 +32,7 @@ class EMAhead(Driver):
     hold: bool = field(default=False, metadata={"static": True})
 
     def init(self, mixture: Mixture, e_step: EStep, penalty: Penalty) -> State:
-        return self._at(mixture, e_step, penalty, jnp.zeros((), mixture.weights.dtype))
+        return self._at(mixture, e_step, penalty, 0.0)
 
     def renewed(self, state: State, e_step: EStep, penalty: Penalty) -> State:
         return self._at(state.memory, e_step, penalty, state.passes)
@@ -41,11 +40,15 @@ class EMAhead(Driver):
     def step(self, state: State, e_step: EStep, penalty: Penalty) -> State:
         return self._at(state.mixture, e_step, penalty, state.passes)
 
-    def _at(self, mixture: Mixture, e_step: EStep, penalty: Penalty, passes: Float[Array, ""]) -> State:
-        statistics = e_step(mixture)
+    def _at(self, mixture: Mixture, e_step: EStep, penalty: Penalty, passes: Any) -> State:
+        statistics, xp = e_step(mixture), namespace(mixture.weights)
         ahead = m_step(mixture, statistics, *penalty)
         # No pass has seen the next mixture yet: what has lost its width there must not be stepped into.
-        lost = ~jnp.isfinite(ahead.components.log_width())
-        weights = ahead.weights if self.hold else jnp.where(lost, 0.0, ahead.weights)
+        lost = ~xp.isfinite(ahead.components.log_width())
+        weights = ahead.weights if self.hold else xp.where(lost, 0.0, ahead.weights)
         ahead = Mixture(weights, ahead.components.with_replaced(lost, mixture.components))
         return replace(State.at(mixture, statistics, penalty, passes, memory=mixture), mixture=ahead)
+
+    @property
+    def on_host(self) -> bool:
+        return True

@@ -13,10 +13,10 @@ from functools import reduce
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int, Key
 
 from jaxgmm.em import EStep, Penalty, SufficientStatistics, log_prior
+from jaxgmm.families.namespace import namespace
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, posterior
 from jaxgmm.rows import Rows
@@ -40,17 +40,17 @@ class State:
     """
 
     mixture: Mixture
-    log_likelihood: Float[Array, ""]
-    log_likelihood_error: Float[Array, ""]
-    log_prior: Float[Array, ""]
-    passes: Float[Array, ""]
-    conditioning: Float[Array, ""]
+    log_likelihood: Float[Array, "*r"]
+    log_likelihood_error: Float[Array, "*r"]
+    log_prior: Float[Array, "*r"]
+    passes: Float[Array, "*r"]
+    conditioning: Float[Array, "*r"]
     memory: Any
 
     @classmethod
     def at(
         cls, mixture: Mixture, statistics: SufficientStatistics, penalty: Penalty,
-        passes: Float[Array, ""] | float = 0.0, *, read: Sequence[SufficientStatistics] = (), memory: Any = None,
+        passes: Float[Array, "*r"] | float = 0.0, *, read: Sequence[SufficientStatistics] = (), memory: Any = None,
     ) -> State:  # fmt: skip
         """The state at a mixture whose statistics are known: counts passes, and keeps the worst conditioning.
 
@@ -66,14 +66,14 @@ class State:
             >>> State.at(mixture, e_step(mixture), penalty, state.passes)
         """
         read = read or (statistics,)
-        prior = penalty.prior
+        prior, xp = penalty.prior, namespace(mixture.weights, statistics.log_likelihood)
         return cls(
             mixture=mixture,
             log_likelihood=statistics.log_likelihood,
             log_likelihood_error=statistics.log_likelihood_error,
-            log_prior=jnp.zeros_like(statistics.log_likelihood) if prior is None else log_prior(mixture, prior),
-            passes=jnp.asarray(passes, mixture.weights.dtype) + len(read),
-            conditioning=reduce(jnp.maximum, [each.conditioning for each in read]),
+            log_prior=xp.zeros_like(statistics.log_likelihood) if prior is None else log_prior(mixture, prior),
+            passes=xp.full_like(statistics.log_likelihood, len(read)) + passes,
+            conditioning=reduce(xp.maximum, [each.conditioning for each in read]),
             memory=statistics if memory is None else memory,
         )
 
@@ -105,8 +105,8 @@ class Driver(ABC):
         return replace(fresh, passes=state.passes + fresh.passes)
 
     def assign(
-        self, joint: Float[Array, "k b"], w: Float[Array, " b"], possible: Bool[Array, "k b"] | None
-    ) -> tuple[Float[Array, "k b"], Float[Array, " b"]]:
+        self, joint: Float[Array, "*r k b"], w: Float[Array, "*#r b"], possible: Bool[Array, "k b"] | None
+    ) -> tuple[Float[Array, "*r k b"], Float[Array, "*r b"]]:
         """How much of each row goes to each component; see `em.responsibilities`. Softly by default, as in EM."""
         return posterior(joint, w, possible)
 
@@ -118,6 +118,14 @@ class Driver(ABC):
     def rows(self, rows: Rows, key: Key[Array, ""], iteration: Int[Array, ""]) -> Rows:
         """The rows that step number `iteration` reads; all of them by default."""
         return rows
+
+    @property
+    def on_host(self) -> bool:
+        """Whether `init` and `step` take NumPy's arrays too, of restarts along a leading axis, and give the same back.
+
+        Small fits then need no compiler.
+        """
+        return False
 
     @property
     def searches(self) -> bool:

@@ -21,3 +21,7 @@ class EM(FixedPoint):
 
     def update(self, mixture: Mixture, statistics: SufficientStatistics, penalty: Penalty) -> Mixture:
         return m_step(mixture, statistics, *penalty)
+
+    @property
+    def on_host(self) -> bool:
+        return type(self) is EM  # what others make of a step may need JAX

@@ -34,10 +34,14 @@ class HardEM(EM):
     """
 
     def assign(
-        self, joint: Float[Array, "k b"], w: Float[Array, " b"], possible: Bool[Array, "k b"] | None
-    ) -> tuple[Float[Array, "k b"], Float[Array, " b"]]:
+        self, joint: Float[Array, "*r k b"], w: Float[Array, "*#r b"], possible: Bool[Array, "k b"] | None
+    ) -> tuple[Float[Array, "*r k b"], Float[Array, "*r b"]]:
         return hard(joint, w, possible)
 
     @property
     def climbs_likelihood(self) -> bool:
         return False
+
+    @property
+    def on_host(self) -> bool:
+        return type(self) is HardEM

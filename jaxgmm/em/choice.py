@@ -49,7 +49,7 @@ def limits(kernel: str, dtype: Any, searches: bool = False) -> Any:
         return np.where(np.array(KERNEL_NAMES) == kernel, np.inf, -np.inf)
     dtype = np.dtype(dtype)
     trusted = np.array([_TOLERATED[dtype] / np.finfo(kind).eps for kind in (dtype, np.float64)] + [np.inf])
-    if precision.has_float64() and dtype != np.float64:
+    if dtype != np.float64 and precision.has_float64():
         trusted[_FAST] = -np.inf if searches else trusted[_FAST]
     else:
         trusted[_IN_64] = -np.inf

@@ -12,7 +12,6 @@ cells, never for rows.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,11 +20,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from jaxgmm.em.coefficients import Coefficients, Within, coefficients, seen_in
 from jaxgmm.em.responsibilities import Assign
 from jaxgmm.families import Family
 from jaxgmm.families import linalg as tri
-from jaxgmm.families.namespace import HIGHEST, einsum
-from jaxgmm.families.shared_features import SharedFeatures, cancelling, n_shared_features, shared_features
+from jaxgmm.families.gaussian import filled_like
+from jaxgmm.families.namespace import combined, einsum, namespace, summed
+from jaxgmm.families.shared_features import SharedFeatures, n_shared_features
 from jaxgmm.inputs import precision
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, joint_log_prob
@@ -61,8 +62,8 @@ class Kernel(NamedTuple):
 
 
 class Sums(NamedTuple):
-    log_likelihood: Float[Array, ""]
-    total_weight: Float[Array, ""]
+    log_likelihood: Float[Array, "*r"]
+    total_weight: Float[Array, "*#r"]
     rest: Any
 
 
@@ -76,77 +77,22 @@ class Gathered(NamedTuple):
         unseen: Σ κ_k of the cells in which a component's rows might be overlooked.
     """
 
-    counts: Float[Array, " k"]
+    counts: Float[Array, "*r k"]
     moments: Any
-    lost: Float[Array, " k"]
-    unseen: Float[Array, " k"]
+    lost: Float[Array, "*r k"]
+    unseen: Float[Array, "*r k"]
 
 
-def _weighted(x: Float[Array, " b"], w: Float[Array, " b"]) -> Float[Array, ""]:
+def _weighted(x: Float[Array, "*r b"], w: Float[Array, "*#r b"]) -> Float[Array, "*r"]:
     """Σ w x, where a row without weight has no say, whatever its value."""
-    return jnp.sum(jnp.where(w > 0, w * x, 0.0))
+    xp = namespace(x, w)
+    return xp.sum(xp.where(w > 0, w * x, 0.0), axis=-1)
 
 
-# ---- coefficients, cell by cell -----------------------------------------------------------------------------
+# ---- what was lost -----------------------------------------------------------------------------------------
 
 
-class _Coefficients(NamedTuple):
-    """θ and ψ of the components' features, about their own means where rows are mapped.
-
-    Attributes:
-        bare: the components, with means 0 where rows are mapped, in the widest dtype.
-        means: where they are; None where rows are never mapped.
-    """
-
-    bare: Any
-    theta: Float[Array, "k f"]
-    psi: Float[Array, " g"]
-    means: Float[Array, "k d"] | None
-
-
-def _coefficients(mixture: Mixture) -> _Coefficients:
-    wide = precision.widest(mixture.weights.dtype)
-    components, weights = jax.tree.map(lambda leaf: leaf.astype(wide), (mixture.components, mixture.weights))
-    mapped = components.traits.maps != "none"
-    bare = replace(components, means=jnp.zeros_like(components.means)) if mapped else components
-    theta = shared_features(bare).natural()
-    theta = theta.at[:, 0].add(jnp.log(weights))
-    return _Coefficients(bare, theta, bare.common_natural(), components.means if mapped else None)
-
-
-def _place(held: _Coefficients, frame: Frame) -> tuple[Array, Array]:
-    """Of a frame, for every component where its mean is seen from there, and R."""
-    assert held.means is not None
-    dtype = held.theta.dtype
-    if frame.whitener is not None:
-        return -held.means, tri.inverse(frame.whitener.astype(dtype))
-    if frame.root is None or frame.centre is None:
-        return -held.means, jnp.ones(held.means.shape[-1:], dtype)
-    return frame.centre.astype(dtype) - held.means, frame.root.astype(dtype)
-
-
-class _Within(NamedTuple):
-    """Coefficients for rows in a frame.
-
-    Attributes:
-        theta, psi: of the features of rows as the frame has them.
-        kappa: κ of each component there.
-        place: what `_place` says of the frame; None where rows are never mapped.
-    """
-
-    theta: Float[Array, "k f"]
-    psi: Float[Array, " g"]
-    kappa: Float[Array, " k"]
-    place: tuple[Array, Array] | None
-
-
-def _within(held: _Coefficients, frame: Frame) -> _Within:
-    place = None if held.means is None else _place(held, frame)
-    theta, psi = (held.theta, held.psi) if place is None else held.bare.seen_from(held.theta, held.psi, *place)
-    return _Within(theta, psi, cancelling(held.bare, theta, psi, frame.probe), place)
-
-
-def _judged(kappa: Float[Array, " k"], counts: Float[Array, " k"], moments: Any, near: Any, eps: float) -> Gathered:
+def _judged(kappa: Float[Array, "*r k"], counts: Float[Array, "*r k"], moments: Any, near: Any, eps: float) -> Gathered:
     """A cell's sums, and what they can have lost.
 
     Args:
@@ -179,7 +125,7 @@ class _Centred(NamedTuple):
     """The mixture, and its coefficients for κ; None where there are no shared features."""
 
     mixture: Mixture
-    held: _Coefficients | None
+    held: Coefficients | None
 
 
 class _Seen(NamedTuple):
@@ -196,12 +142,12 @@ class _Seen(NamedTuple):
 
 
 def _centred_begin(mixture: Mixture) -> _Centred:
-    return _Centred(mixture, _coefficients(mixture) if isinstance(mixture.components, SharedFeatures) else None)
+    return _Centred(mixture, coefficients(mixture) if isinstance(mixture.components, SharedFeatures) else None)
 
 
 def _centred_localise(begun: _Centred, frame: Frame) -> _Seen:
     mixture = begun.mixture
-    kappa = None if begun.held is None else _within(begun.held, frame).kappa
+    kappa = None if begun.held is None else seen_in(begun.held, frame).kappa
     if frame.root is None or frame.centre is None:
         return _Seen(mixture, None, kappa)
     dtype = mixture.weights.dtype
@@ -217,18 +163,19 @@ def _centred_localise(begun: _Centred, frame: Frame) -> _Seen:
 
 def _centred_chunk(seen: _Seen, rows: Chunk, assign: Assign) -> Sums:
     (mixture, volume, _), x, w = seen, rows.x, rows.weights
-    joint = joint_log_prob(mixture, x)
+    joint, xp = joint_log_prob(mixture, x), namespace(x, w)
     r, log_p = assign(joint if volume is None else joint + volume, w, rows.possible)
     # Whitened by the components, rows are the same from wherever they are seen; so are the moments.
-    return Sums(_weighted(log_p, w), jnp.sum(w), (jnp.sum(r, axis=1), mixture.components.moments(x, r)))
+    moments = mixture.components.moments(x, r)
+    return Sums(_weighted(log_p, w), xp.sum(w, axis=-1), (xp.sum(r, axis=-1), moments))
 
 
 def _centred_gather(seen: _Seen, sums: Compensated[Sums]) -> Compensated[Sums]:
     counts, moments = sums.total.rest
     if seen.kappa is None:
-        unknown = jnp.full_like(counts, jnp.inf)
+        unknown = filled_like(counts, np.inf)
         return _gathered(sums, Gathered(counts, moments, unknown, unknown))
-    near = None if seen.volume is None else jnp.zeros_like(counts)  # nothing is overlooked
+    near = None if seen.volume is None else filled_like(counts, 0.0)  # nothing is overlooked
     return _gathered(sums, _judged(seen.kappa, counts, moments, near, 0.0))
 
 
@@ -244,15 +191,15 @@ class _Shared(NamedTuple):
     """
 
     components: Any
-    theta: Float[Array, "k f"]
-    psi: Float[Array, " g"] | None
+    theta: Float[Array, "*r k f"]
+    psi: Float[Array, "*r g"] | None
     lost: Float[Array, " k"] | None
     frame: Frame
-    within: _Within
+    within: Within
 
 
-def _shared_localise(in_64: bool, held: _Coefficients, frame: Frame) -> _Shared:
-    within, dtype = _within(held, frame), frame.probe.dtype
+def _shared_localise(in_64: bool, held: Coefficients, frame: Frame) -> _Shared:
+    within, dtype = seen_in(held, frame), frame.probe.dtype
     theta, dtype = within.theta, precision.widest(dtype) if in_64 else dtype
     rounded = theta.astype(dtype)
     if in_64:
@@ -265,7 +212,7 @@ def _shared_localise(in_64: bool, held: _Coefficients, frame: Frame) -> _Shared:
     return _Shared(held.bare, rounded, None, lost, frame, within)
 
 
-def _typical(held: _Coefficients, frame: Frame) -> Float[Array, "k f"]:
+def _typical(held: Coefficients, frame: Frame) -> Float[Array, "k f"]:
     """Features of rows that a component is likely to hold: at its mean, or in its cell."""
     if held.means is None or frame.root is not None:
         usual = jnp.mean(held.bare.features(frame.probe), axis=1).astype(held.theta.dtype)
@@ -277,34 +224,36 @@ def _shared_chunk(prepared: _Shared, rows: Chunk, assign: Assign) -> Sums:
     (components, theta, psi, lost, frame, _), w = prepared, rows.weights
     # Correlations of the data as a whole are taken out here, where a chunk at a time is rounded, and not from the rows,
     # where `centred` would find them rounded too.
-    x, dtype = rows.x.astype(theta.dtype), rows.x.dtype
+    x, dtype = rows.x.astype(theta.dtype, copy=False), rows.x.dtype
     z = frame.local(x)
     phi, common = components.features(z), components.common_features(z)
-    joint = jnp.einsum("kf,fb->kb", theta, phi, precision=HIGHEST)
+    joint = combined(theta, phi)
     if psi is not None:
-        joint = joint + einsum("g,gb->b", psi, common)
-    joint = joint.astype(dtype) if lost is None else joint + lost[:, None]
+        joint = joint + einsum("...g,gb->...b", psi, common)[..., None, :]
+    joint = joint.astype(dtype, copy=False) if lost is None else joint + lost[:, None]
     r, log_p = assign(joint, w, rows.possible)
-    sums = jnp.einsum("kb,fb->kf", r.astype(theta.dtype), phi, precision=HIGHEST)
-    common = einsum("gb,b->g", common, w.astype(theta.dtype))
+    sums = summed(r.astype(theta.dtype, copy=False), phi)
+    common = einsum("gb,...b->...g", common, w.astype(theta.dtype))
     near = None if frame.root is None else _near(joint, log_p, w)
-    return Sums(_weighted(log_p, w), jnp.sum(w), (sums, common, near))
+    return Sums(_weighted(log_p, w), namespace(w).sum(w, axis=-1), (sums, common, near))
 
 
 def _shared_gather(prepared: _Shared, sums: Compensated[Sums]) -> Compensated[Sums]:
     within = prepared.within
     local, common, near = jax.tree.map(lambda leaf: leaf.astype(within.theta.dtype), sums.total.rest)
-    counts, shared = local[:, 0], None
+    counts, shared = local[..., 0], None
+    common = namespace(common).broadcast_to(common, within.psi.shape)  # the same for all restarts, but for folds
     if prepared.psi is None:
         # Large where it is not zero; the error pair would be worth little without what is dropped here.
-        shared = jnp.sum(within.psi * common).astype(sums.value.log_likelihood.dtype)
+        each = namespace(common).sum(within.psi * common, axis=-1)
+        shared = each.astype(sums.value.log_likelihood.dtype)
     if within.place is not None:
         local, common = prepared.components.carried(local, common, *within.place)
     eps = float(np.finfo(prepared.theta.dtype).eps)
     return _gathered(sums, _judged(within.kappa, counts, (local, common), near, eps), shared)
 
 
-def _shared_end(held: _Coefficients, moments: Any) -> Any:
+def _shared_end(held: Coefficients, moments: Any) -> Any:
     return held.bare.moments_from_features(*moments)
 
 
@@ -312,12 +261,12 @@ def _shared_elements(components: Family, batch: int) -> int:
     return batch * components.n_components + n_shared_features(components)
 
 
-def _gathered(sums: Compensated[Sums], judged: Gathered, shared: Float[Array, ""] | None = None) -> Compensated[Sums]:
+def _gathered(sums: Compensated[Sums], judged: Gathered, shared: Float[Array, "*r"] | None = None) -> Compensated[Sums]:
     """`judged` in place of a cell's own sums, and `shared` added to its log-likelihood."""
     value, error = sums.value, sums.error
     high = value.log_likelihood
-    high, low = (high, jnp.zeros_like(high)) if shared is None else two_sum(high, shared)
-    nothing = jax.tree.map(jnp.zeros_like, judged)
+    high, low = (high, filled_like(high, 0.0)) if shared is None else two_sum(high, shared)
+    nothing = jax.tree.map(lambda leaf: filled_like(leaf, 0.0), judged)
     return Compensated(
         Sums(high, value.total_weight, judged),
         Sums(error.log_likelihood + low, error.total_weight, nothing),
@@ -326,7 +275,7 @@ def _gathered(sums: Compensated[Sums], judged: Gathered, shared: Float[Array, ""
 
 def _by_features(in_64: bool) -> Kernel:
     return Kernel(
-        begin=_coefficients,
+        begin=coefficients,
         localise=partial(_shared_localise, in_64),
         chunk=_shared_chunk,
         gather=_shared_gather,

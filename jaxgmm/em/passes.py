@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxgmm.em.responsibilities import Assign
 from jaxgmm.em.statistics import SufficientStatistics
 from jaxgmm.em.steps import e_step
+from jaxgmm.families.namespace import namespace
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, posterior
 from jaxgmm.rows import Rows
@@ -17,7 +18,7 @@ from jaxgmm.rows import Rows
 
 def trusted(kappa: Float[Array, "*r"], limit: Float[Array, ""] | float) -> Bool[Array, "*r"]:
     """Whether a kernel that is right up to κ = `limit` can be believed at `kappa`; without a limit, always."""
-    return jnp.isinf(limit) | (kappa <= limit)
+    return namespace(kappa, limit).isinf(limit) | (kappa <= limit)
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class EStep:
     kernel: str = "centred"
     chunk: int | None = None
     assign: Assign = posterior
-    limit: Float[Array, ""] | float = jnp.inf
+    limit: Float[Array, ""] | float = np.inf
 
     def __call__(self, mixture: Mixture) -> SufficientStatistics:
         """The statistics of the rows under `mixture`: one pass."""

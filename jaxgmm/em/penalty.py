@@ -40,9 +40,10 @@ class Pinned:
         """`mixture` with what is held in its place; free weights share what is left as they did."""
         components: Any = mixture.components
         given: Any = self.given.components
-        components = components.with_replaced(self.means, replace(components, means=given.means))
-        components = components.with_replaced(self.covariances, replace(given, means=components.means))
         xp = namespace(mixture.weights, self.given.weights, self.weights)
+        means, covariances = (xp.broadcast_to(w, mixture.weights.shape) for w in (self.means, self.covariances))
+        components = components.with_replaced(means, replace(components, means=given.means))
+        components = components.with_replaced(covariances, replace(given, means=components.means))
         total = partial(xp.sum, axis=-1, keepdims=True)
         fixed = xp.where(self.weights, self.given.weights, 0.0)
         free = xp.where(self.weights, 0.0, mixture.weights)

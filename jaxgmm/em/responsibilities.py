@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
+from jaxgmm.families.namespace import namespace
 from jaxgmm.inputs.typing import Array
 
 #: From log π_k p(x_n | k), (k, b), the rows' weights w, (b,), and which components are possible, (k, b) or None, to
@@ -16,14 +17,20 @@ Assign = Callable[[Array, Array, Array | None], tuple[Array, Array]]
 
 
 def hard(
-    joint: Float[Array, "k b"], w: Float[Array, " b"] | float = 1.0, possible: Bool[Array, "k b"] | None = None
-) -> tuple[Float[Array, "k b"], Float[Array, " b"]]:
+    joint: Float[Array, "*r k b"], w: Float[Array, "*#r b"] | float = 1.0, possible: Bool[Array, "k b"] | None = None
+) -> tuple[Float[Array, "*r k b"], Float[Array, "*r b"]]:
     """Every row whole to its likeliest component, the first of several; and max_k log π_k p(x_n | k).
 
     What that adds up to is the classification log-likelihood (Celeux & Govaert 1992).
     """
+    xp = namespace(joint)
     if possible is not None:
-        joint = jnp.where(possible, joint, -jnp.inf)
-    likeliest = jnp.argmax(joint, axis=0)
-    chosen = jnp.arange(joint.shape[0])[:, None] == likeliest
-    return jnp.where(chosen, w, 0.0), jnp.max(joint, axis=0)
+        joint = xp.where(possible, joint, -xp.inf)
+    likeliest = xp.argmax(joint, axis=-2)
+    chosen = xp.arange(joint.shape[-2])[:, None] == likeliest[..., None, :]
+    return xp.where(chosen, _over_components(w), 0.0), xp.max(joint, axis=-2)
+
+
+def _over_components(w: Any) -> Any:
+    """Weights of rows, (..., b), beside (..., k, b)."""
+    return w if isinstance(w, float) else w[..., None, :]

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Float
 
@@ -21,8 +22,8 @@ from jaxgmm.em.penalty import Pinned
 from jaxgmm.em.responsibilities import Assign
 from jaxgmm.em.statistics import SufficientStatistics
 from jaxgmm.families.base import Conjugate, Root
-from jaxgmm.families.gaussian import positive
-from jaxgmm.families.namespace import namespace, quiet
+from jaxgmm.families.gaussian import filled_like, positive
+from jaxgmm.families.namespace import namespace, quiet, xlogy
 from jaxgmm.inputs import forking
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, posterior
@@ -33,7 +34,7 @@ from jaxgmm.rows.frames import Frame
 def pass_chunk(mixture: Mixture, rows: Rows, kernel: str) -> int:
     """The chunk size for a pass of all of `mixture`'s restarts together."""
     batch = mixture.weights.size // mixture.weights.shape[-1]
-    return chunk_size(KERNELS[kernel].elements(mixture.components, batch), rows.n_slots)
+    return chunk_size(KERNELS[kernel].elements(mixture.components, batch), rows.n_slots, rows.on_host)
 
 
 def e_step(
@@ -53,27 +54,33 @@ def e_step(
     Returns:
         Statistics with the mixture's leading axes, about `mixture` itself.
     """
-    forking.check()
-    mixture = jax.tree.map(jnp.asarray, mixture)  # NumPy's would be computed with in NumPy
-    chunk = pass_chunk(mixture, rows, kernel) if chunk is None else chunk
+    if not getattr(rows, "on_host", False):
+        forking.check()
     road = KERNELS[kernel]
-    # What a pass needs goes with it: a driver's own numbers too.
-    assigning = assign if isinstance(assign, Partial) else Partial(assign)
+    chunk = pass_chunk(mixture, rows, kernel) if chunk is None else chunk
 
     def one(mixture: Mixture) -> SufficientStatistics:
         begun = road.begin(mixture)
         sums = rows.total_by_cell(_Local(road), (begun, assigning), chunk)
-        found = sums.total.rest
+        total = sums.total
+        found: Gathered = total.rest
+        xp = namespace(found.counts)
         statistics = SufficientStatistics(
             log_likelihood=sums.value.log_likelihood,
             log_likelihood_error=sums.error.log_likelihood,
-            total_weight=sums.total.total_weight,
+            total_weight=xp.broadcast_to(total.total_weight, found.counts.shape[:-1]),
             counts=found.counts,
             moments=road.end(begun, found.moments),
             conditioning=_conditioning(mixture, found),
         )
-        return jax.tree.map(lambda leaf: leaf.astype(mixture.weights.dtype), statistics)
+        return jax.tree.map(lambda leaf: leaf.astype(mixture.weights.dtype, copy=False), statistics)
 
+    if rows.on_host:
+        assigning = assign
+        return quiet(one)(mixture)
+    mixture = jax.tree.map(jnp.asarray, mixture)  # NumPy's would be computed with in NumPy
+    # What a pass needs goes with it: a driver's own numbers too.
+    assigning = assign if isinstance(assign, Partial) else Partial(assign)
     for _ in range(mixture.weights.ndim - 1):
         one = jax.vmap(one)
     return one(mixture)
@@ -97,10 +104,11 @@ class _Local(CellSums):
         return self.road.gather(prepared[0], sums)
 
 
-def _conditioning(mixture: Mixture, found: Gathered) -> Float[Array, ""]:
+def _conditioning(mixture: Mixture, found: Gathered) -> Float[Array, "*r"]:
     """The largest κ of a component, each cell counting by how many of its rows lie there."""
-    each = jnp.where(found.counts > 0, found.lost / positive(found.counts), 0.0)
-    return jnp.max(jnp.where(mixture.weights == 0, 0.0, jnp.maximum(each, found.unseen)))
+    xp = namespace(mixture.weights, found.counts)
+    each = xp.where(found.counts > 0, found.lost / positive(found.counts), 0.0)
+    return xp.max(xp.where(mixture.weights == 0, 0.0, xp.maximum(each, found.unseen)), axis=-1)
 
 
 @quiet
@@ -137,11 +145,11 @@ def m_step(
     return new if pinned is None else pinned.within(new)
 
 
-def log_prior(mixture: Mixture, prior: Conjugate) -> Float[Array, ""]:
+def log_prior(mixture: Mixture, prior: Conjugate) -> Float[Array, "*r"]:
     """log p(θ) under `prior`, in nats, up to a constant: Q of its pseudo-statistics."""
     components = mixture.components
     counts, moments = components.pseudo(prior)
-    weights = jnp.sum(jax.scipy.special.xlogy(prior.concentration - 1, mixture.weights))
+    weights = namespace(mixture.weights).sum(xlogy(prior.concentration - 1, mixture.weights), axis=-1)
     return weights + components.expected_log_prob(counts, moments, components)
 
 
@@ -172,8 +180,9 @@ def statistics_of(
     def sums(held: tuple[Mixture, Any], some: Chunk) -> Any:
         mixture, operand = held
         r = responsibilities(operand, some) * some.weights
-        return jnp.sum(some.weights), jnp.sum(r, axis=1), mixture.components.moments(some.x, r)
+        xp = namespace(r)
+        return xp.sum(some.weights), xp.sum(r, axis=-1), mixture.components.moments(some.x, r)
 
     weight, counts, moments = rows.total(sums, (mixture, operand), chunk).total
-    unknown = jnp.full((), jnp.nan, counts.dtype)
+    unknown = filled_like(weight, np.nan)
     return SufficientStatistics(unknown, unknown, weight, counts, moments, unknown)

@@ -92,11 +92,11 @@ class Family(Components, ABC):
 
     @classmethod
     @abstractmethod
-    def from_means(cls, means: Float[Array, "k d"], centre: Float[Array, " d"], root: Root) -> Self:
+    def from_means(cls, means: Float[Array, "*r k d"], centre: Float[Array, " d"], root: Root) -> Self:
         """Components at `means` when nothing else is known of them: where restarts start.
 
         Args:
-            means: (k, d), rows of the data, or means of some of them.
+            means: (..., k, d), rows of the data, or means of some of them.
             centre: (d,), the data's mean.
             root: a root of their covariance, (d,) or (d, d).
 

@@ -192,7 +192,7 @@ class SphericalGaussian(ScaledGaussian):
     @classmethod
     def from_means(cls, means: Float[Array, "*r k d"], centre: Float[Array, " d"], root: Root) -> Self:
         xp = namespace(means, root)
-        return cls(means, xp.broadcast_to(xp.sqrt(xp.mean(root**2)), (means.shape[0], 1)))
+        return cls(means, xp.broadcast_to(xp.sqrt(xp.mean(root**2)), (*means.shape[:-1], 1)))
 
     @classmethod
     def from_covariances(cls, means: Any, covariances: Any) -> Self:

@@ -45,8 +45,8 @@ class FullGaussian(Gaussian):
 
     @classmethod
     def from_means(cls, means: Float[Array, "*r k d"], centre: Float[Array, " d"], root: Root) -> Self:
-        k, d = means.shape
-        return cls(means, namespace(means, root).broadcast_to(tri.matrix(root), (k, d, d)))
+        shape = (*means.shape, means.shape[-1])
+        return cls(means, namespace(means, root).broadcast_to(tri.matrix(root), shape))
 
     @classmethod
     def from_covariances(cls, means: Any, covariances: Any) -> Self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import reduce
+from functools import cache, reduce
 from operator import add
 from typing import Any
 
@@ -33,11 +33,14 @@ def inverse(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
 
 
 def _inverse_on_host(factor: Any) -> Any:
-    result, eye = np.zeros_like(factor), np.eye(factor.shape[-1], dtype=factor.dtype)
+    result = np.zeros_like(factor)
     for j in range(factor.shape[-1]):
-        known = factor[..., j, None, :j] @ result[..., :j, :]
-        result[..., j, :] = (eye[j] - known[..., 0, :]) / factor[..., j, j, None]
-    return np.tril(result)
+        own = factor[..., j, j, None]
+        if j:
+            known = factor[..., j, None, :j] @ result[..., :j, :j]
+            np.divide(known[..., 0, :], -own, out=result[..., j, :j])
+        result[..., j, j] = 1 / own[..., 0]
+    return result
 
 
 @jax.custom_jvp
@@ -101,7 +104,7 @@ def cholesky(matrix: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
 
 def _cholesky_on_host(matrix: Any) -> Any:
     try:
-        return np.linalg.cholesky(np.tril(matrix) + np.swapaxes(np.tril(matrix, -1), -1, -2))
+        return np.linalg.cholesky(matrix)  # which reads the lower triangle
     except np.linalg.LinAlgError:  # of a batch it would not say which
         factor = np.zeros_like(matrix)
         for j in range(matrix.shape[-1]):
@@ -213,6 +216,22 @@ def turned(inverse: Float[Array, "*k d d"], new_factor: Float[Array, "*k d d"]) 
     return abs(product(inverse, new_factor) - namespace(inverse).eye(inverse.shape[-1], dtype=inverse.dtype))
 
 
+@cache
+def _triangle(d: int) -> tuple[Any, Any]:
+    """The rows and columns of an upper triangle, row by row; in 32 bits, which mean the same whether JAX has 64."""
+    i, j = np.triu_indices(d)
+    return i.astype(np.int32), j.astype(np.int32)
+
+
+@cache
+def _places(d: int) -> Any:
+    """Where each entry of a symmetric matrix lies in its upper triangle."""
+    i, j = _triangle(d)
+    place = np.zeros((d, d), np.int32)
+    place[i, j] = place[j, i] = np.arange(len(i))
+    return place
+
+
 def with_one(x: Float[Array, "d b"]) -> Float[Array, "e b"]:
     """[1, x]: the constant feature first."""
     xp = namespace(x)
@@ -222,34 +241,31 @@ def with_one(x: Float[Array, "d b"]) -> Float[Array, "e b"]:
 def pairs(x: Float[Array, "d b"]) -> Float[Array, "f b"]:
     """x_i x_j for i ≤ j, row by row of the upper triangle."""
     # Indexing compiles to one fused loop; concatenated slices cost twice as much on CPU.
-    i, j = np.triu_indices(x.shape[0])
+    i, j = _triangle(x.shape[0])
     return x[i] * x[j]
 
 
 def pair_coefficients(form: Float[Array, "*k d d"]) -> Float[Array, "*k f"]:
     """c with xᵀ A x = c · pairs(x), A symmetric."""
-    i, j = np.triu_indices(form.shape[-1])
+    i, j = _triangle(form.shape[-1])
     return form[..., i, j] * np.where(i == j, 1, 2).astype(form.dtype)
 
 
 def form(coefficients: Float[Array, "*k f"], d: int) -> Float[Array, "*k d d"]:
     """The symmetric A with c · pairs(x) = xᵀ A x: what `pair_coefficients` makes c of."""
-    i, j = np.triu_indices(d)
+    i, j = _triangle(d)
     return symmetric(coefficients * np.where(i == j, 1, 0.5).astype(coefficients.dtype), d)
 
 
 def upper(matrix: Float[Array, "*k d d"]) -> Float[Array, "*k f"]:
     """The upper triangle, row by row: what `symmetric` makes a matrix of."""
-    i, j = np.triu_indices(matrix.shape[-1])
+    i, j = _triangle(matrix.shape[-1])
     return matrix[..., i, j]
 
 
 def symmetric(sums: Float[Array, "*k f"], d: int) -> Float[Array, "*k d d"]:
     """The symmetric matrix whose upper triangle, row by row, is `sums`."""
-    i, j = np.triu_indices(d)
-    place = np.zeros((d, d), np.int32)
-    place[i, j] = place[j, i] = np.arange(len(i))
-    return sums[..., place]
+    return sums[..., _places(d)]
 
 
 def augmented_whitener(means: Float[Array, "*r k d"], inverse: Float[Array, "*r k d d"]) -> Float[Array, "*r k e e"]:

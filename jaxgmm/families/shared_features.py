@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
-import jax
+import numpy as np
 from jaxtyping import Float
 
 from jaxgmm.families.base import Root
@@ -92,8 +92,8 @@ def shared_features(components: Any) -> SharedFeatures:
 
 
 def cancelling(
-    components: Any, theta: Float[Array, "k f"], psi: Float[Array, " g"], x: Float[Array, "d p"]
-) -> Float[Array, " k"]:
+    components: Any, theta: Float[Array, "*r k f"], psi: Float[Array, "*r g"], x: Float[Array, "d p"]
+) -> Float[Array, "*r k"]:
     """κ: how large the terms are, on average over the rows `x`, that add up to the log-densities of components.
 
     Args:
@@ -104,12 +104,11 @@ def cancelling(
         namespace(part).mean(abs(part), axis=1).astype(theta.dtype)
         for part in (components.features(x), components.common_features(x))
     )
-    return einsum("kf,f->k", abs(theta), features) + einsum("g,g->", abs(psi), common)
+    return einsum("...kf,f->...k", abs(theta), features) + einsum("...g,g->...", abs(psi), common)[..., None]
 
 
 def n_shared_features(components: Any) -> int:
     """How many features f they have; 1 + d, as many as are linear in the rows, for those that have none."""
     if not isinstance(components, SharedFeatures):
         return 1 + components.means.shape[-1]
-    probe = jax.ShapeDtypeStruct((components.means.shape[-1], 1), components.means.dtype)
-    return jax.eval_shape(components.features, probe).shape[0]
+    return components.features(np.zeros((components.means.shape[-1], 1))).shape[0]

@@ -44,7 +44,8 @@ class TiedGaussian(Gaussian):
 
     @classmethod
     def from_means(cls, means: Float[Array, "*r k d"], centre: Float[Array, " d"], root: Root) -> Self:
-        return cls(means, tri.matrix(root))
+        shape = (*means.shape[:-2], means.shape[-1], means.shape[-1])
+        return cls(means, namespace(means, root).broadcast_to(tri.matrix(root), shape))
 
     @classmethod
     def from_covariances(cls, means: Any, covariances: Any) -> Self:

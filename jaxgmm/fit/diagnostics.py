@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 from jaxgmm.em import e_step
 from jaxgmm.families.base import Conjugate
+from jaxgmm.families.hosting import on_numpy
 from jaxgmm.inputs import precision
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.wording import Wording
@@ -19,6 +21,7 @@ from jaxgmm.mixture.ordering import permuted
 from jaxgmm.problem.coordinates import Coordinates
 from jaxgmm.problem.pose import Problem
 from jaxgmm.problem.resolution import Widths
+from jaxgmm.rows import Rows
 from jaxgmm.run.record import Restarts
 from jaxgmm.run.soundness import eigen_shares, owed, share_below, unsound
 
@@ -209,7 +212,7 @@ def diagnose(problem: Problem, mixtures: Mixture) -> Diagnosis:
     ridge = ridge * problem.family.traits.has_width  # rates have a ridge, too, but no width for it to blur
     rows, held = problem.rows, None
     if pinned is not None and pinned.weights.any():
-        held = np.asarray(_counts_of(mixtures, rows), np.float64)
+        held = np.asarray((_counts_of if rows.on_host else _counts_compiled)(mixtures, rows), np.float64)
     return Diagnosis(
         mixtures=at_rest(mixtures),
         frame=problem.frame,
@@ -223,8 +226,11 @@ def diagnose(problem: Problem, mixtures: Mixture) -> Diagnosis:
     )
 
 
-_counts_of = compiled(lambda mixtures, rows: e_step(mixtures, rows).counts)
-_pseudo = compiled(lambda mixture, prior: mixture.components.pseudo(prior))
+def _counts_of(mixtures: Mixture, rows: Rows) -> Any:
+    return e_step(mixtures, rows).counts
+
+
+_counts_compiled = compiled(_counts_of)
 
 
 def _named(which: Bool[np.ndarray, " k"]) -> str:
@@ -240,10 +246,15 @@ def _in_feature_units(
     return matrices / (spread[:, None] * spread)
 
 
+def _needs_jax(mixture: Mixture) -> bool:
+    return not on_numpy(mixture.components.__class__)
+
+
 def _prior_share(mixture: Mixture, prior: Conjugate, counts: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
     """Pseudo-rows in the denominators of covariances (of rates, for Bernoulli), over all rows in them."""
-    with precision.scope(np.dtype(np.float64)):
-        pseudo_counts, moments = _pseudo(mixture, prior)
+    wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), prior)
+    with np.errstate(all="ignore"), precision.scope(np.dtype(np.float64)) if _needs_jax(mixture) else nullcontext():
+        pseudo_counts, moments = mixture.components.pseudo(wide)
         worth = np.asarray(pseudo_counts) + np.asarray(getattr(moments, "dof", 0.0))
     if mixture.components.traits.one_covariance:
         worth, counts = np.full_like(counts, worth.sum()), np.full_like(counts, counts.sum())

@@ -15,11 +15,12 @@ from jaxtyping import Key
 from jaxgmm.drivers import EM, Driver
 from jaxgmm.em.choice import kernel_for
 from jaxgmm.families import FAMILIES
-from jaxgmm.fit.diagnostics import diagnose
+from jaxgmm.fit import engine as engines
+from jaxgmm.fit.diagnostics import Diagnosis, diagnose
 from jaxgmm.fit.progress import bar, both
 from jaxgmm.fit.result import FitResult, complaint, warn_of
 from jaxgmm.fit.search import checked_search, chosen_search, searched
-from jaxgmm.inputs import arguments, precision
+from jaxgmm.inputs import arguments, precision, telling
 from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 from jaxgmm.inputs.typing import Array
 from jaxgmm.problem.fixed import Fixed, checked_fixed
@@ -28,13 +29,15 @@ from jaxgmm.problem.pose import pose
 from jaxgmm.problem.prior import Prior, checked_prior
 from jaxgmm.race.rounds import RaceEnded
 from jaxgmm.rows import ArraySource
+from jaxgmm.rows.rungs import slots_for
 from jaxgmm.rows.source import Chosen, checked_rows
 from jaxgmm.run import memory
 from jaxgmm.run.checkpoint import Checkpoint, fingerprints
 from jaxgmm.run.options import Settings
-from jaxgmm.run.record import OnBlock
-from jaxgmm.run.search import Search, Task
-from jaxgmm.starts.given import checked_init, make_starts, of_rows
+from jaxgmm.run.record import Ended, OnBlock
+from jaxgmm.run.search import All, Search, Task
+from jaxgmm.run.status import Status
+from jaxgmm.starts.given import checked_init, held_in, make_starts, of_rows
 
 _NO_PART_OF_THE_ANSWER = ("on_block", "progress", "checkpoint", "every", "max_seconds")
 
@@ -61,6 +64,7 @@ def fit(
     on_degenerate: str = "reinit",
     search: str | Search | None = None,
     kernel: str = "auto",
+    engine: str = "auto",
     dtype: Any = None,
     on_block: OnBlock | None = None,
     progress: bool = False,
@@ -112,6 +116,10 @@ def fit(
             `Race(RaceRules(finalists=5))`.
         kernel: "shared_feature", "shared_feature_64", "centred", or "auto", which chooses for each restart the fastest
             that its conditioning allows.
+        engine: who computes. "numpy": NumPy, in float64 whatever the rows' dtype, and nothing is compiled. "jax":
+            compiled programs, on whatever device JAX has. "auto" takes NumPy where the fit is likely to end before a
+            program would be compiled, and begins anew with a program where it does not. Starts are the same with
+            either, and so are optima, to the rounding of the dtype.
         dtype: "float32" or "float64", to compute in another precision than the rows'.
         on_block: called with a `BlockInfo` between blocks of iterations; returns True to end the fit there.
         progress: show a bar on stderr while the fit runs (needs rich).
@@ -163,11 +171,18 @@ def fit(
     known = checked_labels(source.labels, component_labels, n_components, kept)
     held_fixed = checked_fixed(fixed, family, n_components, d)
     dtype = precision.compute_dtype(source, dtype=dtype)
+    programs = (family, n_components, d, slots_for(present), dtype)
+    host = engines.runs_on_host(
+        engine, driver=driver, search=search, kernel=kernel, family=family, shape=(present, d), max_iter=max_iter,
+        n_components=n_components, n_init=n_init or held_in(init) or 1, tol=tol,
+        compiled=programs if checkpoint is None else None,  # a fit that is taken up again must be the same
+    )  # fmt: skip
 
     # As checked: arrays, whatever they came as.
     rows_alone = ArraySource(source.x) if isinstance(source, ArraySource) else source
     given |= {"key": key, "x": rows_alone, "sample_weight": source.weights, "init": init, "fixed": held_fixed}
     given |= {"labels": None if known is None else (known, source.labels), "component_labels": None}
+    given |= {"engine": "numpy" if host else "jax"}
     every = arguments.real("every", every)
     saved = None if checkpoint is None else Checkpoint(checkpoint, every, fingerprints(**given))
     begun = time.perf_counter()
@@ -177,25 +192,39 @@ def fit(
     owners = known.owners(source.labels) if known is not None and isinstance(init, str) else None
     if owners is not None:
         init = owners[None]
-    with precision.scope(dtype), memory.explained():
-        posed = pose(source, family, n_components, settings.reg_covar, prior, dtype, known, held_fixed)
-        starts = make_starts(key, posed, init, n_init or 1)
-        with bar() if progress else contextlib.nullcontext() as shown:
-            watched = replace(settings, on_block=both(shown, settings.on_block))
-            deadline = begun + settings.patience
-            task = Task(key, posed, driver, starts, watched, deadline, checkpoint=saved)
-            ended = searched(chosen_search(search, task), task)
-        diagnosis = diagnose(posed, ended.restarts.mixtures)
-        restarts = replace(ended.restarts, mixtures=posed.frame.to_data(ended.restarts.mixtures, dtype))
 
+    def run(host: bool, deadline: float) -> tuple[Diagnosis, Ended]:
+        """The fit, its mixtures in the coordinates of the data; and what they are judged by."""
+        with contextlib.nullcontext() if host else precision.scope(dtype), memory.explained():
+            ridge = settings.reg_covar
+            posed = pose(source, family, n_components, ridge, prior, dtype, known, held_fixed, on_host=host)
+            starts = make_starts(key, posed, init, n_init or 1)
+            with bar() if progress else contextlib.nullcontext() as shown:
+                watched = replace(settings, on_block=both(shown, settings.on_block))
+                task = Task(key, posed, driver, starts, watched, deadline, checkpoint=saved)
+                ended = searched(All() if host else chosen_search(search, task), task)
+            mixtures = posed.frame.to_data(ended.restarts.mixtures, dtype)
+            diagnosis = diagnose(posed, ended.restarts.mixtures)
+            return diagnosis, replace(ended, restarts=replace(ended.restarts, mixtures=mixtures))
+
+    deadline = begun + settings.patience
+    hurried = host and engine == "auto" and saved is None
+    diagnosis, ended = run(host, min(deadline, begun + engines.patience()) if hurried else deadline)
+    if hurried and ended.cut_short == Status.TIME_LIMIT and time.perf_counter() < deadline:
+        host = False  # it takes longer than it looked: a program will have been worth compiling
+        with telling.silence():  # of the rows all has been said
+            diagnosis, ended = run(host, deadline)
+    if not host:
+        engines.remember(programs)
     if saved is not None and ended.cut_short is None:
         saved.fit_ended()
     result = FitResult.of(
-        diagnosis.judged(restarts),
+        diagnosis.judged(ended.restarts),
         diagnosis,
         seconds=time.perf_counter() - begun,
         history=ended.history,
         rounds=ended.rounds if isinstance(ended, RaceEnded) else (),
+        engine="numpy" if host else "jax",
     )
     warn_of(complaint(result))
     return result

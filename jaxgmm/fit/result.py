@@ -47,6 +47,7 @@ class FitResult:
             saw, samples of the rows until the final. With `HardEM` the classification log-likelihood.
         seconds: wall time from checked rows to mixtures, compilation included.
         diagnosis: what `components` reads.
+        engine: who ran the restarts: "numpy" or "jax".
         rounds: the story of a race, one `race.rounds.Round` after the other; empty without one. Restarts that have
             left a race keep the log-likelihood of the sample they saw last, scaled to all rows.
     """
@@ -57,11 +58,12 @@ class FitResult:
     seconds: float
     diagnosis: Diagnosis
     rounds: tuple[Round, ...] = ()
+    engine: str = "jax"
 
     @classmethod
     def of(
         cls, restarts: Restarts, diagnosis: Diagnosis, *, seconds: float, best: int | None = None,
-        history: Float[np.ndarray, "r t"] | None = None, rounds: tuple[Round, ...] = (),
+        history: Float[np.ndarray, "r t"] | None = None, rounds: tuple[Round, ...] = (), engine: str = "jax",
     ) -> FitResult:  # fmt: skip
         """The result of restarts that have been judged, their mixtures in the coordinates of the data.
 
@@ -72,13 +74,14 @@ class FitResult:
             best: the best restart's number; the highest `worth` of those that ended soundly if None.
             history: (r, t); nothing if None.
             rounds: of a race.
+            engine: who ran the restarts.
 
         Raises:
             FitError: every restart is non-finite, and `best` is None.
         """
         best = best_restart(restarts.worth, restarts.status) if best is None else best
         history = np.empty((len(restarts), 0)) if history is None else history
-        return cls(restarts, best, history, seconds, diagnosis, rounds)
+        return cls(restarts, best, history, seconds, diagnosis, rounds, engine)
 
     @property
     def mixture(self) -> Mixture:

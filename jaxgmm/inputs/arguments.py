@@ -13,6 +13,8 @@ import numpy as np
 
 from jaxgmm.inputs import arrays, forking
 from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
+from jaxgmm.inputs.randomness import two_words, words_of
+from jaxgmm.inputs.threefry import Words, folded
 
 _BLOCK = 1 << 18
 #: counters on the device are 32 bits wide
@@ -102,31 +104,32 @@ def shown_with_type(value: Any) -> str:
     return f"{shown(value)} of type {type(value).__name__}"
 
 
-def random_key(key: Any) -> jax.Array:
-    """A typed key from a key or a seed; seeds of any size stay apart.
+def random_key(key: Any) -> Words:
+    """The words of a key or a seed; seeds of any size stay apart.
 
     Raises:
         TypeError: `key` is neither an integer nor a JAX key.
         ValueError: a negative seed, or an array of keys.
     """
-    forking.check()
     if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        forking.check()
         if key.shape:
             raise ArgumentError("key", "be one key", f"an array of keys of shape {key.shape}")
-        return key
+        return words_of(key)
     if isinstance(key, jax.Array | np.ndarray) and key.dtype == np.uint32 and key.ndim:
-        try:  # a key as older JAX has them, raw
-            return random_key(jax.random.wrap_key_data(jnp.asarray(key)))
-        except TypeError as error:
-            raise ArgumentError("key", "be one key", f"uint32 of shape {key.shape}", str(error)) from None
+        if key.shape not in ((2,), (4,)):  # a key as older JAX has them, raw
+            many = key.ndim > 1 and key.shape[-1:] in ((2,), (4,))
+            got = f"an array of keys of shape {key.shape[:-1]}" if many else f"uint32 of shape {key.shape}"
+            raise ArgumentError("key", "be one key", got)
+        return two_words(np.asarray(key))
     if isinstance(key, numbers.Integral) and not isinstance(key, bool):
         seed = int(key)
         if seed < 0:
             raise ArgumentError("key", "be a JAX key or a seed of at least 0", str(seed))
-        typed = jax.random.key(np.uint32(seed & 0xFFFFFFFF))
+        words = np.array([0, seed & 0xFFFFFFFF], np.uint32)
         while seed := seed >> 32:
-            typed = jax.random.fold_in(typed, np.uint32(seed & 0xFFFFFFFF))
-        return typed
+            words = folded(words, seed & 0xFFFFFFFF)
+        return words
     raise ArgumentTypeError("key", "be a JAX key (jax.random.key(0)) or an integer seed", shown_with_type(key))
 
 

@@ -40,6 +40,8 @@ def has_float64() -> bool:
 
 def widest(dtype: Any) -> np.dtype:
     """What `dtype` is carried in where work is for parameters and not for rows: float64 within a `scope`."""
+    if np.dtype(dtype) == np.float64:
+        return np.dtype(np.float64)
     return np.dtype(np.float64) if jax.config.read("jax_enable_x64") and has_float64() else np.dtype(dtype)
 
 

@@ -1,12 +1,11 @@
 """Where randomness comes from: everything a fit draws follows from its one key, each use by a number of its own.
 
 Restart i has fold_in(key, i). Draws that belong to no single restart have the largest numbers: no restart
-reaches those.
+reaches those. On the host keys are their words (`threefry`), NumPy; programs wrap them where they draw.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -14,59 +13,60 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Key, UInt
 
-from jaxgmm.inputs.programs import compiled
+from jaxgmm.inputs.threefry import Words, folded
 from jaxgmm.inputs.typing import Array
 
-_SEEDS, _FOLDS, _RACE = (np.uint32(0xFFFFFFFF - i) for i in range(3))
+_SEEDS, _FOLDS, _RACE = (0xFFFFFFFF - i for i in range(3))
 # Keeps revivals apart from what seeds and mini-batches draw from a restart's key.
 _REVIVAL = 1 << 31
+_IMPLEMENTATION = "threefry2x32"
 
 
-@partial(compiled, static_argnums=1)
-def restart_keys(key: Key[Array, ""], n: int) -> Key[Array, " r"]:
+def words_of(key: Key[Array, ""]) -> Words:
+    """The words of a JAX key of any kind."""
+    return two_words(np.asarray(jax.random.key_data(key)))
+
+
+def two_words(words: UInt[np.ndarray, " w"]) -> Words:
+    """Two words as they are; of four, as keys of some kinds have, two that follow from them."""
+    return words if len(words) == 2 else folded(folded(words[:2], words[2]), words[3])
+
+
+def wrapped(words: UInt[Array, "*r 2"]) -> Key[Array, "*r"]:
+    """The keys that have these words, for `jax.random`. Pure."""
+    return jax.random.wrap_key_data(jnp.asarray(words), impl=_IMPLEMENTATION)
+
+
+def restart_keys(key: Words, n: int) -> Words:
     """Restart i's key is fold_in(key, i)."""
-    return jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(n))
+    return folded(np.asarray(key)[..., None, :], np.arange(n))
 
 
-@compiled
-def _of_data_sets(key: Key[Array, ""], numbers: UInt[Array, " p"]) -> tuple[Array, Array]:
-    keys = jax.vmap(partial(jax.random.fold_in, key))(numbers)
-    return jax.random.key_data(keys), jax.random.key_data(jax.vmap(seed_key)(keys))
-
-
-def data_set_keys(key: Key[Array, ""], numbers: Any) -> tuple[Any, Any]:
-    """The keys of data sets with these `numbers`, (p,), and their `seed_key`s: raw, NumPy, leading axis p."""
-    room = 1 << (len(numbers) - 1).bit_length()  # few sizes are compiled
-    keys, seeds = _of_data_sets(key, np.resize(np.asarray(numbers, np.uint32), room))
-    return np.asarray(keys)[: len(numbers)], np.asarray(seeds)[: len(numbers)]
-
-
-def seed_key(key: Key[Array, ""]) -> Key[Array, ""]:
+def seed_key(key: Words) -> Words:
     """For the sample of rows that all restarts pick their seeds from."""
-    return jax.random.fold_in(key, _SEEDS)
+    return folded(key, _SEEDS)
 
 
-def fold_key(key: Key[Array, ""]) -> Key[Array, ""]:
+def fold_key(key: Words) -> Words:
     """For the order in which rows are dealt to folds."""
-    return jax.random.fold_in(key, _FOLDS)
+    return folded(key, _FOLDS)
 
 
-def race_key(key: Key[Array, ""]) -> Key[Array, ""]:
+def race_key(key: Words) -> Words:
     """For the samples and jumps of a race: folded with the round."""
-    return jax.random.fold_in(key, _RACE)
+    return folded(key, _RACE)
 
 
-def probe_key(key: Key[Array, ""]) -> Key[Array, ""]:
+def probe_key(key: Words) -> Words:
     """For the rows by which a race tells its runners apart; from `race_key`."""
-    return jax.random.fold_in(key, _RACE)
+    return folded(key, _RACE)
 
 
-def revival_key(key: Key[Array, ""], restart: Any, life: Any) -> Key[Array, ""]:
-    """For the revival of one restart after `life` others. Pure."""
-    own = jax.random.fold_in(key, restart)
-    return jax.random.fold_in(own, jnp.uint32(_REVIVAL) + jnp.asarray(life).astype(jnp.uint32))
+def revival_key(key: Words, restart: Any, life: Any) -> Words:
+    """For the revival of one restart after `life` others."""
+    return folded(folded(key, restart), _REVIVAL + np.asarray(life, np.int64))
 
 
-def generator(key_data: Any) -> np.random.Generator:
-    """A NumPy generator, for draws on the host, from a key's data (`jax.random.key_data`)."""
-    return np.random.default_rng(np.asarray(key_data).ravel())
+def generator(words: Any) -> np.random.Generator:
+    """A NumPy generator, for draws on the host, from a key's words."""
+    return np.random.default_rng(np.asarray(words).ravel())

@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import replace
-from functools import partial
 from typing import Any, Literal
 
 import jax
 import numpy as np
 from jaxtyping import Bool, Int, Key
 
+from jaxgmm.drivers import EM
 from jaxgmm.em.choice import kernel_for
 from jaxgmm.em.penalty import Penalty
-from jaxgmm.families import FAMILIES, Family
+from jaxgmm.families import FAMILIES
+from jaxgmm.fit.engine import runs_on_host
 from jaxgmm.fit.result import best_of
 from jaxgmm.inputs import arguments, precision
 from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.inputs.typing import Array
 from jaxgmm.many import mapped
 from jaxgmm.many.checks import warn_of_data
+from jaxgmm.many.host import HostJudge, run_one_by_one
 from jaxgmm.many.lanes import PackedLanes, entries, sized
 from jaxgmm.many.mapped import Posed
 from jaxgmm.many.problem import Frames, checked_data_sets, posed, waves
 from jaxgmm.many.result import Evidence, ManyResult, warn_of_doubt
+from jaxgmm.many.starts import drawn
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.prior import Prior, checked_prior
-from jaxgmm.run.loop import Controls
 from jaxgmm.run.options import Settings
 from jaxgmm.run.record import Restarts
-from jaxgmm.run.revival import REVIVALS
 from jaxgmm.run.soundness import owed, unsound
 from jaxgmm.starts.methods import METHODS
+from jaxgmm.starts.revival import REVIVALS
 
 # Data sets whose results are looked at together.
 _TOGETHER = 1024
@@ -53,6 +56,7 @@ def fit_many(
     prior: Prior | str | None = None,
     on_degenerate: str = "reinit",
     kernel: str = "auto",
+    engine: str = "auto",
     dtype: Any = None,
 ) -> ManyResult:
     """Fits one mixture to each of many data sets, from `n_init` starts each, all in one batch.
@@ -64,7 +68,8 @@ def fit_many(
         key: a JAX key, or a seed.
         x: (p, n, d), or a list of arrays (n_i, d). If any holds float64 all compute in float64, else in float32.
         n_components: K, the same for all.
-        covariance_type, n_init, init, tol, stopping, max_iter, reg_covar, on_degenerate, kernel, dtype: as in `fit`;
+        covariance_type, n_init, init, tol, stopping, max_iter, reg_covar, on_degenerate, kernel, engine, dtype: as in
+            `fit`;
             `init` is a method's name.
         sample_weight: (p, n), or a list of arrays (n_i,).
         prior: as in `fit`; what `Prior` leaves out follows from each data set.
@@ -96,20 +101,32 @@ def fit_many(
     prior = checked_prior(prior, family, sets.n_features)
     dtype = precision.compute_dtype(*(sets.x if isinstance(sets.x, list) else [sets.x]), dtype=dtype)
 
+    host = runs_on_host(
+        engine, driver=EM(), search=None, kernel=settings.kernel, family=family, max_iter=max_iter, tol=tol,
+        shape=(int(np.mean(sets.lengths)), sets.n_features), n_components=n_components, n_init=n_init,
+        n_sets=len(sets),
+    )  # fmt: skip
+
     begun = time.perf_counter()
     nothing: Any = np.zeros(0, dtype)  # in place of what each data set has of its own
     shared = settings.controls(key, Penalty(nothing), nothing, dtype)
     lives = REVIVALS if on_degenerate == "reinit" else 0
-    make = partial(_starts, shared, family, n_components, n_init, init)
+
+    def make(data: Posed, _: Any) -> Mixture:
+        return drawn(data, family, n_components, n_init, init)
+
     members, found, complaints = [], [], []
-    with precision.scope(dtype):
+    with contextlib.nullcontext() if host else precision.scope(dtype):
         for numbers, slots in waves(sets):
             data, frames, heard = posed(
-                key, sets, numbers, slots, family, n_components, settings.reg_covar, prior, dtype
+                key, sets, numbers, slots, family, n_components, settings.reg_covar, prior, dtype, host
             )  # fmt: skip
-            ended = PackedLanes(data, make, shared, (n_init, n_components), dtype, settings.kernel, lives).run()
+            if host:
+                ended = run_one_by_one(data, make, shared, settings.kernel, lives)
+            else:
+                ended = PackedLanes(data, make, shared, (n_init, n_components), dtype, settings.kernel, lives).run()
             members.append(numbers)
-            found.append(_judged(data, frames, ended))
+            found.append(_judged(data, frames, ended, host))
             complaints += heard
     order = np.argsort(np.concatenate(members))
     restarts, evidence = jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *found)
@@ -120,25 +137,27 @@ def fit_many(
     return result
 
 
-def _judged(data: Posed, frames: Frames, ended: Restarts) -> tuple[Restarts, Evidence]:
+def _judged(data: Posed, frames: Frames, ended: Restarts, on_host: bool) -> tuple[Restarts, Evidence]:
     """The restarts of the data sets of one wave in the coordinates of the data, and what they were judged by."""
     frame, wide = frames.frame, ended.mixtures.astype(np.float64)
+    tools: Any = HostJudge if on_host else mapped
 
     def looked_at(chosen: Int[np.ndarray, " q"], real: Bool[np.ndarray, " q"]) -> Restarts:
         some, widths = entries((wide, frames.widths), chosen)
-        flagged = unsound(some, widths, frames.n_rows[chosen])
+        flagged = (HostJudge.unsound if on_host else unsound)(some, widths, frames.n_rows[chosen])
         counts = some.weights * frames.total_weight[chosen, None, None]
         judged = replace(
             ended[chosen],
-            mixtures=mapped.moved(some, frame.shift[chosen], frame.root[chosen]),
-            log_prior=mapped.log_priors_each(entries(data, chosen), some),
+            mixtures=tools.moved(some, frame.shift[chosen], frame.root[chosen]),
+            log_prior=tools.log_priors_each(entries(data, chosen), some),
             spurious=flagged.any(axis=-1),
             owed=owed(some, widths, counts, flagged),
         )
         return jax.tree.map(np.asarray, judged)[real]
 
-    with precision.scope(np.dtype(np.float64)):
-        restarts = Restarts.joined([looked_at(*part) for part in sized(np.arange(len(frames.n_rows)), _TOGETHER)])
+    p = len(frames.n_rows)
+    with contextlib.nullcontext() if on_host else precision.scope(np.dtype(np.float64)):
+        restarts = Restarts.joined([looked_at(*part) for part in sized(np.arange(p), p if on_host else _TOGETHER)])
     volume = (frame.log_volume() * frames.total_weight)[:, None]
     restarts = replace(
         restarts,
@@ -147,15 +166,3 @@ def _judged(data: Posed, frames: Frames, ended: Restarts) -> tuple[Restarts, Evi
     )
     ridge = frames.ridge * wide.components.traits.has_width  # as `diagnose` has it
     return restarts, Evidence(ended.mixtures, replace(frames, ridge=ridge), data.penalty.prior)
-
-
-def _starts(
-    shared: Controls,
-    family: type[Family],
-    n_components: int,
-    n_init: int,
-    method: str,
-    data: Posed,
-    numbers: Int[np.ndarray, " q"],
-) -> Mixture:
-    return mapped.drawn(data, shared, family, n_components, n_init, method)

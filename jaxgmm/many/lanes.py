@@ -30,6 +30,7 @@ from jaxgmm.run.drive import Lanes, begin, drive
 from jaxgmm.run.loop import Controls
 from jaxgmm.run.record import Restarts
 from jaxgmm.run.stopping import remaining
+from jaxgmm.starts.revival import REVIVALS, revived
 
 # Steps between two looks at who has finished.
 _STEPS = 8
@@ -217,8 +218,21 @@ class PackedLanes(Lanes):
         def elsewhere(batch: Batch) -> None:
             posed, pool = self._get(batch)
             lives = self.revivals[batch.sets[:, None], batch.places]
-            kernel, layout = KERNEL_NAMES[-1], self.layout
-            self._put(batch, mapped.revive_each(posed, pool, batch.members, lives, self.controls, kernel, layout))
+            mixtures = jax.tree.map(np.array, self.layout.unpack(pool).state.mixture)
+            tags, collapsed = self.layout.unpack(pool).tags, self.layout.unpack(pool).collapsed
+            for i in np.flatnonzero(batch.chosen.any(axis=1)):
+                own = batch.chosen[i]
+                fresh = revived(
+                    posed.key[i], entries(mixtures, (i, own)), collapsed[i, own], tags.present[i, own],
+                    tags.number[i, own], lives[i, own], posed.surroundings(int(i)),
+                )  # fmt: skip
+                for old, new in zip(jax.tree.leaves(mixtures), jax.tree.leaves(fresh), strict=True):
+                    old[i, own] = new
+            new = mapped.restart_each(
+                posed, pool, batch.members, mixtures, lives + 1 >= REVIVALS, self.controls, KERNEL_NAMES[-1],
+                self.layout,
+            )  # fmt: skip
+            self._put(batch, new)
 
         self._each(elsewhere, self._whole(dead))
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float, Int, UInt
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt
 
 from jaxgmm.drivers import EM
 from jaxgmm.em import log_prior
@@ -23,11 +24,11 @@ from jaxgmm.inputs.typing import Array
 from jaxgmm.many.packing import Buffers, Layout
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import Sample
+from jaxgmm.rows.host_rows import HostRows
 from jaxgmm.run import loop
 from jaxgmm.run.loop import Controls, Pool
-from jaxgmm.run.revival import Surroundings
-from jaxgmm.run.revival import revive as revive_one
-from jaxgmm.starts.methods import draw
+from jaxgmm.starts.methods import RESPONSIBILITIES, each_fitted
+from jaxgmm.starts.revival import Surroundings
 
 _DRIVER = EM()
 
@@ -40,7 +41,7 @@ class Posed:
     Attributes:
         seeds: (p, s), the numbers of the rows that starts are picked from; None for all of them.
         sample: (p, s), the same for components that are put elsewhere.
-        key: (p, …), raw keys.
+        key: (p, 2), the words of their keys.
     """
 
     rows: Sample
@@ -50,13 +51,19 @@ class Posed:
     spread: Float[Array, "p d"]
     seeds: Int[Array, "p s"] | None
     sample: Int[Array, "p s"] | None
-    key: UInt[Array, "p ..."]
+    key: UInt[Array, "p 2"]
+
+    def surroundings(self, i: int) -> Surroundings:
+        """What collapsed components of data set `i` are revived from; of NumPy's arrays."""
+        x, w = np.asarray(self.rows.x[i], np.float64), np.asarray(self.rows.weights[i], np.float64)
+        index = np.flatnonzero(w) if self.sample is None else self.sample[i][w[self.sample[i]] > 0]
+        centre, spread = np.asarray(self.centre[i], np.float64), np.asarray(self.spread[i], np.float64)
+        return Surroundings(HostRows.of(x[:, index], w[index]), centre, spread)
 
 
 def _controls(shared: Controls, posed: Posed) -> Controls:
-    """What steers one data set, from what steers all; `shared.key` is any key of the same kind."""
-    key = jax.random.wrap_key_data(posed.key, impl=jax.random.key_impl(shared.key))
-    return replace(shared, penalty=posed.penalty, floor=posed.floor, key=key)
+    """What steers one data set, from what steers all."""
+    return replace(shared, penalty=posed.penalty, floor=posed.floor, key=posed.key)
 
 
 def _sampled(rows: Sample, index: Int[Array, " s"] | None) -> Sample:
@@ -65,17 +72,20 @@ def _sampled(rows: Sample, index: Int[Array, " s"] | None) -> Sample:
     return replace(rows.take(index), n_rows=jnp.minimum(rows.n_rows, index.shape[0]))
 
 
-@partial(compiled, static_argnames=("family", "n_components", "n_init", "method"))
-def drawn(posed: Posed, shared: Controls, family: type[Family], n_components: int, n_init: int, method: str) -> Mixture:
-    """Starts by a method's name, leading axes p, r."""
+@partial(compiled, static_argnames=("kind", "family", "n_components"))
+def fitted_each(kind: str, posed: Posed, operands: Any, family: type[Family], n_components: int) -> Mixture:
+    """Starts from responsibilities, leading axes p, r.
 
-    def one(posed: Posed) -> Mixture:
-        seeds, key = _sampled(posed.rows, posed.seeds), _controls(shared, posed).key
-        return draw(
-            key, posed.rows, seeds, family, n_components, n_init, method, posed.penalty, posed.centre, posed.spread
-        )
+    Args:
+        kind: "given" for labels, (p, r, m), of the rows that starts are picked from; "drawn" for random ones of all
+            rows, with the words of their keys, (p, r, 2).
+    """
 
-    return jax.vmap(one)(posed)
+    def one(posed: Posed, operands: Array) -> Mixture:
+        rows = _sampled(posed.rows, posed.seeds) if kind == "given" else posed.rows
+        return each_fitted(RESPONSIBILITIES[kind], operands, rows, family, n_components, posed.penalty)
+
+    return jax.vmap(one)(posed, operands)
 
 
 @partial(compiled, static_argnames="kernel")
@@ -113,18 +123,17 @@ def renew_each(
 
 
 @partial(compiled, static_argnames=("kernel", "layout"))
-def revive_each(
-    posed: Posed, pool: Buffers, members: Int[Array, "p b"], lives: Int[Array, "p b"], shared: Controls, kernel: str,
-    layout: Layout,
+def restart_each(
+    posed: Posed, pool: Buffers, members: Int[Array, "p b"], mixtures: Mixture, lenient: Bool[Array, "p b"],
+    shared: Controls, kernel: str, layout: Layout,
 ) -> Buffers:  # fmt: skip
-    """The collapsed restarts in `members` set going again; see `revival.revive`. The pool is packed by `layout`."""
+    """The restarts in `members` set going again; see `loop.restart`. The pool is packed by `layout`."""
 
-    def one(posed: Posed, pool: Pool, members: Array, lives: Array) -> Pool:
-        surroundings = Surroundings(_sampled(posed.rows, posed.sample), posed.centre, posed.spread)
+    def one(posed: Posed, pool: Pool, members: Array, mixtures: Mixture, lenient: Array) -> Pool:
         controls = _controls(shared, posed)
-        return revive_one(_DRIVER, pool, members, lives, posed.rows, surroundings, controls, kernel)
+        return loop.restart(_DRIVER, pool, members, mixtures, lenient, posed.rows, controls, kernel)
 
-    return layout.pack(jax.vmap(one)(posed, layout.unpack(pool), members, lives))
+    return layout.pack(jax.vmap(one)(posed, layout.unpack(pool), members, mixtures, lenient))
 
 
 @compiled

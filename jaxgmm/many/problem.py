@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,14 +10,14 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int, Key, Num, UInt
+from jaxtyping import Float, Int, Num, UInt
 
 from jaxgmm.em.penalty import Penalty
 from jaxgmm.families import Family
 from jaxgmm.inputs import arguments, arrays, precision
 from jaxgmm.inputs.errors import ArgumentError
-from jaxgmm.inputs.randomness import data_set_keys
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.randomness import seed_key
+from jaxgmm.inputs.threefry import Words, folded
 from jaxgmm.many.checks import looked_at, unremarkable
 from jaxgmm.many.mapped import Posed
 from jaxgmm.problem.coordinates import Coordinates, coordinates, widths_of
@@ -150,8 +151,8 @@ Odd = list[tuple[int, DataSummary]]
 
 
 def posed(
-    key: Key[Array, ""], sets: DataSets, numbers: Int[np.ndarray, " q"], slots: int, family: type[Family],
-    n_components: int, reg_covar: float | Literal["auto"], prior: Prior | None, dtype: np.dtype,
+    key: Words, sets: DataSets, numbers: Int[np.ndarray, " q"], slots: int, family: type[Family],
+    n_components: int, reg_covar: float | Literal["auto"], prior: Prior | None, dtype: np.dtype, on_host: bool,
 ) -> tuple[Posed, Frames, list[tuple[int, str]]]:  # fmt: skip
     """The data sets `numbers`, laid out in `slots`, and what there is to warn of: (data set, message).
 
@@ -161,10 +162,10 @@ def posed(
     together = [numbers[i : i + _TOGETHER] for i in range(0, len(numbers), _TOGETHER)]
 
     def lay(part: Int[np.ndarray, " q"]) -> tuple[LaidSets, Odd]:
-        with precision.scope(dtype):
+        with contextlib.nullcontext() if on_host else precision.scope(dtype):
             return _laid(sets, part, slots, family, n_components, reg_covar, prior, dtype)
 
-    with ThreadPoolExecutor(n_threads()) as executor:
+    with ThreadPoolExecutor(1 if on_host else n_threads()) as executor:
         parts = list(executor.map(lay, together))
     watched = ridge_beside(prior, reg_covar)[1]
     complaints = []
@@ -173,7 +174,8 @@ def posed(
         complaints += looked_at(i, sets.x[i], weights, summary, family, n_components, watched, dtype)
     laid: LaidSets = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(part for part, _ in parts))
     frames = laid.frames
-    keys, seed_keys = data_set_keys(key, numbers)
+    keys = folded(key, numbers)
+    seed_keys = seed_key(keys)
     seeds: Any = None
     sample: Any = None
     if n_seed_rows(slots, n_components) < slots:

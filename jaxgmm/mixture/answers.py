@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from jaxgmm.families.hosting import on_numpy
+from jaxgmm.families.namespace import namespace, quiet
 from jaxgmm.inputs import precision
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture.density import ANSWERS, Weighted, joint_log_prob
@@ -17,6 +18,10 @@ from jaxgmm.rows.blocks import rowwise
 
 # Squares of whitened rows stay finite in float64 up to here.
 _FAR = 1e150
+# Numbers that so few rows need are computed in NumPy before a program would have been found, let alone compiled.
+_AT_ONCE = 1 << 20
+# Rows far away that are answered together.
+_FEW = 1 << 12
 
 
 def answer(name: str, mixture: Any, x: Any) -> Iterator[tuple[int, int, Any]]:
@@ -29,51 +34,57 @@ def answer(name: str, mixture: Any, x: Any) -> Iterator[tuple[int, int, Any]]:
     # y = L⁻¹(x − μ) is the widest thing a row needs
     width = int(np.prod(mixture.batch_shape)) * mixture.n_components * mixture.n_features
     batch_axes = len(mixture.batch_shape)
+    if len(x) * width <= _AT_ONCE and on_numpy(mixture.components.__class__):
+        values, far = quiet(_near)(name, mixture.astype(dtype), np.asarray(x, dtype).T)
+        yield 0, len(x), _with_far(name, mixture, x, values, far)
+        return
     with precision.scope(dtype):
         parts = rowwise(_NEAR[name], mixture.astype(dtype), x, dtype, width, batch_axes)
         for start, stop, (values, far) in parts:
-            values = np.asarray(values)[..., : stop - start]
-            rows = np.flatnonzero(np.asarray(far)[..., : stop - start].reshape(-1, stop - start).any(axis=0))
-            if len(rows):
-                values = _patched(values, rows, _answer_far(name, mixture, np.asarray(x[start:stop])[rows]))
-            yield start, stop, values
+            values, far = (np.asarray(part)[..., : stop - start] for part in (values, far))
+            yield start, stop, _with_far(name, mixture, x[start:stop], values, far)
 
 
 def _near(name: str, mixture: Weighted, x: Float[Array, "d b"]) -> tuple[Array, Array]:
     """The answer, and for which rows it cannot be given this way."""
     joint = joint_log_prob(mixture, x)
-    far = jnp.any(~jnp.isfinite(joint) & (mixture.weights > 0)[:, None], axis=0)
+    xp = namespace(joint)
+    far = xp.any(~xp.isfinite(joint) & (mixture.weights > 0)[..., None], axis=-2)
     return ANSWERS[name](joint), far
 
 
 _NEAR = {name: partial(_near, name) for name in ANSWERS}  # one object each, as `jit` goes by identity
 
 
+def _with_far(name: str, mixture: Any, x: Any, values: Any, far: Any) -> Any:
+    """`values` with the answers for those of the rows `x` that are `far`, if any are."""
+    rows = np.flatnonzero(far.reshape(-1, far.shape[-1]).any(axis=0))
+    return _patched(values, rows, _answer_far(name, mixture, np.asarray(x)[rows])) if len(rows) else values
+
+
 def _answer_far(name: str, mixture: Any, x: Any) -> Any:
     """The answer in float64 for rows `x`, (m, d), pulled towards the components as far as squares need it."""
-    wide = mixture.astype(np.float64)
-    x = np.asarray(x, np.float64)
-    with precision.scope(np.dtype(np.float64)):
-        narrowest = np.sqrt(np.min(np.linalg.eigvalsh(wide.covariance_matrices())[..., 0]))
-        reach = _FAR * np.clip(narrowest, 1e-100, 1.0)
-        pull = np.maximum(np.max(np.abs(x), axis=1) / reach, 1.0)
-        parts = rowwise(_FARTHER[name], wide, x / pull[:, None], np.dtype(np.float64), 1 << 12, len(wide.batch_shape))
-        values = np.concatenate([np.asarray(part)[..., : stop - start] for start, stop, part in parts], axis=-1)
+    with np.errstate(all="ignore"), precision.scope(np.dtype(np.float64)):
+        return _pulled(name, mixture.astype(np.float64), np.asarray(x, np.float64))
+
+
+def _pulled(name: str, wide: Any, x: Any) -> Any:
+    narrowest = np.sqrt(np.min(np.linalg.eigvalsh(wide.covariance_matrices())[..., 0]))
+    reach = _FAR * np.clip(narrowest, 1e-100, 1.0)
+    pull = np.maximum(np.max(np.abs(x), axis=1) / reach, 1.0)
+    nearer = x / pull[:, None]
+    parts = [np.asarray(_farther(name, wide, nearer[start : start + _FEW].T)) for start in range(0, len(x), _FEW)]
+    values = np.concatenate(parts, axis=-1)
     if name not in ("joint_log_prob", "log_density"):
         return values
-    lowest = np.finfo(np.float64).min
-    with np.errstate(over="ignore"):
-        return np.maximum(values * pull**2, lowest)
+    return np.maximum(values * pull**2, np.finfo(np.float64).min)
 
 
-def _farther(name: str, mixture: Weighted, x: Float[Array, "d b"]) -> Array:
-    joint = joint_log_prob(mixture, x)
-    lowest = jnp.finfo(joint.dtype).min
-    empty = (mixture.weights == 0)[:, None]
-    return ANSWERS[name](jnp.where(empty, joint, jnp.maximum(jnp.nan_to_num(joint, nan=lowest), lowest)))
-
-
-_FARTHER = {name: partial(_farther, name) for name in ANSWERS}
+def _farther(name: str, mixture: Any, x: Any) -> Any:
+    joint: Any = np.asarray(joint_log_prob(mixture, x))
+    lowest = np.finfo(joint.dtype).min
+    empty = (mixture.weights == 0)[..., None]
+    return ANSWERS[name](np.where(empty, joint, np.maximum(np.nan_to_num(joint, nan=lowest), lowest)))
 
 
 def _patched(values: Any, rows: Any, found: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxgmm.families import Family
@@ -30,7 +31,7 @@ def joint_log_prob(mixture: Weighted, x: Float[Array, "d b"]) -> Float[Array, "*
 
 @quiet
 def posterior(
-    joint: Float[Array, "*r k b"], w: Float[Array, " b"] | float = 1.0, possible: Bool[Array, "k b"] | None = None
+    joint: Float[Array, "*r k b"], w: Float[Array, "*#r b"] | float = 1.0, possible: Bool[Array, "k b"] | None = None
 ) -> tuple[Float[Array, "*r k b"], Float[Array, "*r b"]]:
     """Responsibilities w_n p(k | x_n) and log p(x_n), from log π_k p(x_n | k).
 
@@ -43,6 +44,12 @@ def posterior(
     # Where every component says −∞ the row is impossible: the subtraction must not make NaN of it, and it is shared
     # out evenly.
     impossible = largest == -xp.inf
+    if xp is np and not impossible.any():  # in place: small as arrays are, making them costs as much as filling them
+        shares = joint - largest[..., None, :]
+        np.exp(shares, out=shares)
+        total = shares.sum(axis=-2)
+        shares *= (w / total)[..., None, :]
+        return shares, largest + np.log(total)
     even = impossible[..., None, :] & (True if possible is None else possible)
     shares = xp.exp(joint - xp.where(impossible, 0.0, largest)[..., None, :]) + even.astype(joint.dtype)
     total = xp.sum(shares, axis=-2)

@@ -13,9 +13,10 @@ import numpy as np
 from jaxtyping import Float, Key
 
 from jaxgmm.families import FAMILIES, Family
-from jaxgmm.inputs import arguments, arrays, forking, precision
+from jaxgmm.inputs import arguments, arrays, precision
 from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.inputs.programs import compiled
+from jaxgmm.inputs.randomness import wrapped
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture.answers import answer
 from jaxgmm.mixture.ordering import Ordered
@@ -31,8 +32,9 @@ def _lot_size(n_features: int) -> int:
 
 
 @partial(compiled, static_argnames="n")
-def _sample(mixture: Mixture, key: Array, first: Array, n: int) -> tuple[Array, Array]:
-    """The `first` lot of rows and `n` − 1 after it; each lot follows from the key and its number alone."""
+def _sample(mixture: Mixture, words: Array, first: Array, n: int) -> tuple[Array, Array]:
+    """The `first` lot of rows and `n` − 1 after it; each lot follows from the key's words and its number alone."""
+    key = wrapped(words)
 
     def lot(number: Array) -> tuple[Array, Array]:
         label_key, row_key = jax.random.split(jax.random.fold_in(key, number))
@@ -91,8 +93,7 @@ class Mixture(Ordered):
             raise ArgumentError("weights", f"have shape (..., k) = {mu.shape[:-1]} as means do", str(pi.shape))
         if (pi < 0).any() or not np.allclose(pi.sum(-1), 1, atol=1e-3 if dtype == np.float32 else 1e-6):
             raise ArgumentError("weights", "be at least 0 and sum to 1", arguments.shown(pi.tolist()))
-        with precision.scope(dtype):
-            return at_rest(cls(pi / pi.sum(-1, keepdims=True), family.from_covariances(mu, sigma)))
+        return at_rest(cls(pi / pi.sum(-1, keepdims=True), family.from_covariances(mu, sigma)))
 
     # ---- parameters -------------------------------------------------------------------------------------------
 
@@ -165,7 +166,6 @@ class Mixture(Ordered):
     # ---- rows -------------------------------------------------------------------------------------------------
 
     def _rows(self, x: Any) -> Any:
-        forking.check()
         x = arguments.rows("x", x, self.n_features)
         self.components.check_rows("x", x)
         return x
@@ -248,7 +248,7 @@ class Mixture(Ordered):
                 "mixture", "be a single mixture", f"leading axes {self.batch_shape}", "index it before it is sampled"
             )
         n = arguments.integer("n", n, 1)
-        key = arguments.random_key(key)
+        words = arguments.random_key(key)
         size = _lot_size(self.n_features)
         most = max(1, _DRAWN_ELEMENTS // (size * self.n_features**2))
         first, lots = 0, -(-n // size)
@@ -257,7 +257,7 @@ class Mixture(Ordered):
             while together * _TOGETHER <= min(most, lots - first):
                 together *= _TOGETHER
             with precision.scope(self.dtype):
-                rows, labels = map(np.asarray, _sample(self, key, np.uint32(first), together))
+                rows, labels = map(np.asarray, _sample(self, words, np.uint32(first), together))
             left = n - first * size
             yield rows[:left], labels[:left]
             first += together

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from jaxgmm.em.penalty import Pinned
@@ -54,7 +53,7 @@ class CheckedFixed:
 
     def pinned(self, frame: Coordinates, dtype: np.dtype) -> Pinned:
         """The same in the coordinates of `frame`."""
-        which = (jnp.asarray(part) for part in (self.weights, self.means, self.covariances))
+        which = self.weights, self.means, self.covariances
         return Pinned(frame.from_data(self.given, dtype), *which)
 
 
@@ -96,7 +95,7 @@ def checked_fixed(fixed: Any, family: type[Family], k: int, d: int) -> CheckedFi
     except ArgumentError as error:
         raise error.of(f"fixed.{error.argument}") from None
     shares = np.where(has_weight, weights, 1.0 / k)
-    given = replace(given, weights=shares)  # type: ignore[arg-type]
+    given = replace(given, weights=shares)
     shapes = np.broadcast_to(has_covariance, (k,)) if traits.has_width else has_mean
     return CheckedFixed(given, has_weight, has_mean, shapes)
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -14,7 +13,7 @@ from jaxgmm.em import log_prior
 from jaxgmm.em.penalty import Penalty
 from jaxgmm.families import Family
 from jaxgmm.families.base import Conjugate
-from jaxgmm.inputs.programs import compiled
+from jaxgmm.families.namespace import quiet
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.cells import cells_for
@@ -25,6 +24,7 @@ from jaxgmm.problem.prior import Prior, conjugate, ridge_beside
 from jaxgmm.problem.resolution import Widths
 from jaxgmm.problem.summary import SweepOfOne, summarise
 from jaxgmm.rows import Rows, RowSource
+from jaxgmm.rows.host_rows import HostRows
 from jaxgmm.rows.labels import Labels
 from jaxgmm.rows.places import placed
 
@@ -34,7 +34,10 @@ class Problem:
     """Rows and penalties, in the coordinates of `frame`.
 
     Attributes:
-        family, n_components, dtype: of the mixtures.
+        source: the rows as users have them, all with weight.
+        labels: what its labels mean; None where nothing is known.
+        family, n_components: of the mixtures.
+        dtype: what is computed in.
         frame: the coordinates.
         rows: the data in them.
         penalty: the ridge and the prior.
@@ -42,6 +45,8 @@ class Problem:
         centre, spread: of the data; see `coordinates.Coordinates`.
     """
 
+    source: RowSource
+    labels: Labels | None
     family: type[Family]
     n_components: int
     dtype: np.dtype
@@ -52,14 +57,27 @@ class Problem:
     centre: Float[Array, " d"]
     spread: Float[Array, " d"]
 
+    def picked(self, index: Any) -> HostRows:
+        """The rows with these numbers, (b,) and ascending, to be looked at one by one: on the host, in float64."""
+        source, labels = self.source, self.labels
+        x = self.frame.rows(source.rows_at(index)).astype(self.dtype).astype(np.float64)
+        weights = None if source.weights is None else np.asarray(source.weights, np.float64)[index]
+        known = None if labels is None else labels.known(source.labels[index], len(index))
+        return HostRows.of(x, weights, None, known)
+
 
 def pose(
     source: RowSource, family: type[Family], n_components: int, reg_covar: float | Literal["auto"],
     prior: Prior | None, dtype: np.dtype, labels: Labels | None = None, fixed: CheckedFixed | None = None,
+    on_host: bool = False,
 ) -> Problem:  # fmt: skip
-    """Checked rows, all with weight, as a problem. Call inside `precision.scope(dtype)`.
+    """Checked rows, all with weight, as a problem. Call inside `precision.scope(dtype)`, but for the host.
 
-    `labels` is what the source's labels mean, None if it is as if there were none; `fixed`, which parameters are held.
+    Args:
+        dtype: of what comes of it. On the host all is computed in float64.
+        labels: what the source's labels mean, None if it is as if there were none.
+        fixed: which parameters are held.
+        on_host: whether rows are to be computed with in NumPy.
 
     Raises:
         ValueError: the rows cannot be fitted as they are; see `checks.check_data`.
@@ -70,19 +88,28 @@ def pose(
     check_data(source, summary, family, n_components, watched, dtype)
     frame = coordinates(family, means, summary)
     ridge = frame.ridge(reg_covar, dtype)
+    widths = widths_of(family, frame, summary, ridge)
+    rows: Rows
+    if on_host:
+        dtype = np.dtype(np.float64)
+        rows = HostRows.from_source(source, frame.rows, frame.whitener, labels)
+    else:
+        cells = cells_for(source, family, frame, n_components, ridge, dtype)
+        rows = placed(source, frame.rows, dtype, frame.whitener, labels, cells)
     known = None if prior is None else conjugate(prior, family, frame, n_components, dtype)
     pinned = None if fixed is None else fixed.pinned(frame, dtype)
-    cells = cells_for(source, family, frame, n_components, ridge, dtype)
     return Problem(
+        source=source,
+        labels=labels,
         family=family,
         n_components=n_components,
         dtype=dtype,
         frame=frame,
-        rows=placed(source, frame.rows, dtype, frame.whitener, labels, cells),
-        penalty=Penalty(jnp.asarray(ridge, dtype), known, pinned),
-        widths=widths_of(family, frame, summary, ridge),
-        centre=jnp.asarray(frame.centre, dtype),
-        spread=jnp.asarray(frame.spread, dtype),
+        rows=rows,
+        penalty=Penalty(np.asarray(ridge, dtype), known, pinned),
+        widths=widths,
+        centre=np.asarray(frame.centre, dtype),
+        spread=np.asarray(frame.spread, dtype),
     )
 
 
@@ -90,7 +117,5 @@ def log_priors(mixtures: Mixture, prior: Conjugate | None) -> Any:
     """log p(θ) of each mixture, up to a constant, NumPy float64: zeros without a prior."""
     if prior is None:
         return np.zeros(len(mixtures.weights))
-    return np.asarray(_log_priors(mixtures, prior), np.float64)
-
-
-_log_priors = compiled(jax.vmap(log_prior, (0, None)))
+    wide, known = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), (mixtures, prior))
+    return quiet(log_prior)(wide, known)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import jax.numpy as jnp
 import numpy as np
 
 from jaxgmm.families import Family
@@ -63,7 +62,7 @@ def conjugate(prior: Prior, family: type[Family], frame: Coordinates, k: int, dt
     scatter = k ** (-1.0 / d) * _shrunk(frame.own) if prior.scale is None else _root(prior.scale, frame)
     dof = d + 2 if prior.dof is None else prior.dof
     numbers = (prior.concentration, mean, prior.mean_strength, scatter, dof)
-    return Conjugate(*(jnp.asarray(value, dtype) for value in numbers))
+    return Conjugate(*(np.asarray(value, dtype) for value in numbers))
 
 
 def checked_prior(prior: Any, family: type[Family], d: int) -> Prior | None:

@@ -12,11 +12,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float, Int, Key
+from jaxtyping import Float, Int, Key, UInt
 
 from jaxgmm.em import e_step, m_step
 from jaxgmm.families.base import Root
 from jaxgmm.inputs.programs import compiled
+from jaxgmm.inputs.randomness import wrapped
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, joint_log_prob, posterior
 from jaxgmm.rows import Sample
@@ -24,14 +25,17 @@ from jaxgmm.rows import Sample
 
 @partial(compiled, static_argnames=("n_moves", "kernel", "tries", "steps"))
 def moves(
-    key: Key[Array, ""], mixtures: Mixture, numbers: Int[Array, " r"], sample: Sample, ridge: Root, n_moves: int,
+    words: UInt[Array, " 2"], mixtures: Mixture, numbers: Int[Array, " r"], sample: Sample, ridge: Root, n_moves: int,
     kernel: str, tries: int, steps: int,
 ) -> Mixture:  # fmt: skip
     """`n_moves` mixtures, (r, n_moves), each one jump away from one of `mixtures` (r).
 
-    They follow from the key, the mixtures' `numbers`, and the mixtures. `kernel` must be one that can follow those.
+    They follow from the words of a key, the mixtures' `numbers`, and the mixtures. `kernel` must be one that can follow
+    those.
     Each component is tried as two `tries` times, for so many `steps`.
     """
+
+    key = wrapped(words)
 
     def all_from(args: tuple[Mixture, Array]) -> Mixture:
         mixture, number = args

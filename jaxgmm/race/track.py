@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.randomness import probe_key, race_key
+from jaxgmm.inputs.threefry import folded
 from jaxgmm.mixture import Mixture, at_rest, joint_log_prob
 from jaxgmm.mixture.density import ANSWERS
 from jaxgmm.race.ranking import heading_for, ranked
@@ -43,7 +44,7 @@ class Track:
         self.rows, self.n_rows = task.problem.rows, int(task.problem.rows.n_rows)
         self.total_weight = float(task.problem.rows.total_weight)
         key = race_key(task.key)
-        self.keys = partial(jax.random.fold_in, key)
+        self.keys = partial(folded, key)
         self.rounds: list[Round] = []
         self.cut_short: Status | None = None
         wanted = rules.probe_rows(self.k, self.rows.n_features)

@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Bool, Float, Int, Key
+from jaxtyping import Bool, Float, Int
 
+from jaxgmm.inputs.arguments import random_key
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.randomness import generator
 from jaxgmm.inputs.typing import Array
@@ -38,13 +39,14 @@ class Chunk:
 
     Attributes:
         x: (d, b), rows minor.
-        weights: (b,). A row with weight 0 must add nothing to any sum: that is how chunks are padded.
+        weights: (b,), or (r, b) where restarts see different rows. A row with weight 0 must add nothing to any sum:
+            that is how chunks are padded.
         index: (b,), the rows' numbers.
         possible: (k, b), which components each row may come from; None where nothing is known of that.
     """
 
     x: Float[Array, "d b"]
-    weights: Float[Array, " b"]
+    weights: Float[Array, "*r b"]
     index: Int[Array, " b"]
     possible: Bool[Array, "k b"] | None = None
 
@@ -118,6 +120,11 @@ class Rows(ABC):
             point[:, None]) ** 2 @ some.weights), point, 1024).total`.
         """
 
+    @property
+    def on_host(self) -> bool:
+        """Whether rows are NumPy's, to be computed with in NumPy: then restarts are a leading axis, without `vmap`."""
+        return False
+
     # ---- what follows from that -----------------------------------------------------------------------------------
 
     def total_by_cell(self, local: CellSums, operand: Any, chunk: int) -> Compensated[Any]:
@@ -170,19 +177,20 @@ class Rows(ABC):
         filled = np.pad(np.asarray(index, np.int32), (0, (room or slots_for(len(index))) - len(index)))
         return _picked(self, filled, np.int32(len(index)))
 
-    def sample(self, key: Key[Array, ""], n: int, room: int | None = None) -> Sample:
+    def sample(self, key: Any, n: int, room: int | None = None) -> Sample:
         """`n` rows drawn by weight, each with as much of the total weight as the others; not under `jit`.
 
         Systematic sampling in random order: a row is drawn as often as its share of `n` says, rounded up or down, so
         that rows of equal weight are drawn once at most.
 
         Args:
+            key: a JAX key, its words, or a seed.
             room: slots to put them in, of which hardly more than `n` are read; as many as need be if None.
 
         Example:
             `rows.sample(jax.random.key(0), 1000).x` has 1000 rows, and some padding without weight, in its columns.
         """
-        rng, weights = generator(jax.random.key_data(key)), self.row_weights()
+        rng, weights = generator(random_key(key)), self.row_weights()
         n_rows = int(self.n_rows) if weights is None else len(weights)
         if n <= n_rows and (weights is None or np.all(weights == weights[0])):
             drawn = rng.choice(n_rows, n, replace=False, shuffle=False)
@@ -248,7 +256,8 @@ class ArrayRows(Rows):
         known = None if labels is None else labels.known(source.labels, len(laid.weights))
         x = jax.device_put(laid.x, may_alias=True)  # rows may take half of memory: nobody else writes to them
         total, n = jnp.asarray(laid.total_weight), jnp.asarray(source.shape[0], jnp.int32)
-        return cls(x, jnp.asarray(laid.weights), total, n, jax.tree.map(jnp.asarray, frame), known)
+        frame, known = jax.tree.map(jnp.asarray, (frame, known))
+        return cls(x, jnp.asarray(laid.weights), total, n, frame, known)
 
     @property
     def n_features(self) -> int:

@@ -126,7 +126,7 @@ def laid_in_cells(
         laid, np.arange(n), weights,
         total_weight=jnp.asarray(summed_weight(source, dtype)),
         frame=jax.tree.map(jnp.asarray, frame),
-        known=None if labels is None else labels.known(source.labels, slots),
+        known=None if labels is None else jax.tree.map(jnp.asarray, labels.known(source.labels, slots)),
         longest=longest_chunk(np.diff(laid.first)),
     )  # fmt: skip
 

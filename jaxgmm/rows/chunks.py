@@ -12,13 +12,19 @@ from jaxgmm.inputs.typing import Array
 # Numbers that a chunk touches, and rows, from and to. On CPU, measured: fastest when they stay near the caches, yet
 # every product is wide enough; within a chunk sums are not compensated, and above 2048 rows little speed is left to
 # gain. Elsewhere chunks must be so long that launching kernels does not count: estimates from programs compiled for
-# H100 (8 to 32 thousand rows) and TPU v5e (16 thousand), never yet measured.
-_CHUNKS = {"cpu": (1 << 20, 128, 2048), "gpu": (1 << 26, 2048, 1 << 15), "tpu": (1 << 26, 2048, 1 << 14)}
+# H100 (8 to 32 thousand rows) and TPU v5e (16 thousand), never yet measured. In NumPy every operation goes to and from
+# memory, and costs a call.
+_CHUNKS = {
+    "cpu": (1 << 20, 128, 2048),
+    "host": (1 << 18, 128, 1 << 14),
+    "gpu": (1 << 26, 2048, 1 << 15),
+    "tpu": (1 << 26, 2048, 1 << 14),
+}
 
 
-def chunk_size(elements_per_row: int, n_slots: int) -> int:
+def chunk_size(elements_per_row: int, n_slots: int, on_host: bool = False) -> int:
     """Rows per chunk for a function that holds `elements_per_row` numbers for each: it follows from the shapes."""
-    elements, low, high = _CHUNKS.get(jax.default_backend(), _CHUNKS["gpu"])
+    elements, low, high = _CHUNKS["host"] if on_host else _CHUNKS.get(jax.default_backend(), _CHUNKS["gpu"])
     wanted = elements // max(elements_per_row, 1)
     chunk = low
     while chunk * 3 // 2 <= wanted and chunk < high:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from jaxgmm.families.namespace import namespace
 from jaxgmm.inputs.typing import Array
 from jaxgmm.rows.base import CellSums, Chunk, Operand, Rows
 from jaxgmm.rows.frames import Frame
@@ -31,22 +31,27 @@ class FoldedRows(Rows):
         fold: (m,), the number of each row's fold, for every slot.
         total_weights, counts: (f + 1,), weight and number of the rows that are left without fold 0, 1, …; last those
             of all rows.
-        left_out: the number of the fold without which these rows are; None for all rows.
+        left_out: the number of the fold without which these rows are; None for all rows. In NumPy restarts may each
+            have their own, (r,).
     """
 
     rows: Rows
     fold: Int[Array, " m"]
     total_weights: Float[Array, " f+1"]
     counts: Int[Array, " f+1"]
-    left_out: Int[Array, ""] | None = None
+    left_out: Int[Array, "*r"] | None = None
 
     @property
-    def total_weight(self) -> Float[Array, ""]:  # type: ignore[override]
+    def total_weight(self) -> Float[Array, "*r"]:
         return self.rows.total_weight if self.left_out is None else self.total_weights[self.left_out]
 
     @property
-    def n_rows(self) -> Int[Array, ""]:  # type: ignore[override]
+    def n_rows(self) -> Int[Array, "*r"]:
         return self.rows.n_rows if self.left_out is None else self.counts[self.left_out]
+
+    @property
+    def on_host(self) -> bool:
+        return self.rows.on_host
 
     @property
     def n_features(self) -> int:
@@ -103,11 +108,13 @@ class _OfTheOthers(CellSums):
         return self.local.gather(prepared[0], sums)
 
 
-def _others(rows: Chunk, fold: Int[Array, " m"], left_out: Int[Array, ""]) -> Chunk:
-    return replace(rows, weights=jnp.where(fold[rows.index] == left_out, 0, rows.weights))
+def _others(rows: Chunk, fold: Int[Array, " m"], left_out: Int[Array, "*r"]) -> Chunk:
+    own = fold[rows.index]
+    others = own != (left_out[..., None] if np.ndim(left_out) else left_out)
+    return replace(rows, weights=namespace(own, rows.weights).where(others, rows.weights, 0))
 
 
-def without(rows: Rows, fold: Int[Array, ""] | None) -> Rows:
+def without(rows: Rows, fold: Int[Array, "*r"] | None) -> Rows:
     """`rows` less those of one fold; all of them for None, or for the number after the last."""
     if fold is None:
         return rows

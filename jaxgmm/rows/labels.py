@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Int
 
@@ -33,9 +32,9 @@ class Labels(NamedTuple):
         return np.where(label == UNKNOWN, len(self.names), np.searchsorted(self.names, label))
 
     def known(self, label: Any, slots: int) -> Known:
-        """What labels (n,) tell of the rows in so many slots, on the device; whatever where there is no row."""
-        own = np.resize(self.places(label), slots)
-        return Known(jnp.asarray(own, jnp.int32), jnp.asarray(self.possible))
+        """What labels (n,) tell of the rows in so many slots, NumPy; whatever where there is no row."""
+        own: Any = np.resize(self.places(label), slots).astype(np.int32)
+        return Known(own, np.asarray(self.possible))
 
     def owners(self, label: Any) -> Any:
         """(n,), the component of every row with these labels (n,), where all are known; else None."""

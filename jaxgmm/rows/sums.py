@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import add
 from typing import Any, Generic, TypeVar
 
 import jax
@@ -29,12 +30,12 @@ class Compensated(Generic[Sums]):
     @property
     def total(self) -> Sums:
         """Both together, rounded once."""
-        return jax.tree.map(jnp.add, self.value, self.error)
+        return jax.tree.map(add, self.value, self.error)
 
     def plus(self, term: Sums) -> Compensated[Sums]:
         """With `term` added."""
         value, dropped = two_sum(self.value, term)
-        return Compensated(value, jax.tree.map(jnp.add, self.error, dropped))
+        return Compensated(value, jax.tree.map(add, self.error, dropped))
 
     def __add__(self, other: Compensated[Sums]) -> Compensated[Sums]:
         return self.plus(other.value).plus(other.error)
@@ -52,5 +53,5 @@ def two_sum(a: Any, b: Any) -> tuple[Any, Any]:
         back = total - x
         return (x - (total - back)) + (y - back)
 
-    total = jax.tree.map(jnp.add, a, b)
+    total = jax.tree.map(add, a, b)
     return total, jax.tree.map(dropped, a, b, total)

@@ -29,7 +29,7 @@ from jaxgmm.rows import RowSource
 Tree = TypeVar("Tree")
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
-_FORMAT, _VERSION = "jaxgmm.checkpoint", "5"
+_FORMAT, _VERSION = "jaxgmm.checkpoint", "6"
 # The longest of the words that records hold: files hold numbers only, so words are held as their letters.
 _LETTERS = 16
 

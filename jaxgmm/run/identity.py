@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from jaxgmm.families.namespace import namespace
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import Rows
@@ -38,18 +38,16 @@ class Tags:
         """Every component, every row, and keys in order."""
         r, k = mixtures.weights.shape
         # NumPy's: nothing is compiled for them.
-        return cls(np.ones((r, k), bool), np.arange(r, dtype=np.int32))  # type: ignore[arg-type]
+        return cls(np.ones((r, k), bool), np.arange(r, dtype=np.int32))
 
 
 def total_weight(rows: Rows, tags: Tags) -> Float[Array, " r"]:
     """The weight of the rows that each restart sees."""
-    if tags.fold is None:
-        return jnp.broadcast_to(rows.total_weight, tags.number.shape)
-    return jax.vmap(lambda tags: without(rows, tags.fold).total_weight)(tags)
+    seen = without(rows, tags.fold).total_weight  # of many folds many
+    return namespace(seen).broadcast_to(seen, tags.number.shape)
 
 
 def n_rows(rows: Rows, tags: Tags) -> Int[Array, " r"]:
     """How many rows each restart sees."""
-    if tags.fold is None:
-        return jnp.broadcast_to(rows.n_rows, tags.number.shape)
-    return jax.vmap(lambda tags: without(rows, tags.fold).n_rows)(tags)
+    seen = without(rows, tags.fold).n_rows
+    return namespace(seen).broadcast_to(seen, tags.number.shape)

@@ -9,14 +9,12 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from jaxgmm.drivers import Driver
 from jaxgmm.em import KERNELS
 from jaxgmm.em.choice import KERNEL_NAMES, limits
-from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.pose import log_priors
@@ -26,15 +24,15 @@ from jaxgmm.run import loop
 from jaxgmm.run.batching import groups, in_powers, width_for
 from jaxgmm.run.checkpoint import Checkpoint, arrays_of, tree_from
 from jaxgmm.run.drive import Lanes, begin, drive
+from jaxgmm.run.host_loop import HostLoop
 from jaxgmm.run.identity import Tags, total_weight
 from jaxgmm.run.loop import Controls, Pool
 from jaxgmm.run.memory import within_memory
 from jaxgmm.run.record import BlockInfo, Ended, History, OnBlock, Restarts
-from jaxgmm.run.revival import REVIVALS, Surroundings, revive
 from jaxgmm.run.status import SOUND, Status
 from jaxgmm.run.stopping import remaining
+from jaxgmm.starts.revival import REVIVALS, Surroundings, revived
 
-_either = compiled(loop.where)
 # A block is cut short when its steps are long, so that the host hears from it about every second on two cores.
 _BLOCK_WORK = 1e11
 
@@ -89,7 +87,7 @@ def run_restarts(
 
 
 class DeviceLanes(Lanes):
-    """The restarts of one data set, all on one device.
+    """The restarts of one data set: on a device, or in NumPy where its rows are.
 
     Args:
         surroundings: what collapsed components are revived from, made when needed; None lets them lie.
@@ -107,6 +105,7 @@ class DeviceLanes(Lanes):
         self.driver, self.rows, self.controls, self.on_block = driver, rows, controls, on_block
         self.log_volume, self.deadline, self.tags = log_volume, deadline, tags or Tags.plain(starts)
         self.make_surroundings, self.checkpoint = surroundings, checkpoint
+        self.loop: Any = HostLoop if rows.on_host else loop
         self.surroundings: Surroundings | None = None
         self.n = starts.weights.shape[0]
         self.limits = tolerance * limits(kernel, starts.weights.dtype, driver.searches)
@@ -116,7 +115,7 @@ class DeviceLanes(Lanes):
         per_row = KERNELS["shared_feature"].elements(starts.components, 1) - starts.n_components
         self.work = 4.0 * self.n_rows * self.share * per_row * starts.n_components
         self.lives = 0 if surroundings is None else REVIVALS
-        self.width = width_for(self.n, self.work)
+        self.width = self.n if rows.on_host else width_for(self.n, self.work)
         self.first = self.block = self.evaluations = self.lay_out_at = 0
         self.cut_short: Status | None = None
         self.revivals = np.zeros(self.n, np.int32)
@@ -155,8 +154,8 @@ class DeviceLanes(Lanes):
         return result
 
     def start(self, which: Bool[np.ndarray, " r"], name: str) -> None:
-        pool = self._on_device(loop.start, self.driver, self.starts, self.rows, kernel=name, tags=self.tags)
-        self.pool = pool if which.all() else _either(which, pool, self.pool)
+        pool = self._on_device(self.loop.start, self.driver, self.starts, self.rows, kernel=name, tags=self.tags)
+        self.pool = pool if which.all() else self.loop.either(which, pool, self.pool)
 
     def _values(
         self,
@@ -193,7 +192,7 @@ class DeviceLanes(Lanes):
         for name, members in groups(active, self.kernels, self.width, self.n, self.work):
             limit = np.asarray(self.limits[KERNEL_NAMES.index(name)], self.pool.conditioning.dtype)
             self.pool, trace = self._on_device(
-                loop.block, self.driver, self.pool, members, self.rows, first=np.int32(self.first),
+                self.loop.block, self.driver, self.pool, members, self.rows, first=np.int32(self.first),
                 steps=np.int32(steps), limit=limit, kernel=name,
             )  # fmt: skip
             high, low = np.asarray(trace)
@@ -206,7 +205,7 @@ class DeviceLanes(Lanes):
     def renew(self, moved: Bool[np.ndarray, " r"], name: str) -> None:
         members = np.flatnonzero(moved)
         places = in_powers(members, self.n, self.work)
-        self.pool = self._on_device(loop.renew, self.driver, self.pool, places, self.rows, kernel=name)
+        self.pool = self._on_device(self.loop.renew, self.driver, self.pool, places, self.rows, kernel=name)
         self._remember(members)
 
     def suit(self, unsuited: Bool[np.ndarray, " r"]) -> bool:
@@ -222,7 +221,7 @@ class DeviceLanes(Lanes):
             return False
         self.rows = rows
         unknown = np.where(self.status == Status.RUNNING, 0, self.conditioning)
-        self.pool = replace(self.pool, conditioning=jnp.asarray(unknown, self.pool.conditioning.dtype))
+        self.pool = replace(self.pool, conditioning=unknown.astype(self.pool.conditioning.dtype))
         return True
 
     def _remember(self, members: Int[np.ndarray, " m"]) -> None:
@@ -238,10 +237,16 @@ class DeviceLanes(Lanes):
             self.surroundings = self.make_surroundings()
         members = np.flatnonzero(dead)
         places = in_powers(members, self.n, self.work)
-        lives = self.revivals[np.minimum(places, self.n - 1)]
-        # Nothing is known of the new mixtures' conditioning.
+        there = np.minimum(places, self.n - 1)
+        pool, lives = self.pool, self.revivals[there]
+        group = jax.tree.map(lambda leaf: np.asarray(leaf)[there], (pool.state.mixture, pool.collapsed, pool.tags))
+        mixtures, collapsed, tags = group
+        fresh = revived(
+            self.controls.key, mixtures, collapsed, tags.present, tags.number, lives, self.surroundings
+        )  # fmt: skip
+        # In its last life a restart may keep a component on a handful of rows: then it is the data that want one there.
         self.pool = self._on_device(
-            revive, self.driver, self.pool, places, lives, self.rows, self.surroundings, kernel="centred"
+            self.loop.restart, self.driver, pool, places, fresh, lives + 1 >= REVIVALS, self.rows, kernel="centred"
         )
         self.evaluated_at = np.where(dead, -1, self.evaluated_at)
         self._remember(members)
@@ -249,7 +254,7 @@ class DeviceLanes(Lanes):
     def _evaluated(self) -> Float[np.ndarray, " r"]:
         """The mean log-likelihood of all rows, which costs every restart a pass."""
         name = KERNEL_NAMES[int(self.kernels.max())]
-        values = self._on_device(loop.evaluate, self.pool.state.mixture, self.rows, kernel=name)
+        values = self._on_device(self.loop.evaluate, self.pool.state.mixture, self.rows, kernel=name)
         self.evaluations += 1
         self.evaluated_at = self.n_iter
         return self._values(*values)
@@ -271,7 +276,7 @@ class DeviceLanes(Lanes):
     def _end(self, which: Bool[np.ndarray, " r"], status: Status) -> None:
         if np.any(which):
             ended = np.where(which, status, self.status)
-            self.pool = replace(self.pool, status=jnp.asarray(ended, self.pool.status.dtype))
+            self.pool = replace(self.pool, status=ended.astype(self.pool.status.dtype))
 
     def settle(self) -> None:
         if self.driver.stochastic:

@@ -14,13 +14,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
-from jaxtyping import Bool, Float, Int, Key
+from jaxtyping import Bool, Float, Int, UInt
 
 from jaxgmm.drivers import Driver, State
 from jaxgmm.em import EStep, Penalty, pass_chunk
 from jaxgmm.em.passes import trusted
 from jaxgmm.em.responsibilities import Assign
+from jaxgmm.families.namespace import namespace
 from jaxgmm.inputs.programs import compiled
+from jaxgmm.inputs.randomness import wrapped
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, posterior
 from jaxgmm.rows import Rows
@@ -43,7 +45,7 @@ class Controls:
         tol, max_iter: when a restart has ended.
         penalty: the ridge, and the prior and what is pinned if there are any.
         floor: (d,), the width at which a component on a handful of rows is nothing but ridge.
-        key: what drivers draw from.
+        key: the words of the key that drivers draw from.
         keep_degenerate: whether restarts go on with collapsed components.
         criterion: what `tol` is compared with, one of `stopping.CRITERIA`.
         halvings: how often chunks have been halved to fit in memory.
@@ -53,7 +55,7 @@ class Controls:
     max_iter: Int[Array, ""]
     penalty: Penalty
     floor: Float[Array, " d"]
-    key: Key[Array, ""]
+    key: UInt[Array, " 2"]
     keep_degenerate: Bool[Array, ""]
     criterion: str = field(default="log_likelihood", metadata={"static": True})
     halvings: int = field(default=0, metadata={"static": True})
@@ -83,6 +85,15 @@ class Pool:
     progress: Progress
     tags: Tags
 
+    def renewed(self, state: State) -> Pool:
+        """These restarts with what they know of the rows read anew."""
+        return replace(self, state=state, conditioning=state.conditioning)
+
+    def revived(self, fresh: Pool) -> Pool:
+        """`fresh`, which begin where these restarts go on: steps and passes count on."""
+        passes = fresh.state.passes + self.state.passes
+        return replace(fresh, n_iter=self.n_iter, state=replace(fresh.state, passes=passes))
+
 
 def _stepper(
     rows: Rows, kernel: str, mixtures: Mixture, controls: Controls, assign: Assign, limit: Any = jnp.inf
@@ -92,7 +103,7 @@ def _stepper(
     return lambda fold: EStep(without(rows, fold), kernel, chunk, assign, limit)
 
 
-def _assign(driver: Driver) -> Assign:
+def assign_of(driver: Driver) -> Assign:
     """`driver.assign` as a pytree, whose numbers go with a pass."""
     return Partial(type(driver).assign, driver)
 
@@ -104,23 +115,32 @@ def start(
 ) -> Pool:  # fmt: skip
     """All restarts at their starts, after one pass."""
     tags = Tags.plain(starts) if tags is None else tags
-    if lenient is None:
-        lenient = jnp.broadcast_to(controls.keep_degenerate | (controls.max_iter <= 0), starts.weights.shape[:1])
-    batch = driver.rows(rows, controls.key, jnp.zeros((), jnp.int32))
-    estep = _stepper(batch, kernel, starts, controls, _assign(driver))
+    batch = driver.rows(rows, wrapped(controls.key), jnp.zeros((), jnp.int32))
+    estep = _stepper(batch, kernel, starts, controls, assign_of(driver))
     state = jax.vmap(lambda mixture, fold: driver.init(mixture, estep(fold), controls.penalty))(starts, tags.fold)
-    found = _faults(state.mixture, state.log_likelihood, lenient, tags, rows, controls)
-    status = jnp.where((found.status == Status.RUNNING) & (controls.max_iter <= 0), Status.MAX_ITER, found.status)
-    zero = jnp.zeros_like(status)
-    progress = Progress.none(state.log_likelihood)
+    return begun(state, rows, controls, lenient, tags)
+
+
+def begun(state: State, rows: Rows, controls: Controls, lenient: Bool[Array, " r"] | None, tags: Tags) -> Pool:
+    """All restarts after their first pass; of JAX or NumPy."""
+    xp = namespace(state.log_likelihood)
+    ended = controls.max_iter <= 0
+    if lenient is None:
+        lenient = xp.broadcast_to(controls.keep_degenerate | ended, tags.number.shape)
+    found = found_in(state, lenient, tags, rows, controls)
+    status = xp.where((found.status == Status.RUNNING) & ended, int(Status.MAX_ITER), found.status)
+    status = status.astype(xp.int32)
+    zero, progress = xp.zeros_like(status), Progress.none(state.log_likelihood)
     return Pool(state, status, zero, state.conditioning, found.collapsed, lenient, progress, tags)
 
 
-def _faults(
-    mixtures: Mixture, log_p: Float[Array, " r"], lenient: Any, tags: Tags, rows: Rows, controls: Controls
-) -> Faults:
+def found_in(state: State, lenient: Any, tags: Tags, rows: Rows, controls: Controls) -> Faults:
+    """What is wrong with restarts, leading axis r; see `soundness.faults`."""
     check = partial(faults, floor=controls.floor, keep=controls.keep_degenerate, pinned=controls.penalty.pinned)
-    return jax.vmap(check)(mixtures, log_p, lenient, n_rows=n_rows(rows, tags), present=tags.present)
+    seen = n_rows(rows, tags)
+    if rows.on_host:
+        return check(state.mixture, state.log_likelihood, lenient, n_rows=seen, present=tags.present)
+    return jax.vmap(check)(state.mixture, state.log_likelihood, lenient, n_rows=seen, present=tags.present)
 
 
 @partial(compiled, static_argnames="kernel")
@@ -139,51 +159,61 @@ def block(
     trace = jnp.full((2, BLOCK_STEPS, members.shape[0]), jnp.nan, group.state.log_likelihood.dtype)
     tags, weight = group.tags, total_weight(rows, group.tags)
 
-    def moving(now: Pool) -> Array:
-        return (now.status == Status.RUNNING) & ~(now.conditioning > limit)
-
     def step(carry: Any) -> Any:
         i, now, trace = carry
-        old = now.state
-        batch = driver.rows(rows, controls.key, first + i + 1)
-        estep = _stepper(batch, kernel, old.mixture, controls, _assign(driver), limit)
-        new = jax.vmap(lambda s, fold: driver.step(s, estep(fold), controls.penalty))(old, tags.fold)
-        found = _faults(new.mixture, new.log_likelihood, now.lenient, tags, rows, controls)
-        kappa, running = new.conditioning, moving(now)
-        # Before any verdict: a kernel that cannot be trusted there cannot tell a fault from its own rounding either.
-        refused = running & ~trusted(kappa, limit)
-        accepted = running & ~refused & (found.status == Status.RUNNING)
-        faulty = running & ~refused & (found.status != Status.RUNNING)
-
-        gain = _gain(old, new) / weight
-        n_iter = now.n_iter + accepted
-        ended = jnp.where(n_iter >= controls.max_iter, Status.MAX_ITER, Status.RUNNING)
-        progress = now.progress.after(gain)
-        if not driver.stochastic:
-            rounding = progress.rounding(new.log_likelihood / weight) & (controls.tol > 0)
-            done = settled(controls.criterion, controls.tol, gain, now.progress.gain, old.mixture, new.mixture)
-            ended = jnp.where(rounding, Status.ROUNDING, ended)
-            ended = jnp.where(done, Status.CONVERGED, ended)
-        status = jnp.where(accepted, ended, jnp.where(faulty, found.status, now.status)).astype(now.status.dtype)
-        state = where(accepted, new, old)
-        values = jnp.stack([state.log_likelihood, state.log_likelihood_error])
-        trace = trace.at[:, i].set(jnp.where(accepted, values, jnp.nan))
-        after = Pool(
-            state=state,
-            status=status,
-            n_iter=n_iter,
-            conditioning=jnp.where(running & ~faulty, jnp.where(jnp.isnan(kappa), jnp.inf, kappa), now.conditioning),
-            collapsed=where(faulty, found.collapsed, now.collapsed),
-            lenient=now.lenient,
-            progress=where(accepted, progress, now.progress),
-            tags=tags,
-        )
-        return i + 1, after, trace
+        batch = driver.rows(rows, wrapped(controls.key), first + i + 1)
+        estep = _stepper(batch, kernel, now.state.mixture, controls, assign_of(driver), limit)
+        new = jax.vmap(lambda s, fold: driver.step(s, estep(fold), controls.penalty))(now.state, tags.fold)
+        after, values = advanced(driver, now, new, rows, controls, limit, weight)
+        return i + 1, after, trace.at[:, i].set(values)
 
     first_carry = (jnp.zeros((), jnp.int32), replace(group, status=group_status), trace)
-    busy = lambda carry: (carry[0] < steps) & jnp.any(moving(carry[1]))  # noqa: E731
+    busy = lambda carry: (carry[0] < steps) & jnp.any(moving(carry[1], limit))  # noqa: E731
     _, done, trace = jax.lax.while_loop(busy, step, first_carry)
     return put(pool, members, done), trace
+
+
+def moving(now: Pool, limit: Float[Array, ""]) -> Bool[Array, " r"]:
+    """Which restarts take steps by a kernel that is trusted up to `limit`."""
+    return (now.status == Status.RUNNING) & ~(now.conditioning > limit)
+
+
+def advanced(
+    driver: Driver, now: Pool, new: State, rows: Rows, controls: Controls, limit: Float[Array, ""],
+    weight: Float[Array, " r"],
+) -> tuple[Pool, Float[Array, "2 r"]]:  # fmt: skip
+    """The verdict on one step of every restart, to `new`; and where those stand that took it. Of JAX or NumPy."""
+    old, tags, xp = now.state, now.tags, namespace(new.log_likelihood)
+    found = found_in(new, now.lenient, tags, rows, controls)
+    kappa, running = new.conditioning, moving(now, limit)
+    # Before any verdict: a kernel that cannot be trusted there cannot tell a fault from its own rounding either.
+    refused = running & ~trusted(kappa, limit)
+    accepted = running & ~refused & (found.status == Status.RUNNING)
+    faulty = running & ~refused & (found.status != Status.RUNNING)
+
+    gain = _gain(old, new) / weight
+    n_iter = (now.n_iter + accepted).astype(now.n_iter.dtype)
+    ended = xp.where(n_iter >= controls.max_iter, int(Status.MAX_ITER), int(Status.RUNNING))
+    progress = now.progress.after(gain)
+    if not driver.stochastic:
+        rounding = progress.rounding(new.log_likelihood / weight) & (controls.tol > 0)
+        done = settled(controls.criterion, controls.tol, gain, now.progress.gain, old.mixture, new.mixture)
+        ended = xp.where(rounding, int(Status.ROUNDING), ended)
+        ended = xp.where(done, int(Status.CONVERGED), ended)
+    status = xp.where(accepted, ended, xp.where(faulty, found.status, now.status)).astype(now.status.dtype)
+    state = where(accepted, new, old)
+    values = xp.stack([state.log_likelihood, state.log_likelihood_error])
+    after = Pool(
+        state=state,
+        status=status,
+        n_iter=n_iter,
+        conditioning=xp.where(running & ~faulty, xp.where(xp.isnan(kappa), xp.inf, kappa), now.conditioning),
+        collapsed=where(faulty, found.collapsed, now.collapsed),
+        lenient=now.lenient,
+        progress=where(accepted, progress, now.progress),
+        tags=tags,
+    )
+    return after, xp.where(accepted, values, xp.nan)
 
 
 @partial(compiled, static_argnames="kernel")
@@ -195,10 +225,24 @@ def renew(
     Where a component is about to become far tighter, what the fast kernel has seen of it is mostly rounding.
     """
     group = taken(pool, members)
-    batch = driver.rows(rows, controls.key, jnp.zeros((), jnp.int32))
-    estep = _stepper(batch, kernel, group.state.mixture, controls, _assign(driver))
+    batch = driver.rows(rows, wrapped(controls.key), jnp.zeros((), jnp.int32))
+    estep = _stepper(batch, kernel, group.state.mixture, controls, assign_of(driver))
     state = jax.vmap(lambda s, fold: driver.renewed(s, estep(fold), controls.penalty))(group.state, group.tags.fold)
-    return put(pool, members, replace(group, state=state, conditioning=state.conditioning))
+    return put(pool, members, group.renewed(state))
+
+
+@partial(compiled, static_argnames="kernel")
+def restart(
+    driver: Driver, pool: Pool, members: Int[Array, " b"], mixtures: Mixture, lenient: Bool[Array, " b"], rows: Rows,
+    controls: Controls, kernel: str,
+) -> Pool:  # fmt: skip
+    """The restarts in `members` set going again from `mixtures`, one for each; numbers past the end are empty places.
+
+    Nothing is known of the new mixtures' conditioning: `kernel` must be one that holds at any.
+    """
+    group = taken(pool, members)
+    fresh = start(driver, mixtures, rows, controls, kernel, lenient, group.tags)
+    return put(pool, members, group.revived(fresh))
 
 
 def _gain(old: State, new: State) -> Float[Array, " r"]:
@@ -209,7 +253,8 @@ def _gain(old: State, new: State) -> Float[Array, " r"]:
 
 def where(chosen: Bool[Array, " r"], new: Any, old: Any) -> Any:
     """`new` for the chosen restarts, `old` for the others."""
-    return jax.tree.map(lambda a, b: jnp.where(chosen.reshape(-1, *[1] * (a.ndim - 1)), a, b), new, old)
+    xp = namespace(chosen)
+    return jax.tree.map(lambda a, b: xp.where(chosen.reshape(-1, *[1] * (a.ndim - 1)), a, b), new, old)
 
 
 def taken(pool: Pool, members: Int[Array, " b"]) -> Pool:
@@ -227,3 +272,7 @@ def evaluate(mixtures: Mixture, rows: Rows, controls: Controls, kernel: str) -> 
     """Log-likelihoods of all rows under each mixture, as (value, error)."""
     statistics = _stepper(rows, kernel, mixtures, controls, posterior)(None)(mixtures)
     return statistics.log_likelihood, statistics.log_likelihood_error
+
+
+#: `where`, compiled
+either = compiled(where)

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Key
 
 from jaxgmm.em import Penalty
 from jaxgmm.em.choice import KERNEL_NAMES
 from jaxgmm.inputs import arguments
 from jaxgmm.inputs.errors import ArgumentTypeError
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.threefry import Words
 from jaxgmm.run.loop import Controls
 from jaxgmm.run.record import OnBlock
 from jaxgmm.run.stopping import CRITERIA
@@ -55,7 +54,7 @@ class Settings:
             raise ArgumentTypeError("on_block", "be callable", arguments.shown(on_block))
         return settings
 
-    def controls(self, key: Key[Array, ""], penalty: Penalty, floor: np.ndarray, dtype: np.dtype) -> Controls:
+    def controls(self, key: Words, penalty: Penalty, floor: np.ndarray, dtype: np.dtype) -> Controls:
         """What steers the loop, in the coordinates of `penalty` and `floor`; see `Controls`."""
         return Controls(
             tol=on_host(self.tol, dtype),

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from jaxtyping import Int, Key
+from jaxtyping import Int
 
 from jaxgmm.drivers import Driver
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.threefry import Words
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.pose import Problem
 from jaxgmm.rows import Rows
@@ -23,7 +23,7 @@ from jaxgmm.run.lanes import run_restarts
 from jaxgmm.run.loop import Controls
 from jaxgmm.run.options import Settings, on_host
 from jaxgmm.run.record import Ended
-from jaxgmm.run.revival import surroundings
+from jaxgmm.starts.revival import surroundings
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Task:
     """Restarts to be run, with all that running them needs.
 
     Attributes:
-        key: what drivers, revivals and searches draw from.
+        key: the words of the key that drivers, revivals and searches draw from.
         problem: the rows, and what they are fitted with.
         driver: how parameters move.
         starts: leading axis r, in the coordinates of the problem.
@@ -59,7 +59,7 @@ class Task:
         checkpoint: where runs are kept, so that a killed process can go on.
     """
 
-    key: Key[Array, ""]
+    key: Words
     problem: Problem
     driver: Driver
     starts: Mixture

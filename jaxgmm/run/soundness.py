@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from jaxgmm.em.penalty import Pinned
+from jaxgmm.families.hosting import on_numpy
 from jaxgmm.families.namespace import namespace, quiet
 from jaxgmm.inputs import precision
 from jaxgmm.inputs.programs import compiled
@@ -102,7 +103,6 @@ def suspects(
     return handful, xp.where(there, components.ridge_trace(limit), 0.0)
 
 
-# Compiled, as loops over factors would otherwise be at every call.
 _of_restarts = compiled(jax.vmap(suspects, (0, None, None, 0, 0)))
 _of_data_sets = compiled(jax.vmap(jax.vmap(suspects, (0, None, None, None, None)), (0, 0, 0, 0, None)))
 
@@ -117,14 +117,17 @@ def unsound(mixtures: Mixture, widths: Widths, n_rows: Any, given: Any = False) 
         given: (k,) or (r, k), the components whose widths were given, and are no fault.
     """
     wide, limit = mixtures.astype(np.float64), widths.limit
-    with precision.scope(np.dtype(np.float64)):
-        if len(mixtures.batch_shape) == 1:
-            each = np.broadcast_to(n_rows, mixtures.batch_shape)
-            held = np.broadcast_to(given, wide.weights.shape)
-            found = _of_restarts(wide, widths.spike, limit, each, held)
+    if len(mixtures.batch_shape) == 1:
+        each, held = np.broadcast_to(n_rows, mixtures.batch_shape), np.broadcast_to(given, wide.weights.shape)
+        if on_numpy(wide.components.__class__):
+            found = suspects(wide, widths.spike, limit, each, held)
         else:
+            with precision.scope(np.dtype(np.float64)):
+                found = _of_restarts(wide, widths.spike, limit, each, held)
+    else:
+        with precision.scope(np.dtype(np.float64)):
             found = _of_data_sets(wide, widths.spike, limit, np.asarray(n_rows), np.asarray(given))
-        handful, bound = map(np.array, found)
+    handful, bound = map(np.array, found)
     # No more of a component than the trace says is below the limit: few are worth their eigenvalues.
     close = np.nonzero(~(bound < 1))
     if len(close[0]):

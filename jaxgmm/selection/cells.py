@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int, Key, Num
+from jaxtyping import Float, Int, Num
 
 from jaxgmm.drivers import EM
 from jaxgmm.fit.diagnostics import Diagnosis, diagnose
 from jaxgmm.fit.result import FitError, FitResult, best_restart
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.threefry import Words
 from jaxgmm.inputs.wording import Wording
 from jaxgmm.problem.pose import Problem
 from jaxgmm.run.identity import Tags
@@ -49,23 +48,24 @@ class Contest:
 
     @classmethod
     def held(
-        cls, key: Key[Array, ""], problem: Problem, settings: Settings, sizes: list[int], n_init: int, init: str,
+        cls, key: Words, problem: Problem, settings: Settings, sizes: list[int], n_init: int, init: str,
         folds: Folds, deadline: float, x: Num[np.ndarray, "n d"], sample_weight: Num[np.ndarray, " n"] | None,
+        dtype: np.dtype,
     ) -> Contest:  # fmt: skip
-        """Runs them. Call inside `precision.scope(problem.dtype)`."""
+        """Runs them, to mixtures of this `dtype`. Call inside `precision.scope`, but for the host."""
         starts, present = padded_starts(key, problem, sizes, n_init, init)
         views, each = folds.number + 1, len(sizes) * n_init
-        starts, present = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * views), (starts, present))
+        starts, present = jax.tree.map(lambda leaf: np.concatenate([leaf] * views), (starts, present))
         tags = Tags(
             present=present,
-            number=jnp.tile(jnp.arange(n_init, dtype=jnp.int32), len(sizes) * views),
-            fold=jnp.repeat(jnp.arange(views, dtype=jnp.int32), each) if folds.number else None,
+            number=np.tile(np.arange(n_init, dtype=np.int32), len(sizes) * views),
+            fold=np.repeat(np.arange(views, dtype=np.int32), each) if folds.number else None,
         )
         rows = folds.rows(problem, sample_weight)
         ended = Task(key, problem, EM(), starts, settings, deadline, rows, tags).run()
         seen = [np.sum(folds.fold != fold) for fold in range(views)]
         diagnosis = replace(diagnose(problem, ended.restarts.mixtures), n_rows=np.repeat(seen, each))
-        mixtures = problem.frame.to_data(ended.restarts.mixtures, problem.dtype)
+        mixtures = problem.frame.to_data(ended.restarts.mixtures, dtype)
         judged = diagnosis.judged(replace(ended.restarts, mixtures=mixtures))
         restarts = judged.reshaped(views, len(sizes), n_init)
         return cls(problem, sizes, folds, restarts, ended.history, diagnosis, x, sample_weight)
@@ -112,6 +112,7 @@ class Contest:
             seconds=seconds,
             best=self._best(-1, i),
             history=self.history[first : first + n_init, : int(np.max(own.n_iter)) + 1],
+            engine="numpy" if self.problem.rows.on_host else "jax",
         )
 
     def _number(self, view: int, i: int, start: int) -> int:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int, Key
+from jaxtyping import Float, Int
 
 from jaxgmm.inputs.randomness import fold_key, generator
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.threefry import Words
 from jaxgmm.problem.pose import Problem
 from jaxgmm.rows import Rows, RowSource
 from jaxgmm.rows.folds import FoldedRows
@@ -35,12 +34,12 @@ class Folds:
         return cls(np.full(n, -1, np.int32), 0)
 
     @classmethod
-    def dealt(cls, key: Key[Array, ""], n: int, number: int) -> Folds:
+    def dealt(cls, key: Words, n: int, number: int) -> Folds:
         """Every row into one of `number` folds, whose sizes differ by one at most."""
         return cls((_permutation(key, n) % number).astype(np.int32), number)
 
     @classmethod
-    def split(cls, key: Key[Array, ""], n: int, held_out: int) -> Folds:
+    def split(cls, key: Words, n: int, held_out: int) -> Folds:
         """So many rows into one fold, the others into none."""
         return cls(np.where(_permutation(key, n) < held_out, 0, -1).astype(np.int32), 1)
 
@@ -64,13 +63,13 @@ class Folds:
         w = np.ones(len(self.fold)) if sample_weight is None else np.asarray(sample_weight, np.float64)
         kept = [np.sum(w[self.fold != fold]) for fold in range(self.number + 1)]
         padding = problem.rows.n_slots - len(self.fold)
-        return FoldedRows(
-            rows=problem.rows,
-            fold=jnp.asarray(np.pad(self.fold, (0, padding), constant_values=-1)),
-            total_weights=jnp.asarray(np.array(kept), problem.dtype),
-            counts=jnp.asarray(len(self.fold) - held, jnp.int32),
+        beside = (
+            np.pad(self.fold, (0, padding), constant_values=-1),
+            np.array(kept, problem.dtype),
+            (len(self.fold) - held).astype(np.int32),
         )
+        return FoldedRows(problem.rows, *(beside if problem.rows.on_host else map(jnp.asarray, beside)))
 
 
-def _permutation(key: Key[Array, ""], n: int) -> Int[np.ndarray, " n"]:
-    return generator(jax.random.key_data(fold_key(key))).permutation(n)
+def _permutation(key: Words, n: int) -> Int[np.ndarray, " n"]:
+    return generator(fold_key(key)).permutation(n)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -10,8 +11,10 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Key
 
+from jaxgmm.drivers import EM
 from jaxgmm.em.choice import kernel_for
 from jaxgmm.families import FAMILIES
+from jaxgmm.fit.engine import runs_on_host
 from jaxgmm.fit.result import FitError
 from jaxgmm.inputs import arguments, precision
 from jaxgmm.inputs.errors import ArgumentError
@@ -49,6 +52,7 @@ def select(
     reg_covar: float | Literal["auto"] = "auto",
     on_degenerate: str = "reinit",
     kernel: str = "auto",
+    engine: str = "auto",
     dtype: Any = None,
     on_block: OnBlock | None = None,
 ) -> SelectionResult:
@@ -73,8 +77,8 @@ def select(
         held_out: of "heldout", the share of the rows that is kept back.
         max_seconds: the selection ends soon after; covariance types share what time there is. Types that have not begun
             by then are missing.
-        tol, stopping, max_iter, reg_covar, on_degenerate, kernel, dtype, on_block: as `fit` has them. Where `on_block`
-            asks to stop, covariance types that have not begun are missing.
+        tol, stopping, max_iter, reg_covar, on_degenerate, kernel, engine, dtype, on_block: as `fit` has them. Where
+            `on_block` asks to stop, covariance types that have not begun are missing.
 
     Returns:
         A `SelectionResult`.
@@ -131,11 +135,26 @@ def select(
         if i and (stopped or left <= 0):
             table += [replace(cell, note="not run: stopped before") for cell in blank.values()]
             continue
-        with precision.scope(dtype), memory.explained():
-            problem = pose(ArraySource(x, sample_weight), family, max(fitted), settings.reg_covar, None, dtype)
-            own = replace(settings, kernel=kernel_for(settings.kernel, family))
+        own = replace(settings, kernel=kernel_for(settings.kernel, family))
+        host = runs_on_host(
+            engine, driver=EM(), search=None, kernel=own.kernel, family=family, shape=x.shape,
+            n_components=max(fitted), n_init=n_init * len(fitted) * (folds.number + 1), max_iter=max_iter, tol=tol,
+        )  # fmt: skip
+        with contextlib.nullcontext() if host else precision.scope(dtype), memory.explained():
+            source = ArraySource(x, sample_weight)
+            problem = pose(source, family, max(fitted), settings.reg_covar, None, dtype, on_host=host)
             contest = Contest.held(
-                key, problem, own, fitted, n_init, init, folds, now + left / (len(kinds) - i), x, sample_weight
+                key,
+                problem,
+                own,
+                fitted,
+                n_init,
+                init,
+                folds,
+                now + left / (len(kinds) - i),
+                x,
+                sample_weight,
+                dtype,
             )
         for cell in contest.cells([replace(blank[k], note="") for k in fitted], criterion):
             blank[cell.n_components] = cell

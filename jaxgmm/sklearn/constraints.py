@@ -8,6 +8,7 @@ from typing import Any
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from jaxgmm.em.choice import KERNEL_NAMES
+from jaxgmm.fit.engine import ENGINES
 from jaxgmm.fit.search import SEARCHES
 from jaxgmm.problem.fixed import Fixed
 from jaxgmm.problem.prior import Prior
@@ -36,6 +37,7 @@ CONSTRAINTS: dict[str, Any] = {
     "max_seconds": [Interval(Real, 0.0, None, closed="left"), None],
     "on_degenerate": [StrOptions({"reinit", "stop", "keep"})],
     "kernel": [StrOptions({"auto", *KERNEL_NAMES})],
+    "engine": [StrOptions(set(ENGINES))],
     "search": [StrOptions(set(SEARCHES))],
     "progress": ["boolean"],
     "dtype": "no_validation",

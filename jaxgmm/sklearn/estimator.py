@@ -29,7 +29,7 @@ from jaxgmm.sklearn.starts import first_start
 
 #: parameters that `fit` takes under the same name
 _PASSED_ON: tuple[str, ...] = ("covariance_type", "reg_covar", "prior", "stopping", "max_seconds", "on_degenerate")
-_PASSED_ON += ("kernel", "search", "progress", "dtype", "fixed")
+_PASSED_ON += ("kernel", "engine", "search", "progress", "dtype", "fixed")
 
 
 @Theirs.register  # it has every method of theirs, so `isinstance` may say that it is one
@@ -47,7 +47,7 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
             from `init_params`.
         verbose: 1 prints starts and iterations, 2 also log-likelihoods and seconds.
         verbose_interval: iterations between two lines, at least.
-        prior, max_seconds, on_degenerate, kernel, dtype, driver: as in `jaxgmm.fit`.
+        prior, max_seconds, on_degenerate, kernel, engine, dtype, driver: as in `jaxgmm.fit`.
         stopping: as in `jaxgmm.fit`; "change", the default, is scikit-learn's rule.
         search: "all" runs every restart to its end, as scikit-learn does; "race" as in `jaxgmm.fit`.
         progress: show a bar on stderr.
@@ -73,7 +73,7 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
         self, n_components=1, *, covariance_type="full", tol=1e-3, reg_covar=1e-6, max_iter=100, n_init=1,
         init_params="kmeans", weights_init=None, means_init=None, precisions_init=None, random_state=None,
         warm_start=False, verbose=0, verbose_interval=10, prior=None, stopping="change", max_seconds=None,
-        on_degenerate="keep", kernel="auto", search="all", progress=False, dtype=None, driver=None,
+        on_degenerate="keep", kernel="auto", engine="auto", search="all", progress=False, dtype=None, driver=None,
         fixed=None, semi_supervised=False, component_labels=None,
     ) -> None:  # fmt: skip
         self.n_components = n_components
@@ -95,6 +95,7 @@ class GaussianMixture(MixtureAnswers, DensityMixin, BaseEstimator):
         self.max_seconds = max_seconds
         self.on_degenerate = on_degenerate
         self.kernel = kernel
+        self.engine = engine
         self.search = search
         self.progress = progress
         self.dtype = dtype

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Key
 
 from jaxgmm.families import Family
 from jaxgmm.inputs import arguments
 from jaxgmm.inputs.errors import ArgumentError
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.threefry import Words
 from jaxgmm.inputs.wording import Wording
 from jaxgmm.mixture import Mixture, integrity
 from jaxgmm.problem.pose import Problem
@@ -33,7 +31,7 @@ def checked_init(init: Any, n_init: int | None, family: type[Family], k: int, sh
         return arguments.choice("init", init, METHODS)
     if isinstance(init, tuple) and len(init) == 2 and isinstance(init[1], str):
         first = checked_init(init[0], None, family, k, shape)
-        held = _held(first)
+        held = held_in(first)
         if n_init is None or n_init <= held:
             more = Wording("be more than the {held} starts that {init} holds beside a name", held=held)
             raise ArgumentError("n_init", more, str(n_init))
@@ -76,7 +74,7 @@ def checked_init(init: Any, n_init: int | None, family: type[Family], k: int, sh
     return checked
 
 
-def _held(init: Any) -> int:
+def held_in(init: Any) -> int:
     """How many starts a checked `init` holds; a name holds none."""
     return 0 if isinstance(init, str) else init.batch_shape[0] if isinstance(init, Mixture) else len(init)
 
@@ -88,26 +86,24 @@ def of_rows(init: Any, kept: Any) -> Any:
     return np.take(init, kept, axis=1) if isinstance(init, np.ndarray) else init
 
 
-def make_starts(key: Key[Array, ""], problem: Problem, init: Any, n_init: int) -> Mixture:
+def make_starts(key: Words, problem: Problem, init: Any, n_init: int) -> Mixture:
     """The starts that a checked `init` means, in the coordinates of `problem`; leading axis r.
 
     What is held in the problem is held in them.
     """
     starts, pinned = _made(key, problem, init, n_init), problem.penalty.pinned
-    return starts if pinned is None else jax.vmap(pinned.within)(starts)
+    return starts if pinned is None else pinned.within(starts)
 
 
-def _made(key: Key[Array, ""], problem: Problem, init: Any, n_init: int) -> Mixture:
+def _made(key: Words, problem: Problem, init: Any, n_init: int) -> Mixture:
     if isinstance(init, tuple):
         first, others = (
             _made(key, problem, init[0], 1),
-            _made(key, problem, init[1], n_init - _held(init[0])),
+            _made(key, problem, init[1], n_init - held_in(init[0])),
         )
-        return jax.tree.map(lambda *leaves: jnp.concatenate([jnp.asarray(leaf) for leaf in leaves]), first, others)
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves), first, others)
     if isinstance(init, Mixture):
         return problem.frame.from_data(init, problem.dtype)
-    rows, family, k, penalty = problem.rows, problem.family, problem.n_components, problem.penalty
     if isinstance(init, str):
-        return initialize(key, rows, family, k, n_init, init, penalty, problem.centre, problem.spread)
-    given = init.astype(problem.dtype if init.dtype.kind == "f" else np.int32)
-    return from_assignments(given, rows, family, k, penalty)
+        return initialize(key, problem, problem.n_components, n_init, init)
+    return from_assignments(init.astype(problem.dtype if init.dtype.kind == "f" else np.int32), problem)

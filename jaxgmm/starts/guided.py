@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Key
+from jaxtyping import Float
 
-from jaxgmm.em.penalty import Pinned
 from jaxgmm.inputs.randomness import restart_keys, seed_key
-from jaxgmm.inputs.typing import Array
-from jaxgmm.rows import Rows, Sample
-from jaxgmm.starts.seeding import chosen_centres, seed_index, seed_rows, trials_for
+from jaxgmm.inputs.threefry import Words, folded
+from jaxgmm.problem.kmeans import trials_for
+from jaxgmm.problem.pose import Problem
+from jaxgmm.rows.host_rows import HostRows
+from jaxgmm.starts.seeding import chosen_centres, seed_index
 
 
 class _Group(NamedTuple):
@@ -26,53 +25,53 @@ class _Group(NamedTuple):
 
 
 def guided_centres(
-    key: Key[Array, ""], rows: Rows, spread: Float[Array, " d"], pinned: Pinned | None, n_components: int,
-    n_init: int, method: str,
-) -> Float[Array, "r k d"]:  # fmt: skip
+    key: Words, problem: Problem, n_components: int, n_init: int, method: str
+) -> Float[np.ndarray, "r k d"]:
     """Centres by one of the methods that pick rows; those of components with a label from rows with that label.
 
     A component that has a label to itself starts at the mean of its rows, others of a label at some of them, and
     components without a label at rows without one. Where a mean is given, other seeds keep away from it.
     """
-    dtype = rows.dtype
-    given = np.zeros((n_components, rows.n_features), dtype) if pinned is None else np.asarray(pinned.given.means)
-    held = np.zeros(n_components, bool) if pinned is None else np.asarray(pinned.means)
+    pinned, spread = problem.penalty.pinned, np.asarray(problem.spread, np.float64)
+    given: Any = np.zeros((n_components, len(spread)))
+    held = np.zeros(n_components, bool)
+    if pinned is not None:
+        given, held = np.asarray(pinned.given.means, np.float64), np.asarray(pinned.means)
     centres = np.repeat(given[None], n_init, axis=0)
-    for number, group in enumerate(_groups(rows, n_components)):
+    for number, group in enumerate(_groups(problem, n_components)):
         free = group.members[~held[group.members]]
         if len(free) == 0:
             continue
-        pool = rows.pick(group.rows)
         if group.labelled and len(group.members) == 1:
-            centres[:, free] = np.average(np.asarray(pool.x, np.float64), axis=1, weights=np.asarray(pool.weights))
+            pool = problem.picked(group.rows)
+            centres[:, free] = np.average(pool.x, axis=1, weights=pool.weights)
             continue
-        own = jax.random.fold_in(key, number) if number else key  # as `fit` draws where there are no labels
+        own = folded(key, number) if number else key  # as `fit` draws where there are no labels
+        seeds = problem.picked(group.rows[seed_index(seed_key(own), len(group.rows), len(free))])
         apart = given[group.members[held[group.members]]]
-        found = chosen_centres(
-            restart_keys(own, n_init), seed_rows(seed_key(own), pool, len(free)), spread, method, len(free),
-            jnp.full(n_init, trials_for(len(free))), jnp.asarray(apart) if len(apart) else None,
-        )  # fmt: skip
-        centres[:, free] = np.asarray(found)
-    return jnp.asarray(centres)
+        trials = np.full(n_init, trials_for(len(free)))
+        centres[:, free] = chosen_centres(
+            restart_keys(own, n_init), seeds, spread, method, len(free), trials, apart if len(apart) else None
+        )
+    return centres
 
 
-def guided_sample(key: Key[Array, ""], rows: Rows, n_components: int) -> Sample:
+def guided_sample(key: Words, problem: Problem, n_components: int) -> HostRows:
     """Rows for k-means: some of every label, however rare, and of those without one."""
     drawn = []
-    for number, group in enumerate(_groups(rows, n_components)):
-        own = jax.random.key_data(seed_key(jax.random.fold_in(key, number)))
+    for number, group in enumerate(_groups(problem, n_components)):
+        own = seed_key(folded(key, number))
         drawn.append(group.rows[seed_index(own, len(group.rows), n_components)])
-    return rows.pick(np.unique(np.concatenate(drawn)))
+    return problem.picked(np.unique(np.concatenate(drawn)))
 
 
-def _groups(rows: Rows, n_components: int) -> Iterator[_Group]:
+def _groups(problem: Problem, n_components: int) -> Iterator[_Group]:
     """The components without a label first, then those of each label."""
-    n = int(rows.n_rows)
-    everyone = np.arange(n_components)
-    if rows.known is None:
-        yield _Group(everyone, np.arange(n), False)
+    n, labels = problem.source.shape[0], problem.labels
+    if labels is None:
+        yield _Group(np.arange(n_components), np.arange(n), False)
         return
-    label, possible = np.asarray(rows.known.label)[:n], np.asarray(rows.known.possible)
+    label, possible = labels.places(problem.source.labels), np.asarray(labels.possible)
     unknown = len(possible) - 1
     blank = np.flatnonzero(label == unknown)
     others = np.flatnonzero(~possible[:-1].any(axis=0))

@@ -16,6 +16,7 @@ from jaxgmm.drivers import Driver
 from jaxgmm.em.choice import KERNEL_NAMES
 from jaxgmm.families import FAMILIES
 from jaxgmm.fit import progress
+from jaxgmm.fit.engine import ENGINES
 from jaxgmm.fit.search import SEARCHES
 from jaxgmm.inputs import arguments
 from jaxgmm.starts.methods import METHODS
@@ -46,6 +47,7 @@ def fit_command(
     seed: options.Seed = 0,
     dtype: fit_options.DType = None,
     kernel: fit_options.KernelName = "auto",
+    engine: fit_options.EngineName = "auto",
     learning_rate: fit_options.LearningRate = None,
     columns: options.Columns = None,
     weights: options.Weights = None,
@@ -63,6 +65,7 @@ def fit_command(
     """
     arguments.choice("--covariance", covariance, FAMILIES)
     arguments.choice("--kernel", kernel, _KERNELS)
+    arguments.choice("--engine", engine, ENGINES)
     if search is not None:
         arguments.choice("--search", search, SEARCHES)
     ridge = fit_options.ridge(reg_covar)
@@ -91,8 +94,9 @@ def fit_command(
         result = jaxgmm.fit(
             seed, rows.x, n_components, covariance_type=covariance, n_init=restarts, init=start, driver=moves, tol=tol,
             stopping=stopping, max_iter=max_iter, max_seconds=max_seconds, reg_covar=ridge, prior=prior,
-            on_degenerate=on_degenerate, kernel=kernel, dtype=dtype, on_block=interruption.watching(on_block),
-            search=search, checkpoint=checkpoint, every=every, sample_weight=rows.weights, **known,
+            on_degenerate=on_degenerate, kernel=kernel, engine=engine, dtype=dtype,
+            on_block=interruption.watching(on_block), search=search, checkpoint=checkpoint, every=every,
+            sample_weight=rows.weights, **known,
         )  # fmt: skip
     result = order.of(result, source)
     jaxgmm.save(out, result.mixture)

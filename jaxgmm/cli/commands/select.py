@@ -14,6 +14,7 @@ from jaxgmm.cli.interrupt import interruptible
 from jaxgmm.cli.order import Order
 from jaxgmm.families import FAMILIES
 from jaxgmm.fit import progress
+from jaxgmm.fit.engine import ENGINES
 from jaxgmm.inputs import arguments
 from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.selection.result import CRITERIA
@@ -36,6 +37,7 @@ def select_command(
     reg_covar: select_options.RegCovar = "auto",
     seed: options.Seed = 0,
     dtype: fit_options.DType = None,
+    engine: fit_options.EngineName = "auto",
     columns: options.Columns = None,
     weights: options.Weights = None,
     array: options.ArrayName = None,
@@ -51,6 +53,7 @@ def select_command(
     kinds = [arguments.choice("--types", kind.strip(), FAMILIES) for kind in types.split(",")]
     arguments.choice("--criterion", criterion, CRITERIA)
     arguments.choice("--init", init, METHODS)
+    arguments.choice("--engine", engine, ENGINES)
     order = Order.asked(sort)
     ridge = fit_options.ridge(reg_covar)
     if dtype is not None:
@@ -66,7 +69,7 @@ def select_command(
     with progress.bar("select") as on_block, interruptible() as interruption:
         result = jaxgmm.select(
             seed, rows.x, sizes, covariance_types=kinds, criterion=criterion, n_init=restarts, init=init, tol=tol,
-            max_iter=max_iter, max_seconds=max_seconds, reg_covar=ridge, dtype=dtype,
+            max_iter=max_iter, max_seconds=max_seconds, reg_covar=ridge, dtype=dtype, engine=engine,
             on_block=interruption.watching(on_block), sample_weight=rows.weights,
         )  # fmt: skip
     result = order.of(result, source)
