@@ -101,7 +101,7 @@ def _jaxgmm(case: Case, x: Any, batch: jaxgmm.Mixture, kernel: str) -> Callable[
         begun = time.perf_counter()
         result = jaxgmm.fit(
             0, x, case.k, covariance_type=case.covariance_type, init=batch, tol=0, max_iter=m,
-            reg_covar=REG_COVAR, kernel=kernel,
+            reg_covar=REG_COVAR, kernel=kernel, engine="jax",
         )  # fmt: skip
         # A result holds NumPy arrays: when it is there, the work is done.
         taken = time.perf_counter() - begun
@@ -118,7 +118,7 @@ def _process(name: str) -> PeerProcess:
 
 def chosen_kernel(case: Case, x: Any, batch: jaxgmm.Mixture, m: int) -> str:
     """What "auto" settles on within `m` iterations."""
-    result = jaxgmm.fit(0, x, case.k, covariance_type=case.covariance_type, init=batch, tol=0, max_iter=m)
+    result = jaxgmm.fit(0, x, case.k, covariance_type=case.covariance_type, init=batch, tol=0, max_iter=m, engine="jax")
     return " and ".join(sorted(set(map(str, result.kernel))))
 
 

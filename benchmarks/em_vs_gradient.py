@@ -37,13 +37,13 @@ def fit(data: Data, driver: Any, starts: jaxgmm.Mixture, steps: int) -> jaxgmm.F
     """Exactly `steps` steps from `starts`."""
     return jaxgmm.fit(
         0, data.x, data.n_components, init=starts, driver=driver, tol=0, max_iter=steps,
-        reg_covar=REG_COVAR, kernel=KERNEL,
+        reg_covar=REG_COVAR, kernel=KERNEL, engine="jax",
     )  # fmt: skip
 
 
 def starts_of(data: Data, key: int, n: int) -> jaxgmm.Mixture:
     """`n` starts by k-means++, before any step."""
-    return jaxgmm.fit(key, data.x, data.n_components, n_init=n, max_iter=0, reg_covar=REG_COVAR, kernel=KERNEL).mixtures
+    return jaxgmm.fit(key, data.x, data.n_components, n_init=n, max_iter=0, reg_covar=REG_COVAR).mixtures
 
 
 def chosen_rate(data: Data, budget: int, n: int) -> tuple[float, dict[float, float]]:

@@ -33,7 +33,9 @@ def child(n: int, d: int, k: int, restarts: int, iterations: int, kernel: str) -
     # Straight into float32: a detour through float64 would raise the peak that is to be measured.
     x = np.random.default_rng(0).standard_normal((n, d), dtype=np.float32)
     x[: n // 2] += 2
-    result = jaxgmm.fit(0, x, k, n_init=restarts, init="random_from_data", tol=0, max_iter=iterations, kernel=kernel)
+    result = jaxgmm.fit(
+        0, x, k, n_init=restarts, init="random_from_data", tol=0, max_iter=iterations, kernel=kernel, engine="jax"
+    )
     print(json.dumps({"peak": peak_bytes(), "seconds": result.seconds, "kernel": str(result.kernel[0])}))
 
 

@@ -58,7 +58,7 @@ def cases() -> list[Real]:
 def fitted(x: Any, k: int, start: jaxgmm.Mixture, m: int) -> jaxgmm.FitResult:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return jaxgmm.fit(0, x, k, init=start, tol=0, max_iter=m, search="all", on_degenerate="keep")
+        return jaxgmm.fit(0, x, k, init=start, tol=0, max_iter=m, search="all", on_degenerate="keep", engine="jax")
 
 
 def runner(x: Any, k: int, start: jaxgmm.Mixture) -> Callable[[int], float]:

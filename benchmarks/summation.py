@@ -40,11 +40,11 @@ class GeneratedRows(Rows):
     n: int = field(metadata={"static": True})
 
     @property
-    def total_weight(self) -> Float[Array, ""]:  # type: ignore[override]
+    def total_weight(self) -> Float[Array, ""]:
         return jnp.asarray(self.n, jnp.float32)
 
     @property
-    def n_rows(self) -> Int[Array, ""]:  # type: ignore[override]
+    def n_rows(self) -> Int[Array, ""]:
         return jnp.asarray(self.n, jnp.int32)
 
     @property

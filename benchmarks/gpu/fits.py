@@ -37,7 +37,7 @@ def race(n: int, d: int, k: int, n_init: int) -> dict[str, Any]:
     """Whether the best of a race explains the rows as well as what made them."""
     rows, truth = drawn(n, d, k, seed=5)
     x = rows.astype(np.float32)
-    fitted = jaxgmm.fit(0, x, k, n_init=n_init, search="race")
+    fitted = jaxgmm.fit(0, x, k, n_init=n_init, search="race", engine="jax")
     wanted, reached = score(truth, x), score(Parameters.of(fitted.mixture), x)
     raced = fitted.rounds is not None and len(fitted.rounds) > 0
     return {
@@ -52,11 +52,14 @@ def many(p: int, n: int, d: int, k: int, n_init: int, alone: int) -> dict[str, A
     """`p` data sets: every score against the host's, every mixture at rest, and `alone` of them against `fit`."""
     x = np.stack([drawn(n, d, k, seed=7 + i, apart=5.0)[0] for i in range(p)]).astype(np.float32)
     key = jax.random.key(0)
-    found = jaxgmm.fit_many(key, x, k, n_init=n_init, reg_covar=0.0)
+    found = jaxgmm.fit_many(key, x, k, n_init=n_init, reg_covar=0.0, engine="jax")
     at = [Parameters.of(found.mixtures[i]) for i in range(p)]
     reached = np.array([score(mixture, rows) for mixture, rows in zip(at, x, strict=True)])
     further = np.array([_gain(mixture, rows) for mixture, rows in zip(at, x, strict=True)])
-    each = [jaxgmm.fit(jax.random.fold_in(key, i), x[i], k, n_init=n_init, reg_covar=0.0) for i in range(alone)]
+    each = [
+        jaxgmm.fit(jax.random.fold_in(key, i), x[i], k, n_init=n_init, reg_covar=0.0, engine="jax")
+        for i in range(alone)
+    ]
     apart = np.abs(np.array([score(Parameters.of(one.mixture), x[i]) for i, one in enumerate(each)]) - reached[:alone])
     errors = {
         "misreported": float(np.max(np.abs(found.score - reached))),

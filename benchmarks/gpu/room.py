@@ -49,7 +49,7 @@ def _controls() -> Controls:
     nothing = jnp.zeros(_D, jnp.float32)
     return Controls(
         tol=jnp.zeros((), jnp.float32), max_iter=jnp.ones((), jnp.int32), penalty=Penalty(nothing), floor=nothing,
-        key=jax.random.key(0), keep_degenerate=jnp.zeros((), bool),
+        key=jnp.zeros(2, jnp.uint32), keep_degenerate=jnp.zeros((), bool),
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ Beside each stand, measured in the same run, the product of the step's own shape
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from jax import lax
 from gpu.report import Report
 from gpu.yardsticks import copy_rate, product_rate, timed
 from jaxgmm import Mixture, em
-from jaxgmm.em import kernels
+from jaxgmm.families.namespace import combined
 from jaxgmm.rows import ArrayRows
 from jaxgmm.rows.frames import Frame
 
@@ -62,12 +63,13 @@ def products_in(precision: Any) -> Iterator[None]:
 
     Those over rows, that is: what is left is too small to matter to the time, and would lose its accuracy.
     """
-    kept = kernels.HIGHEST
-    kernels.HIGHEST = precision
+    module: Any = sys.modules[combined.__module__]
+    kept = module.PRODUCTS
+    module.PRODUCTS = precision
     try:
         yield
     finally:
-        kernels.HIGHEST = kept
+        module.PRODUCTS = kept
 
 
 def fresh_step(chunk: int | None) -> Any:
