@@ -141,11 +141,13 @@ def _means(cell: Any, x: Any, w: Any, before: Any) -> Any:
 def _in_parts(function: Callable[[tuple[slice, slice]], Any], shape: tuple[int, int, int]) -> Any:
     """`function` of some data sets' restarts at a time, (q, r) of them with so many numbers each; several at once."""
     parts = list(_parts(*shape))
+    if shape[0] > 1:  # many data sets are taken by several threads already
+        return np.concatenate([function(part) for part in parts])
     if len(parts) == 1:
         return function(parts[0])
     with ThreadPoolExecutor(os.cpu_count()) as executor:
         found = list(executor.map(function, parts))
-    return np.concatenate(found, axis=1 if shape[0] == 1 else 0)
+    return np.concatenate(found, axis=1)
 
 
 def _parts(q: int, r: int, each: int) -> Iterator[tuple[slice, slice]]:
