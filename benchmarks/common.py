@@ -11,6 +11,7 @@ import os
 import platform
 import shlex
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -41,6 +42,14 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     options.add_argument("--quick", action="store_true", help="small sizes and few repeats: a check that it runs")
     options.add_argument("--out", type=Path, default=RESULTS, help="folder for the results (default: %(default)s)")
     return options
+
+
+def in_a_process(script: str, *words: str) -> Any:
+    """What `script --child WORDS` prints last, as JSON, in a process of its own that finds no compiled programs."""
+    environment = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+    command = [sys.executable, "-W", "ignore", script, "--child", *words]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 # ---- where it ran -------------------------------------------------------------------------------------------

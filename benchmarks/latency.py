@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
 from typing import Any
 
-from common import Spread, number, parser, provenance, record, table, write
+from common import Spread, in_a_process, number, parser, provenance, record, table, write
 
 #: the figures to stay under, in seconds
 TARGETS = {"import jaxgmm": 0.25, "import and first fit": 1.2, "second fit": 0.015}
@@ -87,10 +85,7 @@ def others_of_a_size() -> tuple[float, float]:
 
 def run(restarts: int, iterations: int, folder: str = "") -> dict[str, Any]:
     """`child` in a process of its own."""
-    environment = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
-    command = [sys.executable, __file__, "--child", str(restarts), str(iterations), folder]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
-    return json.loads(done.stdout.splitlines()[-1])
+    return in_a_process(__file__, str(restarts), str(iterations), folder)
 
 
 def main() -> None:

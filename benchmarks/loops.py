@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from common import Spread, number, parser, provenance, ratio, record, table, write
+from common import Spread, in_a_process, number, parser, provenance, ratio, record, table, write
 
 FAITHFUL = Path(__file__).parent.parent / "tests" / "data" / "faithful.csv"
 WHO = ("scikit-learn", "jaxgmm")
@@ -148,14 +145,6 @@ def child(what: str, who: str) -> None:
     print(json.dumps(time.perf_counter() - begun))
 
 
-def run(what: str, who: str) -> Any:
-    """`child` in a process of its own."""
-    environment = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
-    command = [sys.executable, "-W", "ignore", __file__, "--child", what, who]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
@@ -171,11 +160,11 @@ def main() -> None:
     body, loops = [], {}
     for name in names:
         for who in WHO:
-            run(name, who)  # unrecorded: it brings the packages' files into memory
+            in_a_process(__file__, name, who)  # unrecorded: it brings the packages' files into memory
         taken: dict[str, list[float]] = {who: [] for who in WHO}
         for turn in range(repeats):
             for who in WHO[:: 1 if turn % 2 == 0 else -1]:
-                taken[who].append(run(name, who))
+                taken[who].append(in_a_process(__file__, name, who))
         times = ratio(taken["jaxgmm"], taken["scikit-learn"])
         wanted = f"{SECONDS[name]:.1f} s" if name in SECONDS else f"{TIMES[name]:.1f} ×"
         spreads = {who: Spread.of(seconds) for who, seconds in taken.items()}
@@ -186,7 +175,7 @@ def main() -> None:
         ]
         body.append([said, *cells, number(times.median), wanted])
         print(*body[-1], sep=" | ", flush=True)
-    each = {who: [run("later", who) for _ in range(repeats)] for who in WHO}
+    each = {who: [in_a_process(__file__, "later", who) for _ in range(repeats)] for who in WHO}
     fits = []
     for name in each["jaxgmm"][0]:
         medians = [1e3 * statistics.median(one[name] for one in each[who]) for who in WHO]

@@ -8,11 +8,10 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import subprocess
 import sys
 from typing import Any
 
-from common import number, parser, provenance, record, table, write
+from common import in_a_process, number, parser, provenance, record, table, write
 
 #: what a fit may take beyond the rows
 ALLOWANCE = 2**30
@@ -41,9 +40,7 @@ def child(n: int, d: int, k: int, restarts: int, iterations: int, kernel: str) -
 
 def run(n: int, d: int, k: int, restarts: int, iterations: int, kernel: str) -> dict[str, Any]:
     """`child` in a process of its own."""
-    arguments = map(str, (n, d, k, restarts, iterations, kernel))
-    command = [sys.executable, __file__, "--child", *arguments]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+    return in_a_process(__file__, *map(str, (n, d, k, restarts, iterations, kernel)))
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ COMPUTE = {
     "sample": "m.sample(0, 3)",
     "estimator fit": "jaxgmm.GaussianMixture(2).fit(x)",
     "detector": "jaxgmm.GaussianMixtureOutlierDetector().fit(x)",
-    "e_step": "jaxgmm.em.e_step(m, None)",
+    "e_step": "jaxgmm.em.e_step(m, laid)",
 }
 IDLE = {
     "load": "jaxgmm.load('m.safetensors').weights",
@@ -76,6 +76,7 @@ print(json.dumps({name: asked(code) for name, code in json.loads(sys.argv[1]).it
 """
 FITTED = """
 jax.numpy.ones(3).block_until_ready()
+laid = jaxgmm.rows.ArrayRows.from_array(jax.numpy.asarray(x))
 result = jaxgmm.fit(0, x, 2, max_iter=3)
 m = result.mixture
 jaxgmm.save("m.safetensors", m)

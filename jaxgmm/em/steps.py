@@ -54,7 +54,7 @@ def e_step(
     Returns:
         Statistics with the mixture's leading axes, about `mixture` itself.
     """
-    if not getattr(rows, "on_host", False):
+    if not rows.on_host:
         forking.check()
     road = KERNELS[kernel]
     chunk = pass_chunk(mixture, rows, kernel) if chunk is None else chunk

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -246,14 +245,10 @@ def _in_feature_units(
     return matrices / (spread[:, None] * spread)
 
 
-def _needs_jax(mixture: Mixture) -> bool:
-    return not on_numpy(mixture.components.__class__)
-
-
 def _prior_share(mixture: Mixture, prior: Conjugate, counts: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
     """Pseudo-rows in the denominators of covariances (of rates, for Bernoulli), over all rows in them."""
     wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), prior)
-    with np.errstate(all="ignore"), precision.scope(np.dtype(np.float64)) if _needs_jax(mixture) else nullcontext():
+    with np.errstate(all="ignore"), precision.scope(np.dtype(np.float64), on_numpy(mixture.components.__class__)):
         pseudo_counts, moments = mixture.components.pseudo(wide)
         worth = np.asarray(pseudo_counts) + np.asarray(getattr(moments, "dof", 0.0))
     if mixture.components.traits.one_covariance:

@@ -195,7 +195,7 @@ def fit(
 
     def run(host: bool, deadline: float) -> tuple[Diagnosis, Ended]:
         """The fit, its mixtures in the coordinates of the data; and what they are judged by."""
-        with contextlib.nullcontext() if host else precision.scope(dtype), memory.explained():
+        with precision.scope(dtype, host), memory.explained():
             ridge = settings.reg_covar
             posed = pose(source, family, n_components, ridge, prior, dtype, known, held_fixed, on_host=host)
             starts = make_starts(key, posed, init, n_init or 1)

@@ -46,8 +46,10 @@ def widest(dtype: Any) -> np.dtype:
 
 
 @contextlib.contextmanager
-def scope(dtype: np.dtype) -> Iterator[None]:
+def scope(dtype: np.dtype, on_host: bool = False) -> Iterator[None]:
     """Within it JAX has float64, in which a fit of float32 rows keeps what would cancel (see `widest`).
+
+    What is computed on the host needs nothing of JAX, and for that nothing is done.
 
     Arrays keep the dtypes they have. Whatever computes does so within one: here the process's memory maps are looked
     after (`programs`).
@@ -55,6 +57,9 @@ def scope(dtype: np.dtype) -> Iterator[None]:
     Raises:
         ForkError: JAX cannot compute in this process.
     """
+    if on_host:
+        yield
+        return
     forking.check()
     watch()
     with jax.enable_x64(True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from dataclasses import replace
 from typing import Any, Literal
@@ -116,7 +115,7 @@ def fit_many(
         return drawn(data, family, n_components, n_init, init)
 
     members, found, complaints = [], [], []
-    with contextlib.nullcontext() if host else precision.scope(dtype):
+    with precision.scope(dtype, host):
         for numbers, slots in waves(sets):
             data, frames, heard = posed(
                 key, sets, numbers, slots, family, n_components, settings.reg_covar, prior, dtype, host
@@ -156,7 +155,7 @@ def _judged(data: Posed, frames: Frames, ended: Restarts, on_host: bool) -> tupl
         return jax.tree.map(np.asarray, judged)[real]
 
     p = len(frames.n_rows)
-    with contextlib.nullcontext() if on_host else precision.scope(np.dtype(np.float64)):
+    with precision.scope(np.dtype(np.float64), on_host):
         restarts = Restarts.joined([looked_at(*part) for part in sized(np.arange(p), p if on_host else _TOGETHER)])
     volume = (frame.log_volume() * frames.total_weight)[:, None]
     restarts = replace(

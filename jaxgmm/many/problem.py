@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -162,7 +161,7 @@ def posed(
     together = [numbers[i : i + _TOGETHER] for i in range(0, len(numbers), _TOGETHER)]
 
     def lay(part: Int[np.ndarray, " q"]) -> tuple[LaidSets, Odd]:
-        with contextlib.nullcontext() if on_host else precision.scope(dtype):
+        with precision.scope(dtype, on_host):
             return _laid(sets, part, slots, family, n_components, reg_covar, prior, dtype)
 
     with ThreadPoolExecutor(1 if on_host else n_threads()) as executor:

@@ -14,7 +14,9 @@ from jaxgmm.em.choice import limits
 from jaxgmm.families import Family
 from jaxgmm.families import linalg as tri
 from jaxgmm.families.shared_features import SharedFeatures, cancelling
+from jaxgmm.inputs.threefry import folded
 from jaxgmm.problem.coordinates import Coordinates
+from jaxgmm.problem.kmeans import lloyd, plus_plus
 from jaxgmm.rows import RowSource
 from jaxgmm.rows.cells import Cells
 
@@ -85,21 +87,10 @@ def clustered(x: Any, family: type[Family], g: int, spread: Any, ridge: Any) -> 
 
 
 def _kmeans(x: Any, g: int) -> Any:
-    """The cells of x, (d, m), by k-means from k-means++ (Arthur & Vassilvitskii 2007)."""
-    rng, m = np.random.default_rng(_SEED), x.shape[1]
-    centres = x[:, rng.integers(m, size=1)]
-    nearest = np.sum((x - centres) ** 2, axis=0)
-    for _ in range(g - 1):
-        ladder = np.cumsum(nearest)
-        drawn = min(int(np.searchsorted(ladder, rng.uniform() * ladder[-1], side="right")), m - 1)
-        centres = np.concatenate([centres, x[:, drawn, None]], axis=1)
-        nearest = np.minimum(nearest, np.sum((x - x[:, drawn, None]) ** 2, axis=0))
-    for _ in range(_LLOYD_STEPS):
-        cell = np.argmax(centres.T @ x - 0.5 * np.sum(centres**2, axis=0)[:, None], axis=0)
-        whose = (cell == np.arange(g)[:, None]).astype(x.dtype)
-        held = whose.sum(axis=1)
-        centres = np.where(held > 0, x @ whose.T / np.maximum(held, 1), centres)
-    return cell
+    """The cells of x, (d, m), by k-means from k-means++."""
+    words, everyone = folded(np.zeros(2, np.uint32), _SEED)[None, None], np.ones((1, x.shape[1]))
+    seeds = plus_plus(words, x[None], everyone, g, np.ones(1, int))[0]
+    return lloyd(x.T[seeds][None], x[None], everyone, _LLOYD_STEPS)[1][0, 0]
 
 
 def _fitted(x: Any, cell: Any, family: type[Family], g: int, spread: Any, ridge: Any) -> Cells:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -140,7 +139,7 @@ def select(
             engine, driver=EM(), search=None, kernel=own.kernel, family=family, shape=x.shape,
             n_components=max(fitted), n_init=n_init * len(fitted) * (folds.number + 1), max_iter=max_iter, tol=tol,
         )  # fmt: skip
-        with contextlib.nullcontext() if host else precision.scope(dtype), memory.explained():
+        with precision.scope(dtype, host), memory.explained():
             source = ArraySource(x, sample_weight)
             problem = pose(source, family, max(fitted), settings.reg_covar, None, dtype, on_host=host)
             contest = Contest.held(
