@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import jax
+from jaxgmm.inputs.lazily import jax
 
 
 def enable_compilation_cache(path: str | os.PathLike[str] | None = None) -> Path:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, runtime_checkable
 
+import jax
+import numpy as np
 from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
 
@@ -33,4 +35,7 @@ def check(function: Any) -> Any:
 
 def install() -> None:
     """From here on: before the package is imported."""
+    from jaxgmm.inputs import typing
+
+    typing.Array = jax.Array | np.ndarray | np.generic
     install_import_hook([f"jaxgmm.{folder}" for folder in FOLDERS], f"{__name__}.check")

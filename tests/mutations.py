@@ -37,7 +37,7 @@ MUTATIONS = {
     "far rows fall off linearly": Mutation("mixture/answers.py", "values * pull**2", "values * pull", "tests/test_laws.py::test_a_row_too_far_for_one_component_is_right_for_another"),
     "far rows not pulled": Mutation("mixture/answers.py", "x / pull[:, None]", "x", "tests/test_far.py::test_far_rows_are_finite_ordered_and_shared_out"),
     # the pass
-    "sums without compensation": Mutation("rows/sums.py", "Compensated(value, jax.tree.map(add, self.error, dropped))", "Compensated(value, self.error)", "tests/test_em.py::test_compensated_sums_keep_what_float32_drops"),
+    "sums without compensation": Mutation("rows/sums.py", "Compensated(value, trees.map(add, self.error, dropped))", "Compensated(value, self.error)", "tests/test_em.py::test_compensated_sums_keep_what_float32_drops"),
     "the last chunk repeats rows": Mutation("rows/chunks.py", "jnp.where(slots >= begin, w, 0)", "w", "tests/test_em.py::test_any_chunk_size_gives_the_same_statistics[full-centred]"),
     "impossible rows without weight count": Mutation("em/kernels.py", "xp.sum(xp.where(w > 0, w * x, 0.0), axis=-1)", "xp.sum(w * x, axis=-1)", "tests/test_laws.py::test_padding_has_no_say_even_where_it_is_impossible"),
     "the place of a cell dropped": Mutation("em/coefficients.py", "frame.centre.astype(dtype) - held.means", "-held.means", "tests/test_cells.py::test_statistics_are_those_of_rows_in_one_array[full-shared_feature]"),
@@ -74,7 +74,7 @@ MUTATIONS = {
     "held means of any size": Mutation("problem/fixed.py", "if not np.all(traits.means.holds(centres)):", "if False:", "tests/test_traits.py::test_fixed_parameters[exponential]"),
     "priors of any size": Mutation("problem/prior.py", "if not np.all(allowed.holds(mean)):", "if False:", "tests/test_traits.py::test_priors[exponential]"),
     "files are not looked at": Mutation("mixture/integrity.py", "~rule.holds(leaves[leaf])", "False", "tests/test_traits.py::test_files[exponential]"),
-    "families are dataclasses like others": Mutation("families/base.py", "    jax.tree_util.register_pytree_with_keys(\n        made,", "    jax.tree_util.register_dataclass(made)\n    (lambda *_: None)(\n        made,", "tests/test_traits.py::test_families_with_the_same_fields_do_not_run_each_others_programs"),
+    "families are dataclasses like others": Mutation("families/base.py", "trees.register_by_names(made, tuple(constraints(made)))", "trees.register_dataclass(made)", "tests/test_traits.py::test_families_with_the_same_fields_do_not_run_each_others_programs"),
     "what all share goes to one": Mutation("families/components.py", "xp.all(which, axis=-1)", "xp.any(which, axis=-1)", "tests/test_families_numpy.py::test_what_all_share_stays_unless_all_are_replaced"),
     "factors by rows above": Mutation("families/linalg.py", "known = factor[..., j, None, :j]", "known = 0 * factor[..., j, None, :j]", "tests/test_families_numpy.py::test_factors_are_the_same_on_numpy"),
     "contours of half the mass": Mutation("plotting/components.py", "math.exp(-(sigmas**2) / 2)", "0.5", "tests/test_traits.py::test_pictures_in_the_plane[exponential]"),

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import jax
-
 from jaxgmm.drivers.base import Driver, State
 from jaxgmm.em import EStep, Penalty, m_step
 from jaxgmm.families.namespace import namespace
+from jaxgmm.inputs import trees
 from jaxgmm.mixture import Mixture
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True)
 class EMAhead(Driver):
     """`EM` counted as scikit-learn counts it: a step is an E-step and the M-step that follows.

@@ -12,17 +12,17 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
-import jax
 from jaxtyping import Bool, Float, Int, Key
 
 from jaxgmm.em import EStep, Penalty, SufficientStatistics, log_prior
 from jaxgmm.families.namespace import namespace
+from jaxgmm.inputs import trees
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, posterior
 from jaxgmm.rows import Rows
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True)
 class State:
     """One restart between two steps.

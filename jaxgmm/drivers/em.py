@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import jax
-
 from jaxgmm.drivers.base import FixedPoint
 from jaxgmm.em import Penalty, SufficientStatistics, m_step
+from jaxgmm.inputs import trees
 from jaxgmm.mixture import Mixture
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True)
 class EM(FixedPoint):
     """Expectation-maximisation (Dempster, Laird & Rubin 1977): one pass a step, and the log-posterior never falls.

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Float, Int, Key
@@ -16,8 +14,9 @@ from jaxtyping import Float, Int, Key
 from jaxgmm.drivers.base import Driver, State
 from jaxgmm.drivers.objective import Free, about, loss, origin, price
 from jaxgmm.em import EStep, Penalty, log_prior
-from jaxgmm.inputs import arguments
+from jaxgmm.inputs import arguments, trees
 from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
+from jaxgmm.inputs.lazily import jax, jnp
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import Rows
@@ -140,7 +139,7 @@ class Gradient(Driver):
         cost_of = price(memory.anchor, state.mixture.weights, penalty, memory.total_weight)
         priced = jax.value_and_grad(cost_of)
         cost, slope = priced(memory.free)
-        gradient = jax.tree.map(jnp.add, memory.gradient, slope)
+        gradient = trees.map(jnp.add, memory.gradient, slope)
 
         def probed(free: Free) -> Array:
             value, statistics = likelihood(free)
@@ -169,7 +168,7 @@ class Gradient(Driver):
         value = optax.tree.get(optimizer, "value") - cost
         log_p = -value * memory.total_weight
         kept = memory._replace(
-            free=free, optimizer=optimizer, loss=value, gradient=jax.tree.map(jnp.subtract, found, slope)
+            free=free, optimizer=optimizer, loss=value, gradient=trees.map(jnp.subtract, found, slope)
         )
         there = about(memory.anchor, free, penalty.pinned)
         none = jnp.zeros_like(log_p)

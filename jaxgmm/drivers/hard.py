@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import jax
 from jaxtyping import Bool, Float
 
 from jaxgmm.drivers.em import EM
 from jaxgmm.em.responsibilities import hard
+from jaxgmm.inputs import trees
 from jaxgmm.inputs.typing import Array
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True)
 class HardEM(EM):
     """Classification EM (Celeux & Govaert 1992, Computational Statistics & Data Analysis 14): EM with whole rows.

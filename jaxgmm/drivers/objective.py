@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 from jaxtyping import Float
 
 from jaxgmm.drivers.parameters import Free, log_weights, unconstrained
 from jaxgmm.em import EStep, Penalty, Pinned, SufficientStatistics, expected_log_likelihood, log_prior
+from jaxgmm.inputs import trees
+from jaxgmm.inputs.lazily import jax, jnp
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 
 
 def origin(anchor: Mixture) -> Free:
     """The free parameters of `anchor` about itself: zeros. (Softmax weights, log-diagonal factors.)"""
-    return jax.tree.map(jnp.zeros_like, unconstrained(anchor))
+    return trees.map(jnp.zeros_like, unconstrained(anchor))
 
 
 def about(anchor: Mixture, free: Free, pinned: Pinned | None = None) -> Mixture:
@@ -51,7 +51,7 @@ def log_likelihood(e_step: Callable[[Mixture], SufficientStatistics]) -> Callabl
         mixture, statistics = kept
         no_ridge = jnp.zeros(mixture.components.n_features, mixture.weights.dtype)
         gradient = jax.grad(lambda other: expected_log_likelihood(mixture, statistics, other, no_ridge))(mixture)
-        return (jax.tree.map(lambda g: g * cotangent[0], gradient),)
+        return (trees.map(lambda g: g * cotangent[0], gradient),)
 
     value.defvjp(forward, backward)
     return value

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 from jaxtyping import Float
 
+from jaxgmm.inputs.lazily import jax, jnp
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 

@@ -6,16 +6,15 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int, Key
 
 from jaxgmm.drivers.base import Driver, FixedPoint, State
 from jaxgmm.drivers.em import EM
 from jaxgmm.drivers.parameters import Free, constrained, unconstrained
 from jaxgmm.em import EStep, Penalty, SufficientStatistics, log_prior
-from jaxgmm.inputs import arguments
+from jaxgmm.inputs import arguments, trees
 from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
+from jaxgmm.inputs.lazily import jnp
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import Rows
@@ -29,7 +28,7 @@ class _Memory(NamedTuple):
     longest: Float[Array, ""]
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True)
 class Squarem(Driver):
     """SQUAREM, scheme S3 (Varadhan & Roland 2008, Scandinavian Journal of Statistics 35), of a map F such as EM's.
@@ -108,7 +107,7 @@ class Squarem(Driver):
         good = sure | (_gain(first, of_first, there, of_there, penalty) >= 0)
         longer = jnp.where(length == memory.longest, _GROWTH * length, memory.longest)
         longest = jnp.where(good, longer, (1 + length) / 2)
-        mixture, statistics = jax.tree.map(partial(jnp.where, good), (there, of_there), (first, of_first))
+        mixture, statistics = trees.map(partial(jnp.where, good), (there, of_there), (first, of_first))
         kept = _Memory(statistics, longest)
         return State.at(mixture, statistics, penalty, state.passes, read=(of_first, of_there), memory=kept)
 
@@ -123,19 +122,19 @@ def _extrapolated(
         longest: the most that −α may be.
     """
     origin, one, two = map(unconstrained, (start, first, second))
-    r = jax.tree.map(jnp.subtract, one, origin)
-    v = jax.tree.map(lambda a, b, c: (c - b) - (b - a), origin, one, two)
+    r = trees.map(jnp.subtract, one, origin)
+    v = trees.map(lambda a, b, c: (c - b) - (b - a), origin, one, two)
     ratio = _norm(r) / _norm(v)
     length = jnp.where(ratio > 1, jnp.minimum(ratio, longest), 1.0)
-    far = jax.tree.map(lambda a, r, v: a + 2 * length * r + length**2 * v, origin, r, v)
+    far = trees.map(lambda a, r, v: a + 2 * length * r + length**2 * v, origin, r, v)
     # A component without weight or width has no free parameters to go by.
-    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(far)]))
+    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in trees.leaves(far)]))
     length = jnp.where(finite, length, 1.0)
-    return jax.tree.map(partial(jnp.where, length > 1), constrained(far, second), second), length
+    return trees.map(partial(jnp.where, length > 1), constrained(far, second), second), length
 
 
 def _norm(free: Free) -> Float[Array, ""]:
-    return jnp.sqrt(jnp.sum(jnp.stack([jnp.sum(leaf**2) for leaf in jax.tree.leaves(free)])))
+    return jnp.sqrt(jnp.sum(jnp.stack([jnp.sum(leaf**2) for leaf in trees.leaves(free)])))
 
 
 def _gain(

@@ -9,14 +9,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
 from jaxgmm.families import linalg as tri
 from jaxgmm.families.namespace import namespace, set_at
 from jaxgmm.families.shared_features import cancelling, shared_features
-from jaxgmm.inputs import precision
+from jaxgmm.inputs import precision, trees
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows.frames import Frame
@@ -38,9 +37,9 @@ class Coefficients(NamedTuple):
 
 def coefficients(mixture: Mixture) -> Coefficients:
     wide, xp = precision.widest(mixture.weights.dtype), namespace(mixture.weights)
-    components, weights = jax.tree.map(
-        lambda leaf: leaf.astype(wide, copy=False), (mixture.components, mixture.weights)
-    )
+    if mixture.weights.dtype != wide:
+        mixture = trees.map(lambda leaf: leaf.astype(wide), mixture)
+    components, weights = mixture.components, mixture.weights
     mapped = components.traits.maps != "none"
     bare = replace(components, means=xp.zeros_like(components.means)) if mapped else components
     theta = shared_features(bare).natural()

@@ -15,8 +15,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -27,7 +25,8 @@ from jaxgmm.families import linalg as tri
 from jaxgmm.families.gaussian import filled_like
 from jaxgmm.families.namespace import combined, einsum, namespace, summed
 from jaxgmm.families.shared_features import SharedFeatures, n_shared_features
-from jaxgmm.inputs import precision
+from jaxgmm.inputs import precision, trees
+from jaxgmm.inputs.lazily import jax, jnp
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, joint_log_prob
 from jaxgmm.rows import Chunk, Compensated
@@ -152,12 +151,12 @@ def _centred_localise(begun: _Centred, frame: Frame) -> _Seen:
         return _Seen(mixture, None, kappa)
     dtype = mixture.weights.dtype
     wide = precision.widest(dtype)
-    components = jax.tree.map(lambda leaf: leaf.astype(wide), mixture.components)
+    components = trees.map(lambda leaf: leaf.astype(wide), mixture.components)
     centre, root = frame.centre.astype(wide), frame.root.astype(wide)
     inverse, scale = (1 / root, root) if root.ndim == 1 else (tri.inverse(root), jnp.diagonal(root))
     with jax.default_matmul_precision("highest"):
         moved = components.affine(-centre, jnp.ones_like(centre)).affine(jnp.zeros_like(centre), inverse)
-    moved, volume = jax.tree.map(lambda leaf: leaf.astype(dtype), (moved, -jnp.sum(jnp.log(scale))))
+    moved, volume = trees.map(lambda leaf: leaf.astype(dtype), (moved, -jnp.sum(jnp.log(scale))))
     return _Seen(Mixture(mixture.weights, moved), volume, kappa)
 
 
@@ -240,7 +239,9 @@ def _shared_chunk(prepared: _Shared, rows: Chunk, assign: Assign) -> Sums:
 
 def _shared_gather(prepared: _Shared, sums: Compensated[Sums]) -> Compensated[Sums]:
     within = prepared.within
-    local, common, near = jax.tree.map(lambda leaf: leaf.astype(within.theta.dtype), sums.total.rest)
+    local, common, near = sums.total.rest
+    if local.dtype != within.theta.dtype:
+        local, common, near = trees.map(lambda leaf: leaf.astype(within.theta.dtype), (local, common, near))
     counts, shared = local[..., 0], None
     common = namespace(common).broadcast_to(common, within.psi.shape)  # the same for all restarts, but for folds
     if prepared.psi is None:
@@ -266,7 +267,7 @@ def _gathered(sums: Compensated[Sums], judged: Gathered, shared: Float[Array, "*
     value, error = sums.value, sums.error
     high = value.log_likelihood
     high, low = (high, filled_like(high, 0.0)) if shared is None else two_sum(high, shared)
-    nothing = jax.tree.map(lambda leaf: filled_like(leaf, 0.0), judged)
+    nothing = trees.map(namespace(high).zeros_like, judged)
     return Compensated(
         Sums(high, value.total_weight, judged),
         Sums(error.log_likelihood + low, error.total_weight, nothing),

@@ -6,16 +6,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 from jaxtyping import Bool
 
 from jaxgmm.families.base import Conjugate, Root
 from jaxgmm.families.namespace import namespace
+from jaxgmm.inputs import trees
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True)
 class Pinned:
     """Which parameters of which components are held, and at what values; in the coordinates of the rows.

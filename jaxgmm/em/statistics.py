@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 from jaxtyping import Float
 
+from jaxgmm.inputs import trees
+from jaxgmm.inputs.lazily import jnp
 from jaxgmm.inputs.typing import Array
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True)
 class SufficientStatistics:
     """Sums over rows under the responsibilities r_kn of a mixture θ, each row times its sample weight w_n.
@@ -37,5 +37,5 @@ class SufficientStatistics:
     conditioning: Float[Array, "*r"]
 
     def __add__(self, other: SufficientStatistics) -> SufficientStatistics:
-        total = jax.tree.map(jnp.add, self, other)
+        total = trees.map(jnp.add, self, other)
         return replace(total, conditioning=jnp.maximum(self.conditioning, other.conditioning))

@@ -11,10 +11,7 @@ from dataclasses import dataclass
 from operator import add
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import Partial
 from jaxtyping import Float
 
 from jaxgmm.em.kernels import KERNELS, Gathered, Kernel
@@ -24,7 +21,8 @@ from jaxgmm.em.statistics import SufficientStatistics
 from jaxgmm.families.base import Conjugate, Root
 from jaxgmm.families.gaussian import filled_like, positive
 from jaxgmm.families.namespace import namespace, quiet, xlogy
-from jaxgmm.inputs import forking
+from jaxgmm.inputs import forking, trees
+from jaxgmm.inputs.lazily import jax, jnp
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, posterior
 from jaxgmm.rows import CellSums, Chunk, Compensated, Rows, chunk_size
@@ -73,14 +71,16 @@ def e_step(
             moments=road.end(begun, found.moments),
             conditioning=_conditioning(mixture, found),
         )
-        return jax.tree.map(lambda leaf: leaf.astype(mixture.weights.dtype, copy=False), statistics)
+        if rows.on_host:  # where all is in one dtype
+            return statistics
+        return trees.map(lambda leaf: leaf.astype(mixture.weights.dtype, copy=False), statistics)
 
     if rows.on_host:
         assigning = assign
         return quiet(one)(mixture)
-    mixture = jax.tree.map(jnp.asarray, mixture)  # NumPy's would be computed with in NumPy
+    mixture = trees.map(jnp.asarray, mixture)  # NumPy's would be computed with in NumPy
     # What a pass needs goes with it: a driver's own numbers too.
-    assigning = assign if isinstance(assign, Partial) else Partial(assign)
+    assigning = assign if isinstance(assign, jax.tree_util.Partial) else jax.tree_util.Partial(assign)
     for _ in range(mixture.weights.ndim - 1):
         one = jax.vmap(one)
     return one(mixture)
@@ -135,7 +135,7 @@ def m_step(
     if prior is not None:
         pseudo_counts, pseudo_moments = components.pseudo(prior)
         shares = counts + (prior.concentration - 1)
-        counts, moments = counts + pseudo_counts, jax.tree.map(add, moments, pseudo_moments)
+        counts, moments = counts + pseudo_counts, trees.map(add, moments, pseudo_moments)
     if pinned is not None:
         moments = components.about_means(moments, pinned.means)
     moved = components.improve(counts, moments, ridge)

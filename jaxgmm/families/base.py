@@ -7,13 +7,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar, dataclass_transform
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int, Key
 
 from jaxgmm.families.components import Components
 from jaxgmm.families.constraints import Constraint, constraints, parameter
 from jaxgmm.families.namespace import namespace
+from jaxgmm.inputs import trees
 from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.inputs.typing import Array
 
@@ -22,7 +22,7 @@ _Class = TypeVar("_Class", bound=type)
 Root = Float[Array, "d d"] | Float[Array, " d"]
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True)
 class Conjugate:
     """The conjugate prior of a mixture's parameters, in the coordinates of its rows.
@@ -46,9 +46,6 @@ class Conjugate:
 def family(cls: _Class) -> _Class:
     """A class of components as a frozen dataclass and a pytree of its fields.
 
-    `jax.tree_util.register_dataclass` would not do: JAX 0.10 holds the trees of two dataclasses for equal where their
-    fields have the same names, and may run the program of one on the other.
-
     Example:
         >>> @family
         ... class Exponential(Family):
@@ -58,18 +55,7 @@ def family(cls: _Class) -> _Class:
     for method, wanted in (("from_covariances", made.traits.has_width), ("affine", made.traits.maps != "none")):
         if wanted and not made.says(method):
             raise TypeError(f"{cls.__name__} must have {method}, as its traits say that it can be done")
-    names = tuple(constraints(made))
-    keys = tuple(map(jax.tree_util.GetAttrKey, names))
-
-    def values(components: Any) -> tuple[Any, ...]:
-        return tuple(getattr(components, name) for name in names)
-
-    jax.tree_util.register_pytree_with_keys(
-        made,
-        lambda components: (tuple(zip(keys, values(components), strict=True)), None),
-        lambda _, leaves: made(*leaves),
-        lambda components: (values(components), None),
-    )
+    trees.register_by_names(made, tuple(constraints(made)))
     return made
 
 

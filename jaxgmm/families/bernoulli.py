@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar, Self
 
-import jax
 import numpy as np
 from jaxtyping import Float, Int, Key
 
@@ -18,6 +17,7 @@ from jaxgmm.families.namespace import einsum, namespace
 from jaxgmm.families.shared_features import SharedFeatures
 from jaxgmm.families.traits import BINARY, Traits
 from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.lazily import jax
 from jaxgmm.inputs.typing import Array
 
 

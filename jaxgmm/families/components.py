@@ -7,7 +7,6 @@ from functools import partial, reduce
 from operator import add
 from typing import Any, ClassVar, Self
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
@@ -15,6 +14,7 @@ from jaxgmm.families import distances
 from jaxgmm.families.constraints import constraints
 from jaxgmm.families.namespace import namespace, set_at
 from jaxgmm.families.traits import Traits
+from jaxgmm.inputs import trees
 from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.inputs.typing import Array
 from jaxgmm.inputs.wording import Wording
@@ -41,7 +41,7 @@ class Components:
 
     def matrices(self) -> np.ndarray:
         """Covariances as matrices, (*r, k, d, d), float64, of components at rest."""
-        wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), self)
+        wide = trees.map(lambda leaf: np.asarray(leaf, np.float64), self)
         return self.traits.matrices(wide.covariances, *self.means.shape[-2:])
 
     @classmethod
@@ -104,6 +104,8 @@ class Components:
     def with_replaced(self, which: Bool[Array, "*r k"], fresh: Self) -> Self:
         """These components, those named by `which` taken from `fresh`; what all share only where all are."""
         xp = namespace(self.means, which, fresh.means)
+        if xp is np and not which.any():
+            return self
 
         def chosen(which: Any, outer: int, a: Any, b: Any) -> Any:
             return xp.where(which.reshape(which.shape + (1,) * (a.ndim - outer)), b, a)
@@ -157,7 +159,7 @@ class Components:
 
         A free parameter then means the same for a wide component as for a narrow one, in any coordinates.
         """
-        return self.constrain(jax.tree.map(add, self.unconstrain(), inner.unconstrain()))
+        return self.constrain(trees.map(add, self.unconstrain(), inner.unconstrain()))
 
     @property
     def n_parameters(self) -> int:

@@ -6,7 +6,6 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-import jax
 from jaxtyping import Float, Int, Key
 
 from jaxgmm.families import linalg as tri
@@ -25,6 +24,7 @@ from jaxgmm.families.gaussian import (
 )  # fmt: skip
 from jaxgmm.families.namespace import einsum, namespace
 from jaxgmm.families.traits import Traits
+from jaxgmm.inputs.lazily import jax
 from jaxgmm.inputs.typing import Array
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxgmm.families.base import Family
 from jaxgmm.families.namespace import quiet
+from jaxgmm.inputs import trees
 
 
 @cache
@@ -28,10 +28,10 @@ def on_numpy(family: type[Family]) -> bool:
     try:
         each = [family.from_means(own, root, root) for own in means]
         alone = [quiet(answers)(one, r) for one in each]
-        wanted = jax.tree.map(lambda *leaves: np.stack(leaves), *alone)
-        found = quiet(answers)(jax.tree.map(lambda *leaves: np.stack(leaves), *each), np.stack([r, r]))
-        pairs = list(zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True))
-        leaves = [leaf for pair in pairs for leaf in pair] + jax.tree.leaves(alone)
+        wanted = trees.map(lambda *leaves: np.stack(leaves), *alone)
+        found = quiet(answers)(trees.map(lambda *leaves: np.stack(leaves), *each), np.stack([r, r]))
+        pairs = list(zip(trees.leaves(found), trees.leaves(wanted), strict=True))
+        leaves = [leaf for pair in pairs for leaf in pair] + trees.leaves(alone)
         numpys = all(isinstance(leaf, np.ndarray | np.generic) for leaf in leaves)
         return numpys and all(np.shape(a) == np.shape(b) and np.allclose(a, b, equal_nan=True) for a, b in pairs)
     except Exception:  # what it cannot do at a glance it is not asked for

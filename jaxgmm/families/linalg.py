@@ -6,14 +6,12 @@ from functools import cache, reduce
 from operator import add
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Float, Int
 
 from jaxgmm.families.base import Root
 from jaxgmm.families.namespace import HIGHEST, einsum, namespace
+from jaxgmm.inputs.lazily import jax, jnp, lax
 from jaxgmm.inputs.typing import Array
 
 # LAPACK's batched factorisations are avoided on purpose: from 32 rows on, its own threads and XLA's wait for each
@@ -25,14 +23,30 @@ _TINY = 8
 # What is this small is written out, term by term: reductions and loops over so few cost three times what the terms do.
 # Over more, written out they compile longer and run no faster.
 _FEW = 4
+# Factors of so many numbers, on the host, whose inverses are kept; and those. Arrays are never written to once made.
+_SMALL = 1 << 14
+_kept: tuple[tuple[Any, Any], ...] = ()
 
 
 def inverse(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
     """L⁻¹, once per pass: rows then need a product, never a triangular solve."""
-    return _inverse_on_host(factor) if namespace(factor) is np else _inverse(factor)
+    return _inverse_on_host(factor) if namespace(factor) is np else _differentiable_inverse()(factor)
 
 
 def _inverse_on_host(factor: Any) -> Any:
+    """Of small factors the last few are kept: a step asks for the same ones in several places."""
+    global _kept
+    for known, result in _kept:
+        if known is factor:
+            return result
+    result = _solved_on_host(factor)
+    if factor.size <= _SMALL:
+        result.setflags(write=False)
+        _kept = ((factor, result), *_kept[: _FEW - 1])
+    return result
+
+
+def _solved_on_host(factor: Any) -> Any:
     result = np.zeros_like(factor)
     for j in range(factor.shape[-1]):
         own = factor[..., j, j, None]
@@ -43,12 +57,18 @@ def _inverse_on_host(factor: Any) -> Any:
     return result
 
 
-@jax.custom_jvp
+@cache
+def _differentiable_inverse() -> Any:
+    made = jax.custom_jvp(_inverse)
+    made.defjvp(_inverse_jvp)
+    return made
+
+
 def _inverse(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
     d = factor.shape[-1]
     if d > _BLOCK:
         h = _split(d)
-        top, bottom = _inverse(factor[..., :h, :h]), _inverse(factor[..., h:, h:])
+        top, bottom = inverse(factor[..., :h, :h]), inverse(factor[..., h:, h:])
         corner = -product(bottom, product(factor[..., h:, :h], top))
         return _assembled(top, corner, bottom)
     if d <= _FEW:
@@ -68,9 +88,8 @@ def _inverse(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
     return lax.fori_loop(0, d, row, jnp.zeros_like(factor))
 
 
-@_inverse.defjvp
 def _inverse_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    result = _inverse(primals[0])
+    result = inverse(primals[0])
     return result, -jnp.tril(product(result, product(jnp.tril(tangents[0]), result)))
 
 

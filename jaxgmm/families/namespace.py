@@ -6,15 +6,14 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
+
+from jaxgmm.inputs.lazily import jax, jnp
 
 #: the precision of products, in which float32 is not cut short
-HIGHEST = lax.Precision.HIGHEST
+HIGHEST = "highest"
 #: that of the wide ones, with features
-PRODUCTS = HIGHEST
+PRODUCTS: Any = HIGHEST
 
 # Numbers from which on a product by BLAS gains more than finding it costs.
 _LARGE = 1 << 12
@@ -28,7 +27,10 @@ def namespace(*arrays: Any) -> ModuleType:
         >>> xp = namespace(x, means)
         >>> xp.exp(x - means)
     """
-    return np if all(isinstance(array, _HOST) for array in arrays) else jnp
+    for array in arrays:
+        if type(array) is not np.ndarray and not isinstance(array, _HOST):
+            return jnp
+    return np
 
 
 def einsum(sums: str, *arrays: Any) -> Any:

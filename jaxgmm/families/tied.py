@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self
 
-import jax
 from jaxtyping import Float, Int, Key
 
 from jaxgmm.families import linalg as tri
@@ -21,6 +20,7 @@ from jaxgmm.families.gaussian import (
 )  # fmt: skip
 from jaxgmm.families.namespace import einsum, namespace
 from jaxgmm.families.traits import Traits
+from jaxgmm.inputs.lazily import jax
 from jaxgmm.inputs.typing import Array
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from jaxgmm.em import e_step
 from jaxgmm.families.base import Conjugate
 from jaxgmm.families.hosting import on_numpy
-from jaxgmm.inputs import precision
+from jaxgmm.inputs import precision, trees
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.wording import Wording
 from jaxgmm.mixture import Mixture, at_rest
@@ -207,7 +206,7 @@ class Diagnosis:
 
 def diagnose(problem: Problem, mixtures: Mixture) -> Diagnosis:
     """`mixtures` (leading axis r) with all that their diagnosis needs."""
-    ridge, prior, pinned = jax.tree.map(np.asarray, tuple(problem.penalty))
+    ridge, prior, pinned = trees.map(np.asarray, tuple(problem.penalty))
     ridge = ridge * problem.family.traits.has_width  # rates have a ridge, too, but no width for it to blur
     rows, held = problem.rows, None
     if pinned is not None and pinned.weights.any():
@@ -247,7 +246,7 @@ def _in_feature_units(
 
 def _prior_share(mixture: Mixture, prior: Conjugate, counts: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
     """Pseudo-rows in the denominators of covariances (of rates, for Bernoulli), over all rows in them."""
-    wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), prior)
+    wide = trees.map(lambda leaf: np.asarray(leaf, np.float64), prior)
     with np.errstate(all="ignore"), precision.scope(np.dtype(np.float64), on_numpy(mixture.components.__class__)):
         pseudo_counts, moments = mixture.components.pseudo(wide)
         worth = np.asarray(pseudo_counts) + np.asarray(getattr(moments, "dof", 0.0))

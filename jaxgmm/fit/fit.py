@@ -8,7 +8,6 @@ import time
 from dataclasses import replace
 from typing import Any, Literal
 
-import jax
 import numpy as np
 from jaxtyping import Key
 
@@ -20,7 +19,7 @@ from jaxgmm.fit.diagnostics import Diagnosis, diagnose
 from jaxgmm.fit.progress import bar, both
 from jaxgmm.fit.result import FitResult, complaint, warn_of
 from jaxgmm.fit.search import checked_search, chosen_search, searched
-from jaxgmm.inputs import arguments, precision, telling
+from jaxgmm.inputs import arguments, precision, telling, trees
 from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 from jaxgmm.inputs.typing import Array
 from jaxgmm.problem.fixed import Fixed, checked_fixed
@@ -160,7 +159,7 @@ def fit(
     if not isinstance(driver, Driver):
         wants = "be a driver such as EM() or Gradient(...)"
         raise ArgumentTypeError("driver", wants, arguments.shown(driver))
-    if jax.tree_util.all_leaves([driver]):
+    if trees.is_leaf(driver):
         hint = "decorate its class with jax.tree_util.register_dataclass"
         raise ArgumentTypeError("driver", "be a pytree", f"{type(driver).__name__}, which is none", hint)
     if driver.stochastic and stopping != "log_likelihood":

@@ -7,12 +7,11 @@ import numbers
 from collections.abc import Iterable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxgmm.inputs import arrays, forking
+from jaxgmm.inputs import arrays, forking, lazily
 from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
+from jaxgmm.inputs.lazily import jax, jnp
 from jaxgmm.inputs.randomness import two_words, words_of
 from jaxgmm.inputs.threefry import Words, folded
 
@@ -111,12 +110,12 @@ def random_key(key: Any) -> Words:
         TypeError: `key` is neither an integer nor a JAX key.
         ValueError: a negative seed, or an array of keys.
     """
-    if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+    if lazily.is_array(key) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         forking.check()
         if key.shape:
             raise ArgumentError("key", "be one key", f"an array of keys of shape {key.shape}")
         return words_of(key)
-    if isinstance(key, jax.Array | np.ndarray) and key.dtype == np.uint32 and key.ndim:
+    if (lazily.is_array(key) or isinstance(key, np.ndarray)) and key.dtype == np.uint32 and key.ndim:
         if key.shape not in ((2,), (4,)):  # a key as older JAX has them, raw
             many = key.ndim > 1 and key.shape[-1:] in ((2,), (4,))
             got = f"an array of keys of shape {key.shape[:-1]}" if many else f"uint32 of shape {key.shape}"

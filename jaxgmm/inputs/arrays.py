@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxgmm.inputs import forking
+from jaxgmm.inputs import forking, lazily
 from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
+from jaxgmm.inputs.lazily import jax, jnp
 
 #: what helps against rows with entries that are missing or not finite
 DROP_ROWS = "drop or fill such rows first"
@@ -32,7 +31,7 @@ def to_numpy(name: str, x: Any) -> Any:
     ):
         hint = f"the mask would be ignored; fill or drop its rows, or pass {name}.data if nothing is masked"
         raise ArgumentError(name, "not be a masked array", None, hint)
-    if isinstance(x, jax.core.Tracer):
+    if lazily.is_traced(x):
         hint = "call this outside jit, vmap and grad"
         raise ArgumentTypeError(name, "be a concrete array", type(x).__name__, hint)
 

@@ -6,11 +6,11 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxgmm.inputs import forking
 from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.lazily import jax, jnp
 from jaxgmm.inputs.programs import watch
 
 
@@ -31,6 +31,11 @@ def compute_dtype(*inputs: Any, dtype: Any = None) -> np.dtype:
         return wanted
     double = any(np.dtype(value.dtype) in (np.float64, np.longdouble) for value in inputs if value is not None)
     return np.dtype(np.float64 if double else np.float32)
+
+
+def eps(dtype: Any) -> float:
+    """What 1 is told apart by in `dtype`, which NumPy may not know: bfloat16 and its kin."""
+    return float(np.finfo(dtype).eps if np.dtype(dtype).kind == "f" else jnp.finfo(dtype).eps)
 
 
 def has_float64() -> bool:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import cached_property, update_wrapper
 from pathlib import Path
 from typing import Any
 
-import jax
+from jaxgmm.inputs import lazily
+from jaxgmm.inputs.lazily import jax
 
 # JAX's name for the time it takes to make a program, or to fetch one that an earlier process has made.
 _COMPILED = "/jax/core/compile/backend_compile_duration"
@@ -23,9 +25,35 @@ _MOST = 4096
 _MAPS, _LIMIT = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
 
 
-def compiled(function: Callable[..., Any], **options: Any) -> Any:
+class Program:
+    """`jax.jit(function, **options)`, made when it is first called; `watch` may let go of what it has compiled."""
+
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
+        update_wrapper(self, function)
+        self._options = options
+
+    @cached_property
+    def _made(self) -> Any:
+        return jax.jit(self.__wrapped__, **self._options)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._made(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        """What `jax.jit` has beside: `lower`, `trace`, …"""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._made, name)
+
+    def clear_cache(self) -> None:
+        """Lets go of what it has compiled."""
+        if "_made" in self.__dict__:
+            self._made.clear_cache()
+
+
+def compiled(function: Callable[..., Any], **options: Any) -> Program:
     """`jax.jit(function, **options)`, whose programs `watch` may let go of."""
-    program = jax.jit(function, **options)
+    program = Program(function, options)
     _WATCH.programs.append(program)
     return program
 
@@ -64,12 +92,12 @@ class _Watch:
     """How much has been compiled, and how much of it the process can hold."""
 
     def __init__(self) -> None:
-        self.programs: list[Any] = []
+        self.programs: list[Program] = []
         self.limit = _most_maps()
         self.born = self.seen = self.released = 0
         self.floor = 0  # maps that were left when programs were last let go of: not ours
         self.lock = threading.Lock()
-        jax.monitoring.register_event_duration_secs_listener(self._heard)
+        lazily.when_loaded(lambda: jax.monitoring.register_event_duration_secs_listener(self._heard))
 
     def _heard(self, event: str, duration_secs: float, **_: str | int) -> None:
         if event == _COMPILED:

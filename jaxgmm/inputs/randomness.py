@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Key, UInt
 
+from jaxgmm.inputs.lazily import jax, jnp
 from jaxgmm.inputs.threefry import Words, folded
 from jaxgmm.inputs.typing import Array
 

@@ -1,15 +1,10 @@
-"""What annotations call an array."""
+"""What annotations call an array: of JAX or of NumPy, and at rest its sums may be bare numbers.
+
+What they are is checked where tests run (`tests/annotations.py`), which puts the types in.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import jax
-import numpy as np
-
-if TYPE_CHECKING:
-    Array = Any  # of either kind: what they are is checked where tests run (`tests/annotations.py`)
-else:
-    #: at rest arrays are NumPy's, whose sums may be bare numbers; inside programs, and where they are on their way
-    #: there, they are JAX's
-    Array = jax.Array | np.ndarray | np.generic
+Array = Any

@@ -6,7 +6,6 @@ import time
 from dataclasses import replace
 from typing import Any, Literal
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Int, Key
 
@@ -16,7 +15,7 @@ from jaxgmm.em.penalty import Penalty
 from jaxgmm.families import FAMILIES
 from jaxgmm.fit.engine import runs_on_host
 from jaxgmm.fit.result import best_of
-from jaxgmm.inputs import arguments, precision
+from jaxgmm.inputs import arguments, precision, trees
 from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.inputs.typing import Array
 from jaxgmm.many import mapped
@@ -128,7 +127,7 @@ def fit_many(
             found.append(_judged(data, frames, ended, host))
             complaints += heard
     order = np.argsort(np.concatenate(members))
-    restarts, evidence = jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *found)
+    restarts, evidence = trees.map(lambda *leaves: np.concatenate(leaves)[order], *found)
     best = best_of(restarts.worth, restarts.status)[0]
     result = ManyResult(best, restarts, time.perf_counter() - begun, evidence)
     warn_of_data(complaints)
@@ -152,7 +151,7 @@ def _judged(data: Posed, frames: Frames, ended: Restarts, on_host: bool) -> tupl
             spurious=flagged.any(axis=-1),
             owed=owed(some, widths, counts, flagged),
         )
-        return jax.tree.map(np.asarray, judged)[real]
+        return trees.map(np.asarray, judged)[real]
 
     p = len(frames.n_rows)
     with precision.scope(np.dtype(np.float64), on_host):

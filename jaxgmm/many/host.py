@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Int
 
 from jaxgmm.drivers import EM
+from jaxgmm.inputs import trees
 from jaxgmm.many.mapped import Posed
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.pose import log_priors
@@ -36,22 +36,22 @@ def run_one_by_one(
     """
     p = len(posed.key)
     starts = make_starts(posed, np.arange(p))
-    wide: Any = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), (posed.penalty, posed.floor, starts))
+    wide: Any = trees.map(lambda leaf: np.asarray(leaf, np.float64), (posed.penalty, posed.floor, starts))
     dtype, ended = posed.rows.x.dtype, []
     for i in range(p):
-        penalty, floor, own = jax.tree.map(lambda leaf: leaf[i], wide)  # noqa: B023
+        penalty, floor, own = trees.map(lambda leaf: leaf[i], wide)  # noqa: B023
         controls = replace(shared, penalty=penalty, floor=floor, key=posed.key[i])
         around = (lambda i=i: posed.surroundings(i)) if lives else None
         run = run_restarts(EM(), own, _rows(posed, i), controls, kernel=kernel, surroundings=around)
         ended.append(replace(run.restarts, mixtures=run.restarts.mixtures.astype(dtype)))
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *ended)
+    return trees.map(lambda *leaves: np.stack(leaves), *ended)
 
 
-def _each(function: Callable[..., Any], *trees: Any) -> Any:
-    """`function` of every data set's part of `trees`, leading axis p, put beside one another."""
-    p = len(jax.tree.leaves(trees)[0])
-    found = [function(*jax.tree.map(lambda leaf: leaf[i], trees)) for i in range(p)]  # noqa: B023
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *found)
+def _each(function: Callable[..., Any], *of_all: Any) -> Any:
+    """`function` of every data set's part of `of_all`, leading axis p, put beside one another."""
+    p = len(trees.leaves(of_all)[0])
+    found = [function(*trees.map(lambda leaf: leaf[i], of_all)) for i in range(p)]  # noqa: B023
+    return trees.map(lambda *leaves: np.stack(leaves), *found)
 
 
 class HostJudge:

@@ -14,12 +14,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from jaxgmm.em.choice import KERNEL_NAMES, limits
-from jaxgmm.inputs import precision
+from jaxgmm.inputs import precision, trees
 from jaxgmm.many import mapped
 from jaxgmm.many.mapped import Posed
 from jaxgmm.many.packing import Buffers, Layout
@@ -110,7 +109,7 @@ class PackedLanes(Lanes):
         state, total = self.pool.state, np.asarray(self.posed.rows.total_weight, np.float64)[:, None]
         log_likelihood = state.log_likelihood.astype(np.float64) + state.log_likelihood_error
         return replace(
-            Restarts.at_start(jax.tree.map(np.array, state.mixture)),  # of views, which would keep the buffers
+            Restarts.at_start(trees.map(np.array, state.mixture)),  # of views, which would keep the buffers
             log_likelihood=log_likelihood,
             status=np.array(self.status),
             n_iter=np.array(self.n_iter),
@@ -178,7 +177,7 @@ class PackedLanes(Lanes):
             posed = entries(self.posed, batch.sets)
             begun = mapped.start_each(posed, self.make_starts(posed, batch.sets), self.controls, name)
             layout = self.layout or Layout.of(begun, 2)
-            new = layout.pack(jax.tree.map(np.asarray, begun))
+            new = layout.pack(trees.map(np.asarray, begun))
             if self.layout is None:
                 self.layout, p = layout, len(self.revivals)
                 self.buffers = tuple(np.empty((p, *buffer.shape[1:]), buffer.dtype) for buffer in new)
@@ -187,7 +186,7 @@ class PackedLanes(Lanes):
         def again(batch: Batch) -> None:
             posed, pool = self._get(batch)
             begun = mapped.start_each(posed, self.layout.unpack(pool).state.mixture, self.controls, name)
-            self._put(batch, self.layout.pack(jax.tree.map(np.asarray, begun)))
+            self._put(batch, self.layout.pack(trees.map(np.asarray, begun)))
 
         batches, begin = self._whole(which), again
         if self.layout is None:
@@ -218,7 +217,7 @@ class PackedLanes(Lanes):
         def elsewhere(batch: Batch) -> None:
             posed, pool = self._get(batch)
             lives = self.revivals[batch.sets[:, None], batch.places]
-            mixtures = jax.tree.map(np.array, self.layout.unpack(pool).state.mixture)
+            mixtures = trees.map(np.array, self.layout.unpack(pool).state.mixture)
             tags, collapsed = self.layout.unpack(pool).tags, self.layout.unpack(pool).collapsed
             for i in np.flatnonzero(batch.chosen.any(axis=1)):
                 own = batch.chosen[i]
@@ -226,7 +225,7 @@ class PackedLanes(Lanes):
                     posed.key[i], entries(mixtures, (i, own)), collapsed[i, own], tags.present[i, own],
                     tags.number[i, own], lives[i, own], posed.surroundings(int(i)),
                 )  # fmt: skip
-                for old, new in zip(jax.tree.leaves(mixtures), jax.tree.leaves(fresh), strict=True):
+                for old, new in zip(trees.leaves(mixtures), trees.leaves(fresh), strict=True):
                     old[i, own] = new
             new = mapped.restart_each(
                 posed, pool, batch.members, mixtures, lives + 1 >= REVIVALS, self.controls, KERNEL_NAMES[-1],
@@ -239,7 +238,7 @@ class PackedLanes(Lanes):
 
 def entries(tree: Any, index: Any) -> Any:
     """The entries at `index` of every array of `tree`."""
-    return jax.tree.map(lambda leaf: leaf[index], tree)
+    return trees.map(lambda leaf: leaf[index], tree)
 
 
 def sized(

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt
 
@@ -19,6 +17,8 @@ from jaxgmm.drivers import EM
 from jaxgmm.em import log_prior
 from jaxgmm.em.penalty import Penalty
 from jaxgmm.families import Family
+from jaxgmm.inputs import trees
+from jaxgmm.inputs.lazily import jax, jnp
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.typing import Array
 from jaxgmm.many.packing import Buffers, Layout
@@ -33,7 +33,7 @@ from jaxgmm.starts.revival import Surroundings
 _DRIVER = EM()
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True)
 class Posed:
     """Data sets in coordinates of their own, leading axis p; see `problem.Problem`.

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
+
+from jaxgmm.inputs.lazily import jax, jnp
 
 #: one array per dtype, (..., s)
 Buffers = tuple[Any, ...]

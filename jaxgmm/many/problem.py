@@ -7,13 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import jax
 import numpy as np
 from jaxtyping import Float, Int, Num, UInt
 
 from jaxgmm.em.penalty import Penalty
 from jaxgmm.families import Family
-from jaxgmm.inputs import arguments, arrays, precision
+from jaxgmm.inputs import arguments, arrays, precision, trees
 from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.inputs.randomness import seed_key
 from jaxgmm.inputs.threefry import Words, folded
@@ -123,7 +122,7 @@ def _slots(n: int) -> int:
     return -(-int(n) // step) * step
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True)
 class Frames:
     """What is known of each data set on the host, in float64; leading axis p."""
@@ -135,7 +134,7 @@ class Frames:
     total_weight: Float[np.ndarray, " p"]
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True)
 class LaidSets:
     """Data sets laid out, NumPy; leading axis p. See `Posed`."""
@@ -171,7 +170,7 @@ def posed(
     for i, summary in (one for _, odd in parts for one in odd):
         weights = None if sets.weights is None else sets.weights[i]
         complaints += looked_at(i, sets.x[i], weights, summary, family, n_components, watched, dtype)
-    laid: LaidSets = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(part for part, _ in parts))
+    laid: LaidSets = trees.map(lambda *leaves: np.concatenate(leaves), *(part for part, _ in parts))
     frames = laid.frames
     keys = folded(key, numbers)
     seed_keys = seed_key(keys)
@@ -220,7 +219,7 @@ def _laid(
     known = None
     if prior is not None:
         each = [conjugate(prior, family, frame[i], k, dtype) for i in range(len(numbers))]
-        known = jax.tree.map(lambda *leaves: np.stack(leaves), *each)
+        known = trees.map(lambda *leaves: np.stack(leaves), *each)
     laid = np.ascontiguousarray(np.swapaxes((x - frame.shift[:, None]) / frame.root[:, None], 1, 2), dtype)
     total = w.sum(axis=1)
     rows = beside_one_another(laid, w, total, lengths, frame.whitener)

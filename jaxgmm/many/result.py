@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, overload
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from jaxgmm.families.base import Conjugate
 from jaxgmm.fit.diagnostics import Diagnosis
 from jaxgmm.fit.result import FitResult, FitWarning
-from jaxgmm.inputs import telling
+from jaxgmm.inputs import telling, trees
 from jaxgmm.many.problem import Frames
 from jaxgmm.mixture import Mixture
 from jaxgmm.mixture.ordering import order_of, permuted
@@ -22,7 +21,7 @@ from jaxgmm.run.record import Restarts
 from jaxgmm.run.status import SOUND, Status
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True)
 class Evidence:
     """What diagnoses are made from; leading axis p.
@@ -39,7 +38,7 @@ class Evidence:
 
     def diagnosis(self, i: int) -> Diagnosis:
         """That of the restarts of data set i."""
-        mixtures, frames, prior = jax.tree.map(lambda leaf: leaf[i], (self.mixtures, self.frames, self.prior))
+        mixtures, frames, prior = trees.map(lambda leaf: leaf[i], (self.mixtures, self.frames, self.prior))
         return Diagnosis(
             mixtures=mixtures,
             frame=frames.frame,

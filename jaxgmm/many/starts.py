@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxgmm.families import Family
+from jaxgmm.inputs import trees
 from jaxgmm.inputs.randomness import restart_keys
 from jaxgmm.many import mapped
 from jaxgmm.many.mapped import Posed
@@ -43,4 +43,4 @@ def drawn(posed: Posed, family: type[Family], n_components: int, n_init: int, me
         from_centres(own, family, centre, spread.astype(dtype))
         for own, centre, spread in zip(centres, posed.centre, posed.spread, strict=True)
     ]
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *each)
+    return trees.map(lambda *leaves: np.stack(leaves), *each)

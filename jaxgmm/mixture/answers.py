@@ -34,7 +34,7 @@ def answer(name: str, mixture: Any, x: Any) -> Iterator[tuple[int, int, Any]]:
     # y = L⁻¹(x − μ) is the widest thing a row needs
     width = int(np.prod(mixture.batch_shape)) * mixture.n_components * mixture.n_features
     batch_axes = len(mixture.batch_shape)
-    if len(x) * width <= _AT_ONCE and on_numpy(mixture.components.__class__):
+    if len(x) * width <= _AT_ONCE and _by_numpy(mixture):
         values, far = quiet(_near)(name, mixture.astype(dtype), np.asarray(x, dtype).T)
         yield 0, len(x), _with_far(name, mixture, x, values, far)
         return
@@ -43,6 +43,10 @@ def answer(name: str, mixture: Any, x: Any) -> Iterator[tuple[int, int, Any]]:
         for start, stop, (values, far) in parts:
             values, far = (np.asarray(part)[..., : stop - start] for part in (values, far))
             yield start, stop, _with_far(name, mixture, x[start:stop], values, far)
+
+
+def _by_numpy(mixture: Any) -> bool:
+    return on_numpy(mixture.components.__class__)
 
 
 def _near(name: str, mixture: Weighted, x: Float[Array, "d b"]) -> tuple[Array, Array]:
@@ -64,7 +68,7 @@ def _with_far(name: str, mixture: Any, x: Any, values: Any, far: Any) -> Any:
 
 def _answer_far(name: str, mixture: Any, x: Any) -> Any:
     """The answer in float64 for rows `x`, (m, d), pulled towards the components as far as squares need it."""
-    with np.errstate(all="ignore"), precision.scope(np.dtype(np.float64)):
+    with np.errstate(all="ignore"), precision.scope(np.dtype(np.float64), _by_numpy(mixture)):
         return _pulled(name, mixture.astype(np.float64), np.asarray(x, np.float64))
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxgmm.families.constraints import constraints
 from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.lazily import jax
 
 
 def mixture_shapes(name: str, family: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Key
 
 from jaxgmm.families import FAMILIES, Family
-from jaxgmm.inputs import arguments, arrays, precision
+from jaxgmm.families.hosting import on_numpy
+from jaxgmm.inputs import arguments, arrays, lazily, precision, trees
 from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.lazily import jax, jnp
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.randomness import wrapped
 from jaxgmm.inputs.typing import Array
@@ -46,7 +46,7 @@ def _sample(mixture: Mixture, words: Array, first: Array, n: int) -> tuple[Array
     return rows.reshape(-1, rows.shape[-1]), labels.ravel()
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True)
 class Mixture(Ordered):
     """A mixture p(x) = Σ_k π_k p(x | component k): an immutable pytree. Leading axes are restarts.
@@ -108,9 +108,9 @@ class Mixture(Ordered):
 
         In the mixture's dtype, or float64 where float32 cannot hold them: squares leave its range at 1e±19.
         """
-        if isinstance(self.weights, jax.core.Tracer):
+        if lazily.is_traced(self.weights):
             return self.components.covariances
-        with jax.enable_x64(True):
+        with precision.scope(np.dtype(np.float64), on_numpy(type(self.components))):
             wide = np.asarray(self.astype(np.float64).components.covariances)
         size, limits = np.abs(wide), np.finfo(self.dtype)
         fits = np.all((size <= limits.max) & ((size >= limits.tiny) | (size == 0)))
@@ -148,13 +148,13 @@ class Mixture(Ordered):
 
     def astype(self, dtype: Any) -> Mixture:
         """The same mixture with parameters in `dtype`."""
-        return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), self)
+        return trees.map(lambda leaf: np.asarray(leaf, dtype), self)
 
     def __getitem__(self, index: Any) -> Mixture:
         """One or some of the mixtures along the leading axes."""
         if not self.batch_shape:
             raise TypeError("this is a single mixture, without leading axes to index")
-        return jax.tree.map(lambda leaf: np.asarray(leaf)[index], self)
+        return trees.map(lambda leaf: np.asarray(leaf)[index], self)
 
     def __repr__(self) -> str:
         batch = f", batch_shape={self.batch_shape}" if self.batch_shape else ""
@@ -265,7 +265,7 @@ class Mixture(Ordered):
 
 def at_rest(mixture: Mixture) -> Mixture:
     """The same mixture, its arrays in NumPy."""
-    return jax.tree.map(np.asarray, mixture)
+    return trees.map(np.asarray, mixture)
 
 
 def _total_weight(x: Any, sample_weight: Any) -> float:

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal
 
-import jax.numpy as jnp
 import numpy as np
 
 from jaxgmm.families import Family
-from jaxgmm.inputs import telling
+from jaxgmm.inputs import precision, telling
 from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.inputs.wording import Wording
 from jaxgmm.rows import RowSource
@@ -131,7 +130,7 @@ def _check_rounding(x: Any, summary: Any) -> None:
         )
         raise ArgumentError("x", f"carry its spread in the digits of {x.dtype}", got, _rounding_advice(x.dtype))
     if x.dtype.kind not in "biu" and x.dtype.itemsize < 8 and not varies(summary).any():
-        exact = 2 / float(jnp.finfo(x.dtype).eps)
+        exact = 2 / precision.eps(x.dtype)
         if (large := np.abs(summary.mean) >= exact).any():
             got = (
                 f"equal rows of magnitude {np.abs(summary.mean[large]).max():g}, where numbers beyond {exact:g} are "
@@ -217,7 +216,7 @@ def _step(dtype: np.dtype, summary: Any) -> Any:
     if dtype.kind in "biu":
         return np.zeros_like(summary.mean)
     # The mean is the offset that all rows share; single far rows have wide steps without harm to the others.
-    steps = float(jnp.finfo(dtype).eps) * 2.0 ** (np.frexp(summary.mean)[1] - 1)
+    steps = precision.eps(dtype) * 2.0 ** (np.frexp(summary.mean)[1] - 1)
     return np.where(summary.mean == 0, 0.0, steps)
 
 
@@ -231,7 +230,7 @@ def wear(x: Any, summary: Any) -> Any:
 def _whole_numbers(x: RowSource, summary: Any) -> Any:
     """Columns that look like counts or indicators: those were stored without rounding."""
     size = np.maximum(np.abs(summary.lowest), np.abs(summary.highest))
-    exact = size <= (0 if x.dtype.kind in "biu" else 2 / float(jnp.finfo(x.dtype).eps))
+    exact = size <= (0 if x.dtype.kind in "biu" else 2 / precision.eps(x.dtype))
     some = np.asarray(next(x.blocks(_FIRST)).x, np.float64)
     return exact & (some == np.rint(some)).all(axis=0)
 

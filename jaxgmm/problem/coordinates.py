@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import jax
 import numpy as np
 
 from jaxgmm.families import Family
+from jaxgmm.inputs import trees
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.resolution import NARROW, Widths
 from jaxgmm.problem.summary import DataSummary, Sweep, scaled
@@ -30,7 +30,7 @@ _SPIKE = 5
 _ROUNDED = 12**-0.5
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True)
 class Coordinates:
     """Rows are taken to (x − shift) / root. All in float64, NumPy; leading axes are data sets.
@@ -90,7 +90,7 @@ class Coordinates:
 
     def __getitem__(self, index: Any) -> Coordinates:
         """Those of one or some of the data sets along a leading axis."""
-        return jax.tree.map(lambda leaf: leaf[index], self)
+        return trees.map(lambda leaf: leaf[index], self)
 
     def to_data(self, mixture: Mixture, dtype: np.dtype) -> Mixture:
         """A mixture of these coordinates as one of the data."""
@@ -102,9 +102,9 @@ class Coordinates:
 
 
 def _mapped(mixture: Mixture, shift: Any, root: Any, dtype: np.dtype) -> Mixture:
-    wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), mixture)
+    wide = trees.map(lambda leaf: np.asarray(leaf, np.float64), mixture)
     moved = Mixture(wide.weights, wide.components.affine(shift, root))
-    return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), moved)
+    return trees.map(lambda leaf: np.asarray(leaf, dtype), moved)
 
 
 def coordinates(family: type[Family], means: Sweep, summary: DataSummary) -> Coordinates:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
@@ -14,6 +13,7 @@ from jaxgmm.em.penalty import Penalty
 from jaxgmm.families import Family
 from jaxgmm.families.base import Conjugate
 from jaxgmm.families.namespace import quiet
+from jaxgmm.inputs import trees
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.cells import cells_for
@@ -117,5 +117,5 @@ def log_priors(mixtures: Mixture, prior: Conjugate | None) -> Any:
     """log p(θ) of each mixture, up to a constant, NumPy float64: zeros without a prior."""
     if prior is None:
         return np.zeros(len(mixtures.weights))
-    wide, known = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), (mixtures, prior))
+    wide, known = trees.map(lambda leaf: np.asarray(leaf, np.float64), (mixtures, prior))
     return quiet(log_prior)(wide, known)

@@ -10,12 +10,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 from jaxtyping import Float, Int, Key, UInt
 
 from jaxgmm.em import e_step, m_step
 from jaxgmm.families.base import Root
+from jaxgmm.inputs import trees
+from jaxgmm.inputs.lazily import jax, jnp
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.randomness import wrapped
 from jaxgmm.inputs.typing import Array
@@ -45,9 +45,7 @@ def moves(
         log_p = joint - jnp.log(mixture.weights)[:, None]
         halves, gain = _splits(split_key, mixture, log_p, r, sample, ridge, kernel, tries, steps)
         pairs = _drawn_pairs(pair_key, gain - _losses(mixture, r, sample.weights)[:, None], n_moves)
-        return jax.vmap(lambda gone, split: _moved(mixture, jax.tree.map(lambda a: a[split], halves), gone, split))(
-            *pairs
-        )
+        return jax.vmap(lambda gone, split: _moved(mixture, trees.map(lambda a: a[split], halves), gone, split))(*pairs)
 
     return jax.lax.map(all_from, (mixtures, numbers))
 
@@ -88,7 +86,7 @@ def _splits(
     def best(key: Key[Array, ""], which: Int[Array, ""]) -> tuple[Mixture, Array]:
         pairs, gains = jax.vmap(lambda key: tried(key, which))(jax.random.split(key, tries))
         first = jnp.argmax(gains)
-        return jax.tree.map(lambda leaf: leaf[first], pairs), gains[first]
+        return trees.map(lambda leaf: leaf[first], pairs), gains[first]
 
     k = mixture.n_components
     return jax.vmap(best)(jax.random.split(key, k), jnp.arange(k))

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from jaxgmm.inputs import trees
+from jaxgmm.inputs.lazily import jnp
 from jaxgmm.mixture import Mixture, at_rest
 from jaxgmm.race.jumps import moves
 from jaxgmm.race.rounds import RaceEnded
@@ -192,7 +192,7 @@ class _Host:
         tried = self.rules.split_tries, self.rules.split_steps
         kernel = self.standings.kernel(whose)
         jumped = moves(key, own, numbers, self.track.probe, ridge, each, kernel, *tried)
-        in_turn = jax.tree.map(lambda leaf: np.swapaxes(leaf, 0, 1).reshape(-1, *leaf.shape[2:]), at_rest(jumped))
+        in_turn = trees.map(lambda leaf: np.swapaxes(leaf, 0, 1).reshape(-1, *leaf.shape[2:]), at_rest(jumped))
         return np.tile(whose, each), in_turn
 
     def _tried(self, whose: Runners, jumped: Mixture, wanted: int) -> tuple[Runners, Mixture]:
@@ -206,7 +206,7 @@ class _Host:
         chosen = order[np.argsort(place, kind="stable")][:wanted]
         through = np.isin(np.arange(len(whose)), chosen)
         self.track.tell("trial", rows, whose, value, heading, through, ended)
-        return whose[chosen], jax.tree.map(lambda leaf: leaf[chosen], ended.restarts.mixtures)
+        return whose[chosen], trees.map(lambda leaf: leaf[chosen], ended.restarts.mixtures)
 
     def _contest(
         self, runners: Runners, whose: Runners, jumped: Mixture, rows: Rows
@@ -217,7 +217,7 @@ class _Host:
             Where runners then stand, nats per row, and which of them gained by it.
         """
         room = (self.plan.width if self.plan.sample is None else self.rules.contenders) - len(runners)
-        both = jax.tree.map(lambda own, new: np.concatenate([own, new[:room]]), self.standings.of(runners), jumped)
+        both = trees.map(lambda own, new: np.concatenate([own, new[:room]]), self.standings.of(runners), jumped)
         everyone = np.concatenate([runners, whose[:room]])
         ended = self.track.go(both, everyone, rows, self._pace(self.rules.contest_steps), width_of_many(len(everyone)))
         value, heading = self.track.values(ended, rows)

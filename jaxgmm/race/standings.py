@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from jaxgmm.em.choice import KERNEL_NAMES
+from jaxgmm.inputs import trees
 from jaxgmm.mixture import Mixture, at_rest
 from jaxgmm.race.rounds import RaceEnded, Round
 from jaxgmm.run.record import Ended, Restarts
@@ -27,7 +27,7 @@ class Standings:
 
     def of(self, runners: Runners) -> Mixture:
         """Their mixtures."""
-        return jax.tree.map(lambda leaf: leaf[runners], self.restarts.mixtures)
+        return trees.map(lambda leaf: leaf[runners], self.restarts.mixtures)
 
     def most_steps(self, runners: Runners) -> int:
         """The most steps that have led to where one of them stands."""

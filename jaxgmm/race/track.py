@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from jaxgmm.inputs import trees
+from jaxgmm.inputs.lazily import jax
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.randomness import probe_key, race_key
 from jaxgmm.inputs.threefry import folded
+from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, at_rest, joint_log_prob
 from jaxgmm.mixture.density import ANSWERS
 from jaxgmm.race.ranking import heading_for, ranked
@@ -26,7 +28,10 @@ from jaxgmm.run.status import SOUND, Status
 # The number of the draw that contests read, past all rounds.
 _FIELD = 1 << 20
 
-_labels = compiled(jax.vmap(lambda mixture, x: ANSWERS["labels"](joint_log_prob(mixture, x)), (0, None)))
+
+@compiled
+def _labels(mixtures: Mixture, x: Float[Array, "d b"]) -> Int[Array, "r b"]:
+    return jax.vmap(lambda mixture: ANSWERS["labels"](joint_log_prob(mixture, x)))(mixtures)
 
 
 class Track:
@@ -71,7 +76,7 @@ class Track:
         n, ends = len(runners), []
         for first in range(0, n, batch):
             place = np.arange(first, first + batch) % n
-            own = jax.tree.map(lambda leaf: leaf[place], mixtures)  # noqa: B023
+            own = trees.map(lambda leaf: leaf[place], mixtures)  # noqa: B023
             limited = replace(pace, steps=0) if self.cut_short else pace
             part = self.task.run_some(own, runners[place], rows, limited)
             self.cut_short = self.cut_short or part.cut_short
@@ -86,7 +91,7 @@ class Track:
         value = restarts.log_likelihood / self.total_weight + prior
         n = len(value)
         place = np.arange(max(self.n, self.plan.width)) % n  # always as many, so that nothing is compiled anew
-        among = jax.tree.map(lambda leaf: leaf[place], restarts.mixtures)
+        among = trees.map(lambda leaf: leaf[place], restarts.mixtures)
         dubious = unsound(among, self.task.problem.widths, int(rows.n_rows))[:n].any(axis=1)
         sound = np.isin(restarts.status, SOUND) & ~dubious & np.isfinite(value)
         return value, np.where(sound, heading_for(ended.history, self.rules) + prior, -np.inf)
@@ -97,7 +102,7 @@ class Track:
         """The first `wanted` that differ, and whom the others resemble; see `ranking.ranked`."""
         n = len(heading)
         place = np.arange(max(n, self.plan.width)) % n  # few sizes, for the same reason
-        labels = _labels(jax.tree.map(lambda leaf: leaf[place], mixtures), self.probe.x)
+        labels = _labels(trees.map(lambda leaf: leaf[place], mixtures), self.probe.x)
         return ranked(heading, np.asarray(labels)[:n, : int(self.probe.n_rows)], self.k, wanted, self.rules)
 
     def tell(

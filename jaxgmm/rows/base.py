@@ -11,13 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Bool, Float, Int
 
+from jaxgmm.inputs import trees
 from jaxgmm.inputs.arguments import random_key
+from jaxgmm.inputs.lazily import jax, jnp, lax
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.randomness import generator
 from jaxgmm.inputs.typing import Array
@@ -32,7 +31,7 @@ from jaxgmm.rows.sums import Compensated, Sums, zeros_of
 Operand = TypeVar("Operand")
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True)
 class Chunk:
     """Some rows, as a pass sees them.
@@ -210,7 +209,7 @@ class Rows(ABC):
         return self
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True)
 class ArrayRows(Rows):
     """Rows in one array on one device: rows minor and padded with zero weights, x (d, m), weights (m,), m ≥ n.
@@ -256,7 +255,7 @@ class ArrayRows(Rows):
         known = None if labels is None else labels.known(source.labels, len(laid.weights))
         x = jax.device_put(laid.x, may_alias=True)  # rows may take half of memory: nobody else writes to them
         total, n = jnp.asarray(laid.total_weight), jnp.asarray(source.shape[0], jnp.int32)
-        frame, known = jax.tree.map(jnp.asarray, (frame, known))
+        frame, known = trees.map(jnp.asarray, (frame, known))
         return cls(x, jnp.asarray(laid.weights), total, n, frame, known)
 
     @property

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
+from jaxgmm.inputs.lazily import jax, jnp
 from jaxgmm.inputs.programs import compiled
 
 # Per block the widest intermediate holds about this many numbers, however long the array.

@@ -10,14 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Float, Int
 
 from jaxgmm.families.namespace import einsum
-from jaxgmm.inputs import precision
+from jaxgmm.inputs import precision, trees
+from jaxgmm.inputs.lazily import jax, jnp, lax
 from jaxgmm.inputs.typing import Array
 from jaxgmm.rows.base import CellSums, Chunk, Operand, Rows, Sample, of_its_own
 from jaxgmm.rows.chunks import window
@@ -33,7 +31,7 @@ _GATHERED = 1 << 24
 _LENGTHS = tuple(1 << bits for bits in range(8, 16))
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True)
 class CellRows(Rows):
     """Rows on one device as z, (d, m), those of cell g in the slots from first[g] up to first[g + 1].
@@ -97,7 +95,7 @@ class CellRows(Rows):
         chunk = min(chunk, self.n_slots, self.longest)
 
         def of_cell(cell: Int[Array, ""]) -> Compensated[Any]:
-            frame = jax.tree.map(lambda leaf: leaf[cell], self.frames)
+            frame = trees.map(lambda leaf: leaf[cell], self.frames)
             prepared = local.localise(operand, frame)
             sums = self._summed(local, prepared, self.first[cell], self.first[cell + 1], chunk)
             return local.gather(prepared, sums)
@@ -148,5 +146,5 @@ def longest_chunk(sizes: Int[np.ndarray, " g"]) -> int:
 
 def _joined(carry: Compensated[Any], more: Compensated[Any]) -> Compensated[Any]:
     """Both together. Cells are few: only single numbers are worth what compensation costs a cell."""
-    exact, plain = carry + more, jax.tree.map(jnp.add, carry, more)
-    return jax.tree.map(lambda a, b: a if a.ndim == 0 else b, exact, plain)
+    exact, plain = carry + more, trees.map(jnp.add, carry, more)
+    return trees.map(lambda a, b: a if a.ndim == 0 else b, exact, plain)

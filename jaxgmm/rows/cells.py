@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxgmm.families.shared_features import SharedFeatures
+from jaxgmm.inputs import trees
+from jaxgmm.inputs.lazily import jax, jnp
 from jaxgmm.rows.cell_rows import CellRows, longest_chunk
 from jaxgmm.rows.frames import Frame, probed
 from jaxgmm.rows.labels import Labels
@@ -104,7 +104,7 @@ class _Laid:
         filled = zip(self.first[:-1], np.maximum(self.free, self.first[:-1] + 1), strict=True)
         probe: Any = np.stack([probed(self.z[:, start:stop]) for start, stop in filled])
         frames: Any = Frame(probe, None, self.centre, self.root)
-        return jax.tree.map(jnp.asarray, frames)
+        return trees.map(jnp.asarray, frames)
 
 
 def laid_in_cells(
@@ -125,8 +125,8 @@ def laid_in_cells(
     return _rows_of(
         laid, np.arange(n), weights,
         total_weight=jnp.asarray(summed_weight(source, dtype)),
-        frame=jax.tree.map(jnp.asarray, frame),
-        known=None if labels is None else jax.tree.map(jnp.asarray, labels.known(source.labels, slots)),
+        frame=trees.map(jnp.asarray, frame),
+        known=None if labels is None else trees.map(jnp.asarray, labels.known(source.labels, slots)),
         longest=longest_chunk(np.diff(laid.first)),
     )  # fmt: skip
 
@@ -138,9 +138,9 @@ def laid_about(rows: CellRows, components: Any, weights: Any) -> CellRows:
         components: those of a mixture of the rows' coordinates, unbatched, NumPy.
         weights: (k,), theirs.
     """
-    held, n = jax.tree.map(np.asarray, rows), int(rows.n_rows)
+    held, n = trees.map(np.asarray, rows), int(rows.n_rows)
     first, frames, slots = held.first, held.frames, np.sort(held.place[:n])
-    sizes, wide = np.diff(first), jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), components)
+    sizes, wide = np.diff(first), trees.map(lambda leaf: np.asarray(leaf, np.float64), components)
     sound = np.flatnonzero((weights > 0) & np.isfinite(wide.log_det() + wide.means.sum(axis=1)))[: len(sizes)]
     kept = np.argsort(-sizes, kind="stable")[: len(sizes) - len(sound)]
     own, root = wide.picked(sound), frames.root[kept].astype(np.float64)
@@ -154,7 +154,7 @@ def laid_about(rows: CellRows, components: Any, weights: Any) -> CellRows:
 
     def blocks() -> Iterator[Any]:
         for g in np.flatnonzero(sizes):
-            frame = jax.tree.map(lambda leaf: leaf[g].astype(np.float64), frames)  # noqa: B023
+            frame = trees.map(lambda leaf: leaf[g].astype(np.float64), frames)  # noqa: B023
             for start in range(bounds[g], bounds[g + 1], _BLOCK):
                 some = slots[start : min(start + _BLOCK, bounds[g + 1])]
                 yield frame.global_(held.z[:, some].astype(np.float64))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import jax
-import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Float, Int
 
+from jaxgmm.inputs.lazily import jax, jnp, lax
 from jaxgmm.inputs.typing import Array
 
 # Numbers that a chunk touches, and rows, from and to. On CPU, measured: fastest when they stay near the caches, yet

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Float, Int
 
 from jaxgmm.families.namespace import namespace
+from jaxgmm.inputs import trees
 from jaxgmm.inputs.typing import Array
 from jaxgmm.rows.base import CellSums, Chunk, Operand, Rows
 from jaxgmm.rows.frames import Frame
@@ -18,7 +18,7 @@ from jaxgmm.rows.labels import Known
 from jaxgmm.rows.sums import Compensated, Sums
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True)
 class FoldedRows(Rows):
     """A place for rows, and a fold for each of them.

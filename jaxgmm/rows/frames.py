@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Float
 
+from jaxgmm.inputs import trees
+from jaxgmm.inputs.lazily import jnp, lax
 from jaxgmm.inputs.typing import Array
 
 #: rows by which the sizes of features are judged
 PROBES = 32
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True)
 class Frame:
     """Coordinates z for rows x: as they come, whitened by one matrix, or x = R z + centre. Cells have a leading axis g.

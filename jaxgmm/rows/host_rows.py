@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Float, Int
 
+from jaxgmm.inputs import trees
 from jaxgmm.rows.base import Chunk, Operand, Rows
 from jaxgmm.rows.frames import Frame
 from jaxgmm.rows.labels import Known, Labels
@@ -19,7 +19,7 @@ from jaxgmm.rows.sums import Compensated, Sums
 _BLOCK = 1 << 16
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True)
 class HostRows(Rows):
     """Rows in one NumPy array, float64: rows minor, x (d, n), weights (n,), without padding."""
@@ -82,5 +82,5 @@ class HostRows(Rows):
             own = slice(start, start + chunk)
             some = Chunk(self.x[:, own], self.weights[own], index, self.possible(index))
             part = function(operand, some)
-            sums = part if sums is None else jax.tree.map(np.add, sums, part)
-        return Compensated(sums, jax.tree.map(np.zeros_like, sums))
+            sums = part if sums is None else trees.map(np.add, sums, part)
+        return Compensated(sums, trees.map(np.zeros_like, sums))

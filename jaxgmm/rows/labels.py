@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Int
 
-from jaxgmm.inputs import arrays
+from jaxgmm.inputs import arrays, trees
 from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 from jaxgmm.inputs.typing import Array
 
@@ -42,7 +41,7 @@ class Labels(NamedTuple):
         return np.argmax(self.possible, axis=1)[own] if alone[own].all() else None
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True)
 class Known:
     """Labels of rows, each of which leaves some components possible.

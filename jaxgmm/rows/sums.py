@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from operator import add
 from typing import Any, Generic, TypeVar
 
-import jax
-import jax.numpy as jnp
-
+from jaxgmm.inputs import trees
+from jaxgmm.inputs.lazily import jnp
 from jaxgmm.inputs.typing import Array
 
 Sums = TypeVar("Sums")
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True)
 class Compensated(Generic[Sums]):
     """A pytree of sums, and beside it what rounding dropped from them.
@@ -30,12 +29,12 @@ class Compensated(Generic[Sums]):
     @property
     def total(self) -> Sums:
         """Both together, rounded once."""
-        return jax.tree.map(add, self.value, self.error)
+        return trees.map(add, self.value, self.error)
 
     def plus(self, term: Sums) -> Compensated[Sums]:
         """With `term` added."""
         value, dropped = two_sum(self.value, term)
-        return Compensated(value, jax.tree.map(add, self.error, dropped))
+        return Compensated(value, trees.map(add, self.error, dropped))
 
     def __add__(self, other: Compensated[Sums]) -> Compensated[Sums]:
         return self.plus(other.value).plus(other.error)
@@ -43,7 +42,7 @@ class Compensated(Generic[Sums]):
 
 def zeros_of(shapes: Any) -> Any:
     """Zeros of such shapes and dtypes, as `jax.eval_shape` tells of sums."""
-    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    return trees.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 def two_sum(a: Any, b: Any) -> tuple[Any, Any]:
@@ -53,5 +52,5 @@ def two_sum(a: Any, b: Any) -> tuple[Any, Any]:
         back = total - x
         return (x - (total - back)) + (y - back)
 
-    total = jax.tree.map(add, a, b)
-    return total, jax.tree.map(dropped, a, b, total)
+    total = trees.map(add, a, b)
+    return total, trees.map(dropped, a, b, total)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-import jax
 import numpy as np
 from jaxtyping import Int
 
 from jaxgmm.em.choice import KERNEL_NAMES
+from jaxgmm.inputs.lazily import jax
 
 # Smaller batches compile anew: only worth it when a step is this much work.
 _COMPACTION_WORK = 1e9

@@ -18,10 +18,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
+from jaxgmm.inputs.lazily import jax, jnp
 from jaxgmm.inputs.wording import Wording
 from jaxgmm.mixture.whole_files import abandoned, write_whole
 from jaxgmm.rows import RowSource

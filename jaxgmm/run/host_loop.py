@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -15,6 +14,7 @@ from jaxgmm.drivers import Driver
 from jaxgmm.em import EStep, pass_chunk
 from jaxgmm.em.responsibilities import Assign
 from jaxgmm.families.namespace import quiet, set_at
+from jaxgmm.inputs import trees
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture, posterior
 from jaxgmm.rows import Rows
@@ -30,12 +30,12 @@ def _estep(rows: Rows, tags: Tags | None, kernel: str, mixtures: Mixture, assign
 
 def _taken(pool: Pool, members: Int[np.ndarray, " b"]) -> Pool:
     """The restarts in `members`."""
-    return jax.tree.map(lambda leaf: leaf[members], pool)
+    return trees.map(lambda leaf: leaf[members], pool)
 
 
 def _put(pool: Pool, members: Int[np.ndarray, " b"], group: Pool) -> Pool:
     """`pool` with `group` in the places of `members`."""
-    return jax.tree.map(lambda old, new: set_at(old, members, new), pool, group)
+    return trees.map(lambda old, new: set_at(old, members, new), pool, group)
 
 
 class HostLoop:
@@ -95,7 +95,7 @@ class HostLoop:
         """See `loop.restart`."""
         real = np.flatnonzero(members < len(pool.status))
         group = _taken(pool, members[real])
-        own = jax.tree.map(lambda leaf: leaf[real], mixtures)
+        own = trees.map(lambda leaf: leaf[real], mixtures)
         fresh = HostLoop.start(driver, own, rows, controls, kernel, lenient[real], group.tags)
         return _put(pool, members[real], group.revived(fresh))
 

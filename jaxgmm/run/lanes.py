@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from jaxgmm.drivers import Driver
 from jaxgmm.em import KERNELS
 from jaxgmm.em.choice import KERNEL_NAMES, limits
+from jaxgmm.inputs import trees
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.pose import log_priors
@@ -37,7 +37,7 @@ from jaxgmm.starts.revival import REVIVALS, Surroundings, revived
 _BLOCK_WORK = 1e11
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True)
 class Pause:
     """Where the host's side of a run stands between two blocks; arrays over restarts r.
@@ -215,7 +215,7 @@ class DeviceLanes(Lanes):
             return False
         self.lay_out_at = 2 * self.block + 1
         best = int(np.argmax(np.where(unsuited, np.nan_to_num(self.current(), nan=-np.inf), -np.inf)))
-        mixture = jax.tree.map(lambda leaf: np.asarray(leaf[best]), self.pool.state.mixture)
+        mixture = trees.map(lambda leaf: np.asarray(leaf[best]), self.pool.state.mixture)
         rows = anew_about(self.rows, mixture.components, mixture.weights)
         if rows is None:
             return False
@@ -239,7 +239,7 @@ class DeviceLanes(Lanes):
         places = in_powers(members, self.n, self.work)
         there = np.minimum(places, self.n - 1)
         pool, lives = self.pool, self.revivals[there]
-        group = jax.tree.map(lambda leaf: np.asarray(leaf)[there], (pool.state.mixture, pool.collapsed, pool.tags))
+        group = trees.map(lambda leaf: np.asarray(leaf)[there], (pool.state.mixture, pool.collapsed, pool.tags))
         mixtures, collapsed, tags = group
         fresh = revived(
             self.controls.key, mixtures, collapsed, tags.present, tags.number, lives, self.surroundings

@@ -11,9 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-from jax.tree_util import Partial
+import numpy as np
 from jaxtyping import Bool, Float, Int, UInt
 
 from jaxgmm.drivers import Driver, State
@@ -21,6 +19,8 @@ from jaxgmm.em import EStep, Penalty, pass_chunk
 from jaxgmm.em.passes import trusted
 from jaxgmm.em.responsibilities import Assign
 from jaxgmm.families.namespace import namespace
+from jaxgmm.inputs import trees
+from jaxgmm.inputs.lazily import jax, jnp
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.randomness import wrapped
 from jaxgmm.inputs.typing import Array
@@ -36,7 +36,7 @@ from jaxgmm.run.stopping import Progress, settled
 BLOCK_STEPS = 32
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True)
 class Controls:
     """What steers the loop. All but the last two are traced, so that changing them does not recompile.
@@ -61,7 +61,7 @@ class Controls:
     halvings: int = field(default=0, metadata={"static": True})
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True)
 class Pool:
     """All restarts, leading axis r.
@@ -96,7 +96,7 @@ class Pool:
 
 
 def _stepper(
-    rows: Rows, kernel: str, mixtures: Mixture, controls: Controls, assign: Assign, limit: Any = jnp.inf
+    rows: Rows, kernel: str, mixtures: Mixture, controls: Controls, assign: Assign, limit: Any = np.inf
 ) -> Callable[[Any], EStep]:
     """From the fold that a restart does not see to its E-step."""
     chunk = max(1, pass_chunk(mixtures, rows, kernel) >> controls.halvings)
@@ -105,7 +105,7 @@ def _stepper(
 
 def assign_of(driver: Driver) -> Assign:
     """`driver.assign` as a pytree, whose numbers go with a pass."""
-    return Partial(type(driver).assign, driver)
+    return jax.tree_util.Partial(type(driver).assign, driver)
 
 
 @partial(compiled, static_argnames="kernel")
@@ -254,17 +254,19 @@ def _gain(old: State, new: State) -> Float[Array, " r"]:
 def where(chosen: Bool[Array, " r"], new: Any, old: Any) -> Any:
     """`new` for the chosen restarts, `old` for the others."""
     xp = namespace(chosen)
-    return jax.tree.map(lambda a, b: xp.where(chosen.reshape(-1, *[1] * (a.ndim - 1)), a, b), new, old)
+    if xp is np and chosen.all():
+        return new
+    return trees.map(lambda a, b: xp.where(chosen.reshape(-1, *[1] * (a.ndim - 1)), a, b), new, old)
 
 
 def taken(pool: Pool, members: Int[Array, " b"]) -> Pool:
     """The restarts in `members`; numbers past the end repeat the last."""
-    return jax.tree.map(lambda leaf: leaf.at[members].get(mode="clip"), pool)
+    return trees.map(lambda leaf: leaf.at[members].get(mode="clip"), pool)
 
 
 def put(pool: Pool, members: Int[Array, " b"], group: Pool) -> Pool:
     """`pool` with `group` in the places of `members`; numbers past the end go nowhere."""
-    return jax.tree.map(lambda old, new: old.at[members].set(new, mode="drop"), pool, group)
+    return trees.map(lambda old, new: old.at[members].set(new, mode="drop"), pool, group)
 
 
 @partial(compiled, static_argnames="kernel")

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-import jax
-
+from jaxgmm.inputs import lazily
+from jaxgmm.inputs.lazily import jax
 from jaxgmm.inputs.wording import Wording
 from jaxgmm.run.loop import Controls
 
@@ -22,7 +22,7 @@ _ADVICE = Wording(
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether `error` is a device's way of saying so."""
-    return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+    return lazily.is_loaded() and isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
 
 
 @contextlib.contextmanager
@@ -30,7 +30,7 @@ def explained() -> Iterator[None]:
     """Within it a device without room is a `MemoryError` that says what to change."""
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
+    except RuntimeError as error:
         if not out_of_memory(error):
             raise
         raise MemoryError(_ADVICE) from error
@@ -44,8 +44,9 @@ def within_memory(call: Callable[..., Any], controls: Controls) -> tuple[Any, Co
     """
     while True:
         try:
-            return jax.block_until_ready(call(controls=controls)), controls
-        except jax.errors.JaxRuntimeError as error:
+            done = call(controls=controls)
+            return jax.block_until_ready(done) if lazily.is_loaded() else done, controls
+        except RuntimeError as error:
             if not out_of_memory(error):
                 raise
             if controls.halvings == _HALVINGS:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from jaxgmm.em.choice import KERNEL_NAMES
+from jaxgmm.inputs import trees
 from jaxgmm.mixture import Mixture
 from jaxgmm.run.status import Status
 
@@ -41,7 +41,7 @@ class BlockInfo:
 OnBlock = Callable[[BlockInfo], bool | None]
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Restarts:
     """How restarts ended: NumPy arrays over restarts r, or over data sets and restarts (p, r).
@@ -98,13 +98,13 @@ class Restarts:
     @classmethod
     def joined(cls, parts: Sequence[Restarts]) -> Restarts:
         """The restarts of several records, one after the other along the first axis."""
-        return parts[0] if len(parts) == 1 else jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+        return parts[0] if len(parts) == 1 else trees.map(lambda *leaves: np.concatenate(leaves), *parts)
 
     def __len__(self) -> int:
         return len(self.status)
 
     def __getitem__(self, index: Any) -> Restarts:
-        return jax.tree.map(lambda leaf: leaf[index], self)
+        return trees.map(lambda leaf: leaf[index], self)
 
     def placed(self, index: Any, others: Restarts) -> Restarts:
         """This record with `others` in the places `index`."""
@@ -114,11 +114,11 @@ class Restarts:
             own[index] = new
             return own
 
-        return jax.tree.map(put, self, others)
+        return trees.map(put, self, others)
 
     def reshaped(self, *shape: int) -> Restarts:
         """The same restarts with these axes in place of the first."""
-        return jax.tree.map(lambda leaf: np.reshape(leaf, (*shape, *leaf.shape[1:])), self)
+        return trees.map(lambda leaf: np.reshape(leaf, (*shape, *leaf.shape[1:])), self)
 
     def judged(self, spurious: Bool[np.ndarray, "*p r"], owed: Float[np.ndarray, "*p r"]) -> Restarts:
         """This record with what `soundness` has found of its mixtures."""
@@ -135,7 +135,7 @@ class Restarts:
         return self.log_posterior - self.owed
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Ended:
     """How a run of restarts ended.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
@@ -17,6 +16,7 @@ from jaxgmm.em.penalty import Pinned
 from jaxgmm.families.hosting import on_numpy
 from jaxgmm.families.namespace import namespace, quiet
 from jaxgmm.inputs import precision
+from jaxgmm.inputs.lazily import jax
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
@@ -103,8 +103,14 @@ def suspects(
     return handful, xp.where(there, components.ridge_trace(limit), 0.0)
 
 
-_of_restarts = compiled(jax.vmap(suspects, (0, None, None, 0, 0)))
-_of_data_sets = compiled(jax.vmap(jax.vmap(suspects, (0, None, None, None, None)), (0, 0, 0, 0, None)))
+@compiled
+def _of_restarts(*of_each: Any) -> Any:
+    return jax.vmap(suspects, (0, None, None, 0, 0))(*of_each)
+
+
+@compiled
+def _of_data_sets(*of_each: Any) -> Any:
+    return jax.vmap(jax.vmap(suspects, (0, None, None, None, None)), (0, 0, 0, 0, None))(*of_each)
 
 
 def unsound(mixtures: Mixture, widths: Widths, n_rows: Any, given: Any = False) -> Any:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from jaxgmm.families.namespace import namespace, quiet
+from jaxgmm.inputs import trees
+from jaxgmm.inputs.lazily import jax
 from jaxgmm.inputs.typing import Array
 from jaxgmm.mixture import Mixture
 
@@ -27,7 +28,7 @@ _TRAIL = 2 * _HALVES[-1]
 _CANCELLED = 0.25
 
 
-@jax.tree_util.register_dataclass
+@trees.register_dataclass
 @dataclass(frozen=True)
 class Progress:
     """What is remembered of a restart's gains, nats per row; leading axis r.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import jax
 import numpy as np
 from jaxtyping import Float, Int, Num
 
 from jaxgmm.drivers import EM
 from jaxgmm.fit.diagnostics import Diagnosis, diagnose
 from jaxgmm.fit.result import FitError, FitResult, best_restart
+from jaxgmm.inputs import trees
 from jaxgmm.inputs.threefry import Words
 from jaxgmm.inputs.wording import Wording
 from jaxgmm.problem.pose import Problem
@@ -55,7 +55,7 @@ class Contest:
         """Runs them, to mixtures of this `dtype`. Call inside `precision.scope`, but for the host."""
         starts, present = padded_starts(key, problem, sizes, n_init, init)
         views, each = folds.number + 1, len(sizes) * n_init
-        starts, present = jax.tree.map(lambda leaf: np.concatenate([leaf] * views), (starts, present))
+        starts, present = trees.map(lambda leaf: np.concatenate([leaf] * views), (starts, present))
         tags = Tags(
             present=present,
             number=np.tile(np.arange(n_init, dtype=np.int32), len(sizes) * views),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from jaxgmm.inputs.lazily import jnp
 from jaxgmm.inputs.randomness import fold_key, generator
 from jaxgmm.inputs.threefry import Words
 from jaxgmm.problem.pose import Problem

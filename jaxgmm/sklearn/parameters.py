@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import jax
 import numpy as np
 from sklearn.utils import check_array
 
 from jaxgmm.families import FAMILIES
-from jaxgmm.inputs import precision
+from jaxgmm.inputs import precision, trees
 from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.mixture import Mixture
 
@@ -138,4 +137,4 @@ def started_from(starts: Mixture, weights: Any, means: Any, precisions: Any) -> 
 def start_of(weights: Any, means: Any, precisions: Any, covariance_type: str, dtype: Any) -> Mixture:
     """One start, leading axis 1, from parameters that are all given."""
     mixture = mixture_of(weights, means, _upper_root(precisions, covariance_type), covariance_type).astype(dtype)
-    return started_from(jax.tree.map(lambda leaf: leaf[None], mixture), weights, None, None)
+    return started_from(trees.map(lambda leaf: leaf[None], mixture), weights, None, None)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxgmm.families import Family
-from jaxgmm.inputs import arguments
+from jaxgmm.inputs import arguments, trees
 from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.inputs.threefry import Words
 from jaxgmm.inputs.wording import Wording
@@ -44,7 +43,7 @@ def checked_init(init: Any, n_init: int | None, family: type[Family], k: int, sh
             got = f"{init.covariance_type} with {init.n_components} and {init.n_features}"
             raise ArgumentError("init", wants, got)
         integrity.sound_mixture("init", init)
-        checked: Any = init if init.batch_shape else jax.tree.map(lambda leaf: np.asarray(leaf)[None], init)
+        checked: Any = init if init.batch_shape else trees.map(lambda leaf: np.asarray(leaf)[None], init)
         held = checked.batch_shape[0]
     else:
         try:
@@ -101,7 +100,7 @@ def _made(key: Words, problem: Problem, init: Any, n_init: int) -> Mixture:
             _made(key, problem, init[0], 1),
             _made(key, problem, init[1], n_init - held_in(init[0])),
         )
-        return jax.tree.map(lambda *leaves: np.concatenate(leaves), first, others)
+        return trees.map(lambda *leaves: np.concatenate(leaves), first, others)
     if isinstance(init, Mixture):
         return problem.frame.from_data(init, problem.dtype)
     if isinstance(init, str):

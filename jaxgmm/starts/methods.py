@@ -10,8 +10,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, UInt
 
@@ -19,7 +17,8 @@ from jaxgmm.em import m_step, statistics_of
 from jaxgmm.em.penalty import Penalty
 from jaxgmm.families import Family
 from jaxgmm.families.namespace import namespace, quiet
-from jaxgmm.inputs import threefry
+from jaxgmm.inputs import threefry, trees
+from jaxgmm.inputs.lazily import jax, jnp
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.randomness import restart_keys, seed_key, wrapped
 from jaxgmm.inputs.threefry import Words
@@ -46,7 +45,7 @@ def from_centres(
     present = np.ones(centres.shape[:-1], bool) if present is None else present
     weights = present / np.sum(present, axis=-1, keepdims=True)
     components = family.from_means(centres.astype(spread.dtype), centre, spread)
-    return jax.tree.map(lambda leaf: np.array(leaf, spread.dtype), Mixture(weights, components))
+    return trees.map(lambda leaf: np.array(leaf, spread.dtype), Mixture(weights, components))
 
 
 # ---- responsibilities ---------------------------------------------------------------------------------------
@@ -56,25 +55,28 @@ def _fitted(
     rows: Rows, responsibilities: Callable[[Any, Chunk], Array], operand: Any, family: type[Family],
     n_components: int, penalty: Penalty, chunk: int,
 ) -> Mixture:  # fmt: skip
-    """One M-step from given responsibilities, by two passes: means first, then second moments about those means."""
+    """One M-step from given responsibilities, by two passes: means first, then second moments about those means.
+
+    On the host `operand` has the leading axis of restarts, and so has the mixture.
+    """
     xp: Any = np if rows.on_host else jnp
-    zeros = xp.zeros((n_components, rows.n_features), rows.dtype)
-    spread = xp.ones(rows.n_features, rows.dtype)
-    components = family.from_means(zeros, zeros[0], spread)
+    leading = (len(operand),) if rows.on_host else ()
+    zeros = xp.zeros((*leading, n_components, rows.n_features), rows.dtype)
+    centre, spread = xp.zeros(rows.n_features, rows.dtype), xp.ones(rows.n_features, rows.dtype)
+    components = family.from_means(zeros, centre, spread)
     for _ in range(2):
-        reference = Mixture(xp.full(n_components, 1 / n_components, rows.dtype), components)
+        reference = Mixture(xp.full((*leading, n_components), 1 / n_components, rows.dtype), components)
         statistics = statistics_of(reference, rows, responsibilities, operand, chunk)
         fitted = m_step(reference, statistics, penalty.ridge, penalty.prior)
-        components = family.from_means(fitted.means, fitted.means[0], spread)
+        components = family.from_means(fitted.means, centre, spread)
     return fitted
 
 
 def _given(n_components: int, given: Array, some: Chunk) -> Array:
-    """Responsibilities (k, b) of some rows from labels (m,) or responsibilities (m, k) of all of them."""
-    own = given[some.index]
-    if own.ndim == 2:
-        return own.T
-    return (own == np.arange(n_components)[:, None]).astype(some.x.dtype)
+    """Responsibilities (..., k, b) of some rows from labels (..., m) or responsibilities (..., m, k) of all of them."""
+    if given.dtype.kind not in "iu":
+        return given[..., some.index, :].swapaxes(-1, -2)
+    return (given[..., None, some.index] == np.arange(n_components)[:, None]).astype(some.x.dtype)
 
 
 def _drawn(n_components: int, words: UInt[Array, " 2"], some: Chunk) -> Array:
@@ -83,14 +85,14 @@ def _drawn(n_components: int, words: UInt[Array, " 2"], some: Chunk) -> Array:
     # Never 0, which may be all that a row with one possible component draws.
     draws: Any
     if xp is np:
-        draws = threefry.uniform(threefry.folded(words, some.index), n_components, above_zero=True)
+        draws = threefry.uniform(threefry.folded(words[..., None, :], some.index), n_components, above_zero=True)
     else:
         least = jnp.finfo(jnp.float32).tiny
         uniform = partial(jax.random.uniform, shape=(n_components,), dtype=jnp.float32, minval=least)
         draws = jax.vmap(lambda i: uniform(jax.random.fold_in(wrapped(words), i)))(some.index)
     draws = draws.astype(some.x.dtype)
     draws = draws if possible is None else xp.where(possible.T, draws, 0.0)
-    return (draws / xp.sum(draws, axis=1, keepdims=True)).T
+    return (draws / xp.sum(draws, axis=-1, keepdims=True)).swapaxes(-1, -2)
 
 
 def each_fitted(
@@ -98,16 +100,13 @@ def each_fitted(
     n_components: int, penalty: Penalty,
 ) -> Mixture:  # fmt: skip
     """A start from the responsibilities that follow from each of `operands`; leading axis r."""
-    n = operands.shape[0] if not rows.on_host else 1
-    chunk = chunk_size(n * n_components * rows.n_features, rows.n_slots, rows.on_host)
+    chunk = chunk_size(operands.shape[0] * n_components * rows.n_features, rows.n_slots, rows.on_host)
 
     def one(operand: Array) -> Mixture:
         of_rows = partial(responsibilities, n_components)
         return _fitted(rows, of_rows, operand, family, n_components, penalty, chunk)
 
-    if not rows.on_host:
-        return jax.vmap(one)(operands)
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *map(quiet(one), operands))
+    return quiet(one)(operands) if rows.on_host else jax.vmap(one)(operands)
 
 
 _each_compiled = partial(compiled, static_argnames=("responsibilities", "family", "n_components"))(each_fitted)
@@ -121,7 +120,7 @@ def from_responsibilities(
 ) -> Mixture:  # fmt: skip
     each = each_fitted if rows.on_host else _each_compiled
     made = each(responsibilities, operands, rows, family, n_components, penalty)
-    return jax.tree.map(np.asarray, made)
+    return trees.map(np.asarray, made)
 
 
 def _from_kmeans(centres: Float[np.ndarray, "r k d"], seeds: HostRows, problem: Problem) -> Mixture:

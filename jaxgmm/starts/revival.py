@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from jaxgmm.em.penalty import Pinned
 from jaxgmm.families.namespace import quiet
+from jaxgmm.inputs import trees
 from jaxgmm.inputs.randomness import revival_key
 from jaxgmm.inputs.threefry import Words, gumbel
 from jaxgmm.mixture import Mixture, joint_log_prob, posterior
@@ -59,7 +59,7 @@ def revived(
         _replaced(revival_key(key, numbers[i], lives[i]), wide[i], collapsed[i], present[i], around)
         for i in range(len(numbers))
     ]
-    fresh = jax.tree.map(lambda *leaves: np.stack(leaves), *made)
+    fresh = trees.map(lambda *leaves: np.stack(leaves), *made)
     return (fresh if around.pinned is None else around.pinned.within(fresh)).astype(mixtures.dtype)
 
 

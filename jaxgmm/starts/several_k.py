@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxgmm.families import Family
+from jaxgmm.families.hosting import on_numpy
+from jaxgmm.inputs import trees
+from jaxgmm.inputs.lazily import jax
 from jaxgmm.inputs.randomness import restart_keys, seed_key
 from jaxgmm.inputs.threefry import Words
 from jaxgmm.mixture import Mixture
@@ -18,6 +20,8 @@ from jaxgmm.problem.pose import Problem
 from jaxgmm.starts.methods import from_centres, initialize
 from jaxgmm.starts.seeding import chosen_centres, sample_size, seed_rows
 
+# A mixture of so many numbers is made sooner than JAX is asked for its shapes.
+_SMALL = 1 << 16
 _SHARED = ("k-means++", "random_from_data")
 
 
@@ -34,8 +38,8 @@ def padded_starts(
     blank = from_centres(place, family, problem.centre, problem.spread, present[-n_init:])
     blank = Mixture(np.zeros_like(blank.weights), blank.components)
     parts = [initialize(key, problem, k, n_init, method) for k in n_components]
-    filled = [jax.tree.map(_over, part, blank) for part in parts]
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *filled), present
+    filled = [trees.map(_over, part, blank) for part in parts]
+    return trees.map(lambda *leaves: np.concatenate(leaves), *filled), present
 
 
 def _centres(
@@ -68,12 +72,15 @@ def trimmed(mixtures: Mixture, n_components: int) -> Mixture:
         return np.asarray(leaf)[(slice(None), *(slice(n) for n in like.shape))]
 
     like = shapes(type(mixtures.components), n_components, mixtures.n_features)
-    return jax.tree.map(first, mixtures, like)
+    return trees.map(first, mixtures, like)
 
 
 def shapes(family: type[Family], n_components: int, n_features: int) -> Mixture:
-    """A mixture of K components, of which there is nothing but shapes."""
-    row = jax.ShapeDtypeStruct((n_features,), np.float32)
+    """A mixture of K components, of which nothing but shapes is wanted."""
+    if n_components * n_features**2 <= _SMALL and on_numpy(family):
+        row = np.ones(n_features, np.float32)
+        return Mixture(np.zeros(n_components), family.from_means(np.zeros((n_components, n_features)), row, row))
+    traced = jax.ShapeDtypeStruct((n_features,), np.float32)
     means = jax.ShapeDtypeStruct((n_components, n_features), np.float32)
     weights: Any = jax.ShapeDtypeStruct((n_components,), np.float32)
-    return Mixture(weights, jax.eval_shape(family.from_means, means, row, row))
+    return Mixture(weights, jax.eval_shape(family.from_means, means, traced, traced))
