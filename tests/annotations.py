@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, runtime_checkable
 
 import jax
+import jaxtyping
 import numpy as np
 from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
@@ -38,4 +39,6 @@ def install() -> None:
     from jaxgmm.inputs import typing
 
     typing.Array = jax.Array | np.ndarray | np.generic
+    for name in ("Bool", "Float", "Int", "Key", "Num", "Shaped", "UInt"):
+        setattr(typing, name, getattr(jaxtyping, name))
     install_import_hook([f"jaxgmm.{folder}" for folder in FOLDERS], f"{__name__}.check")

@@ -91,7 +91,7 @@ MUTATIONS = {
     "extrapolation moves what is held": Mutation("drivers/squarem.py", "there = penalty.pinned.within(there)", "pass", "tests/test_squarem.py::test_what_is_held_stays_as_given[full]"),
     "absent components come to life": Mutation("drivers/parameters.py", ", where=~absent)", ")", "tests/test_squarem.py::test_free_parameters_come_back[full]"),
     "whole rows go where labels forbid": Mutation("em/responsibilities.py", "joint = xp.where(possible, joint, -xp.inf)", "pass", "tests/test_hard.py::test_rows_stay_with_the_components_that_labels_allow"),
-    "responsibilities always soft": Mutation("em/steps.py", "assign if isinstance(assign, Partial) else Partial(assign)", "Partial(posterior)", "tests/test_hard.py::test_a_pass_gives_every_row_whole_to_the_likeliest[full-centred]"),
+    "responsibilities always soft": Mutation("em/steps.py", "assign if isinstance(assign, jax.tree_util.Partial) else jax.tree_util.Partial(assign)", "jax.tree_util.Partial(posterior)", "tests/test_hard.py::test_a_pass_gives_every_row_whole_to_the_likeliest[full-centred]"),
     "the classification likelihood as the mixture's": Mutation("run/lanes.py", "not self.driver.climbs_likelihood", "False", "tests/test_hard.py::test_results_report_the_mixtures_likelihood_and_history_what_was_raised"),
     # selection
     "absent components count as collapsed": Mutation("run/soundness.py", "collapsed = present & (weightless | narrow)", "collapsed = weightless | narrow", "tests/test_selection.py::test_absent_components_change_nothing[diag-centred-float64]"),
@@ -128,7 +128,7 @@ MUTATIONS = {
     "honest components are revived": Mutation("run/soundness.py", "few &= even >= components.rows_to_span", "few &= even >= 0", "tests/test_soundness.py::test_honest_components_with_fewer_rows_than_others_are_left_alone[sizes1]"),
     "few is what others have, too": Mutation("run/soundness.py", "_FEWER = 0.25", "_FEWER = 25.0", "tests/test_soundness.py::test_honest_components_with_fewer_rows_than_others_are_left_alone[sizes0]"),
     "what is left is the last gain": Mutation("run/stopping.py", "late * rate / (1 - rate)", "late * rate", "tests/test_soundness.py::test_what_is_still_to_gain_is_told"),
-    "every number of rows has slots of its own": Mutation("rows/rungs.py", "RUNGS[bisect_left(RUNGS, n)]", "n + -n % 16", "tests/test_programs.py::test_a_new_number_of_rows_compiles_at_most_once_a_rung[fit]"),
+    "every number of rows has slots of its own": Mutation("rows/rungs.py", "rungs[bisect_left(rungs, n)]", "n + -n % 16", "tests/test_programs.py::test_a_new_number_of_rows_compiles_at_most_once_a_rung[fit]"),
     "programs are never let go of": Mutation("inputs/programs.py", "        program.clear_cache()", "        pass", "tests/test_programs.py::test_programs_are_let_go_of_before_the_system_runs_out_of_maps"),
     # coordinates
     "volume of the coordinates, wrong way": Mutation("run/lanes.py", "/ self.total_weight[members] - self.log_volume", "/ self.total_weight[members] + self.log_volume", REPORTED),

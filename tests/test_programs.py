@@ -53,6 +53,8 @@ def test_slots_are_few_and_hardly_more_than_rows():
         assert slots >= n
         assert slots % 16 == 0
         assert slots - n <= max(31, 0.08 * n if n <= 1 << 16 else 0.02 * n)
+        assert slots <= slots_for(n, read=False) <= max(n + 31, 1.08 * n)
+    assert slots_for(100_288, read=False) == slots_for(101_288, read=False)
     assert sum(rung < 10**4 for rung in RUNGS) < 70
     assert {8192, 65_536, 1 << 20} <= set(RUNGS)
 

@@ -25,12 +25,9 @@ def main() -> int:
     options.add_argument("--out", type=Path, default=out, help="folder for the results (default: $OUT, or build/gpu)")
     chosen = options.parse_args()
 
-    from gpu import standins
-
-    missing = standins.install()
     from gpu import correctness, report, speed
 
-    record = report.where(quick=chosen.quick, only=chosen.only, seconds=chosen.seconds, stand_ins=missing)
+    record = report.where(quick=chosen.quick, only=chosen.only, seconds=chosen.seconds)
     print(f"{record['device']} ({record['platform']}), jax {record['versions'].get('jax')}", flush=True)
     found = report.Report(chosen.out, record, _BEGUN, _BEGUN + chosen.seconds)
     if chosen.only != "speed":

@@ -12,12 +12,10 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
-from jaxtyping import Bool, Float, Int, Key
-
 from jaxgmm.em import EStep, Penalty, SufficientStatistics, log_prior
 from jaxgmm.families.namespace import namespace
 from jaxgmm.inputs import trees
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Bool, Float, Int, Key
 from jaxgmm.mixture import Mixture, posterior
 from jaxgmm.rows import Rows
 

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import optax
-from jaxtyping import Float, Int, Key
 
 from jaxgmm.drivers.base import Driver, State
 from jaxgmm.drivers.objective import Free, about, loss, origin, price
@@ -17,7 +16,7 @@ from jaxgmm.em import EStep, Penalty, log_prior
 from jaxgmm.inputs import arguments, trees
 from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 from jaxgmm.inputs.lazily import jax, jnp
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Float, Int, Key
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import Rows
 

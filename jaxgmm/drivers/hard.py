@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jaxtyping import Bool, Float
-
 from jaxgmm.drivers.em import EM
 from jaxgmm.em.responsibilities import hard
 from jaxgmm.inputs import trees
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Bool, Float
 
 
 @trees.register_dataclass

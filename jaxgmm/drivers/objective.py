@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from jaxtyping import Float
-
 from jaxgmm.drivers.parameters import Free, log_weights, unconstrained
 from jaxgmm.em import EStep, Penalty, Pinned, SufficientStatistics, expected_log_likelihood, log_prior
 from jaxgmm.inputs import trees
 from jaxgmm.inputs.lazily import jax, jnp
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Float
 from jaxgmm.mixture import Mixture
 
 

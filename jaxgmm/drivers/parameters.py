@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxtyping import Float
-
 from jaxgmm.inputs.lazily import jax, jnp
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Float
 from jaxgmm.mixture import Mixture
 
 #: free parameters of a mixture: "logits" (k,), and "components" as the family has them

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
-from jaxtyping import Bool, Float, Int, Key
-
 from jaxgmm.drivers.base import Driver, FixedPoint, State
 from jaxgmm.drivers.em import EM
 from jaxgmm.drivers.parameters import Free, constrained, unconstrained
@@ -15,7 +13,7 @@ from jaxgmm.em import EStep, Penalty, SufficientStatistics, log_prior
 from jaxgmm.inputs import arguments, trees
 from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 from jaxgmm.inputs.lazily import jnp
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Bool, Float, Int, Key
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import Rows
 

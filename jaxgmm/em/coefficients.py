@@ -10,13 +10,12 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
 from jaxgmm.families import linalg as tri
 from jaxgmm.families.namespace import namespace, set_at
 from jaxgmm.families.shared_features import cancelling, shared_features
 from jaxgmm.inputs import precision, trees
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Float
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows.frames import Frame
 
@@ -39,7 +38,8 @@ def coefficients(mixture: Mixture) -> Coefficients:
     wide, xp = precision.widest(mixture.weights.dtype), namespace(mixture.weights)
     if mixture.weights.dtype != wide:
         mixture = trees.map(lambda leaf: leaf.astype(wide), mixture)
-    components, weights = mixture.components, mixture.weights
+    components: Any = mixture.components
+    weights = mixture.weights
     mapped = components.traits.maps != "none"
     bare = replace(components, means=xp.zeros_like(components.means)) if mapped else components
     theta = shared_features(bare).natural()

@@ -16,7 +16,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
 from jaxgmm.em.coefficients import Coefficients, Within, coefficients, seen_in
 from jaxgmm.em.responsibilities import Assign
@@ -27,7 +26,7 @@ from jaxgmm.families.namespace import combined, einsum, namespace, summed
 from jaxgmm.families.shared_features import SharedFeatures, n_shared_features
 from jaxgmm.inputs import precision, trees
 from jaxgmm.inputs.lazily import jax, jnp
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Float
 from jaxgmm.mixture import Mixture, joint_log_prob
 from jaxgmm.rows import Chunk, Compensated
 from jaxgmm.rows.frames import Frame

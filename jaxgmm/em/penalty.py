@@ -6,12 +6,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from jaxtyping import Bool
-
 from jaxgmm.families.base import Conjugate, Root
 from jaxgmm.families.namespace import namespace
 from jaxgmm.inputs import trees
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Bool
 from jaxgmm.mixture import Mixture
 
 

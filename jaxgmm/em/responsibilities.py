@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from jaxtyping import Bool, Float
-
 from jaxgmm.families.namespace import namespace
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Bool, Float
 
 #: From log π_k p(x_n | k), (k, b), the rows' weights w, (b,), and which components are possible, (k, b) or None, to
 #: responsibilities w_n r_kn, (k, b), and what each row adds to the objective, (b,), in nats.

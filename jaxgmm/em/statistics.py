@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jaxtyping import Float
-
 from jaxgmm.inputs import trees
 from jaxgmm.inputs.lazily import jnp
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Float
 
 
 @trees.register_dataclass

@@ -12,7 +12,6 @@ from operator import add
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from jaxgmm.em.kernels import KERNELS, Gathered, Kernel
 from jaxgmm.em.penalty import Pinned
@@ -23,7 +22,7 @@ from jaxgmm.families.gaussian import filled_like, positive
 from jaxgmm.families.namespace import namespace, quiet, xlogy
 from jaxgmm.inputs import forking, trees
 from jaxgmm.inputs.lazily import jax, jnp
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Float
 from jaxgmm.mixture import Mixture, posterior
 from jaxgmm.rows import CellSums, Chunk, Compensated, Rows, chunk_size
 from jaxgmm.rows.frames import Frame

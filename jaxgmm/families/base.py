@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeVar, dataclass_transform
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Key
 
 from jaxgmm.families.components import Components
 from jaxgmm.families.constraints import Constraint, constraints, parameter
 from jaxgmm.families.namespace import namespace
 from jaxgmm.inputs import trees
 from jaxgmm.inputs.errors import ArgumentError
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Bool, Float, Int, Key
 
 _Class = TypeVar("_Class", bound=type)
 

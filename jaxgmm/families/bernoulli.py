@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 import numpy as np
-from jaxtyping import Float, Int, Key
 
 from jaxgmm.families import distances
 from jaxgmm.families import linalg as tri
@@ -18,7 +17,7 @@ from jaxgmm.families.shared_features import SharedFeatures
 from jaxgmm.families.traits import BINARY, Traits
 from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.inputs.lazily import jax
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Float, Int, Key
 
 
 @family

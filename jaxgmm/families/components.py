@@ -8,7 +8,6 @@ from operator import add
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
 from jaxgmm.families import distances
 from jaxgmm.families.constraints import constraints
@@ -16,7 +15,7 @@ from jaxgmm.families.namespace import namespace, set_at
 from jaxgmm.families.traits import Traits
 from jaxgmm.inputs import trees
 from jaxgmm.inputs.errors import ArgumentError
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Bool, Float, Int
 from jaxgmm.inputs.wording import Wording
 
 

@@ -13,10 +13,9 @@ from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float
 
 from jaxgmm.families.namespace import expit, namespace
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Bool, Float
 
 
 class Constraint(ABC):

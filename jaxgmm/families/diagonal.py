@@ -6,8 +6,6 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from jaxtyping import Float, Int, Key
-
 from jaxgmm.families import linalg as tri
 from jaxgmm.families.base import Conjugate, Root, checked_means, family
 from jaxgmm.families.constraints import Free, Positive, parameter
@@ -25,7 +23,7 @@ from jaxgmm.families.gaussian import (
 from jaxgmm.families.namespace import einsum, namespace
 from jaxgmm.families.traits import Traits
 from jaxgmm.inputs.lazily import jax
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Float, Int, Key
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,12 @@ from abc import abstractmethod
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from jaxtyping import Bool, Float
 
 from jaxgmm.families.base import Conjugate, Family, Root
 from jaxgmm.families.namespace import einsum, namespace
 from jaxgmm.families.shared_features import SharedFeatures
 from jaxgmm.inputs.errors import ArgumentError
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Bool, Float
 
 LOG_2PI = float(np.log(2 * np.pi))
 # Steps of rounding that second moments may be off by.

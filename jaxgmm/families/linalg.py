@@ -7,12 +7,11 @@ from operator import add
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from jaxgmm.families.base import Root
 from jaxgmm.families.namespace import HIGHEST, einsum, namespace
 from jaxgmm.inputs.lazily import jax, jnp, lax
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Float, Int
 
 # LAPACK's batched factorisations are avoided on purpose: from 32 rows on, its own threads and XLA's wait for each
 # other, and a batch that takes milliseconds can take minutes. Up to that, steps column by column, vectorised over the

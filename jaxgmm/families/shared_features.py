@@ -10,12 +10,11 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from jaxgmm.families.base import Root
 from jaxgmm.families.namespace import einsum, namespace
 from jaxgmm.inputs.errors import ArgumentTypeError
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Float
 
 
 class SharedFeatures(ABC):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self
 
-from jaxtyping import Float, Int, Key
-
 from jaxgmm.families import linalg as tri
 from jaxgmm.families.base import Conjugate, Root, checked_means, family
 from jaxgmm.families.constraints import Free, LowerTriangular, parameter
@@ -21,7 +19,7 @@ from jaxgmm.families.gaussian import (
 from jaxgmm.families.namespace import einsum, namespace
 from jaxgmm.families.traits import Traits
 from jaxgmm.inputs.lazily import jax
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Float, Int, Key
 
 
 @family

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
 from jaxgmm.em import e_step
 from jaxgmm.families.base import Conjugate
 from jaxgmm.families.hosting import on_numpy
 from jaxgmm.inputs import precision, trees
 from jaxgmm.inputs.programs import compiled
+from jaxgmm.inputs.typing import Bool, Float, Int
 from jaxgmm.inputs.wording import Wording
 from jaxgmm.mixture import Mixture, at_rest
 from jaxgmm.mixture.ordering import permuted

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Key
 
 from jaxgmm.drivers import EM, Driver
 from jaxgmm.em.choice import kernel_for
@@ -21,7 +20,7 @@ from jaxgmm.fit.result import FitResult, complaint, warn_of
 from jaxgmm.fit.search import checked_search, chosen_search, searched
 from jaxgmm.inputs import arguments, precision, telling, trees
 from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Key
 from jaxgmm.problem.fixed import Fixed, checked_fixed
 from jaxgmm.problem.labels import checked_labels
 from jaxgmm.problem.pose import pose

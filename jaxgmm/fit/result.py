@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
 
 from jaxgmm.fit.diagnostics import ComponentReport, Diagnosis
 from jaxgmm.inputs import arguments, telling
+from jaxgmm.inputs.typing import Bool, Float, Int, Shaped
 from jaxgmm.inputs.wording import InPython, Wording
 from jaxgmm.mixture import Mixture
 from jaxgmm.mixture.ordering import order_of, permuted

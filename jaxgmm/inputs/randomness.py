@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Key, UInt
 
 from jaxgmm.inputs.lazily import jax, jnp
 from jaxgmm.inputs.threefry import Words, folded
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Key, UInt
 
 _SEEDS, _FOLDS, _RACE = (0xFFFFFFFF - i for i in range(3))
 # Keeps revivals apart from what seeds and mini-batches draw from a restart's key.

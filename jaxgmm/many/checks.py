@@ -6,11 +6,11 @@ import warnings
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Num
 
 from jaxgmm.families import Family
 from jaxgmm.inputs import telling
 from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.inputs.typing import Bool, Float, Num
 from jaxgmm.problem.checks import HEAVY_RIDGE, RANGE, WEIGHTS, WORN, DataWarning, check_data, varies, wear
 from jaxgmm.problem.summary import DataSummary
 from jaxgmm.rows import ArraySource

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Int, Key
 
 from jaxgmm.drivers import EM
 from jaxgmm.em.choice import kernel_for
@@ -17,7 +16,7 @@ from jaxgmm.fit.engine import runs_on_host
 from jaxgmm.fit.result import best_of
 from jaxgmm.inputs import arguments, precision, trees
 from jaxgmm.inputs.errors import ArgumentError
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Bool, Int, Key
 from jaxgmm.many import mapped
 from jaxgmm.many.checks import warn_of_data
 from jaxgmm.many.host import HostJudge, run_one_by_one

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
 
 from jaxgmm.drivers import EM
 from jaxgmm.inputs import trees
+from jaxgmm.inputs.typing import Int
 from jaxgmm.many.mapped import Posed
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.pose import log_priors

@@ -15,10 +15,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
 from jaxgmm.em.choice import KERNEL_NAMES, limits
 from jaxgmm.inputs import precision, trees
+from jaxgmm.inputs.typing import Bool, Float, Int
 from jaxgmm.many import mapped
 from jaxgmm.many.mapped import Posed
 from jaxgmm.many.packing import Buffers, Layout

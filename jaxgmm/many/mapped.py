@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt
 
 from jaxgmm.drivers import EM
 from jaxgmm.em import log_prior
@@ -20,7 +19,7 @@ from jaxgmm.families import Family
 from jaxgmm.inputs import trees
 from jaxgmm.inputs.lazily import jax, jnp
 from jaxgmm.inputs.programs import compiled
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Bool, Float, Int, UInt
 from jaxgmm.many.packing import Buffers, Layout
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import Sample

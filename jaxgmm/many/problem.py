@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Int, Num, UInt
 
 from jaxgmm.em.penalty import Penalty
 from jaxgmm.families import Family
@@ -16,6 +15,7 @@ from jaxgmm.inputs import arguments, arrays, precision, trees
 from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.inputs.randomness import seed_key
 from jaxgmm.inputs.threefry import Words, folded
+from jaxgmm.inputs.typing import Float, Int, Num, UInt
 from jaxgmm.many.checks import looked_at, unremarkable
 from jaxgmm.many.mapped import Posed
 from jaxgmm.problem.coordinates import Coordinates, coordinates, widths_of

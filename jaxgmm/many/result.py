@@ -8,12 +8,12 @@ from functools import cached_property
 from typing import Any, overload
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
 from jaxgmm.families.base import Conjugate
 from jaxgmm.fit.diagnostics import Diagnosis
 from jaxgmm.fit.result import FitResult, FitWarning
 from jaxgmm.inputs import telling, trees
+from jaxgmm.inputs.typing import Bool, Float, Int
 from jaxgmm.many.problem import Frames
 from jaxgmm.mixture import Mixture
 from jaxgmm.mixture.ordering import order_of, permuted

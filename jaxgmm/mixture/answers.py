@@ -7,12 +7,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from jaxgmm.families.hosting import on_numpy
 from jaxgmm.families.namespace import namespace, quiet
 from jaxgmm.inputs import precision
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Float
 from jaxgmm.mixture.density import ANSWERS, Weighted, joint_log_prob
 from jaxgmm.rows.blocks import rowwise
 

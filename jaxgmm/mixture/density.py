@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Bool, Float
 
 from jaxgmm.families import Family
 from jaxgmm.families.namespace import entr, namespace, quiet
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Bool, Float
 
 
 class Weighted(Protocol):

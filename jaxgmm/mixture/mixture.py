@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Key
 
 from jaxgmm.families import FAMILIES, Family
 from jaxgmm.families.hosting import on_numpy
@@ -17,7 +16,7 @@ from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.inputs.lazily import jax, jnp
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.randomness import wrapped
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Float, Key
 from jaxgmm.mixture.answers import answer
 from jaxgmm.mixture.ordering import Ordered
 

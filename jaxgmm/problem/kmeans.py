@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from jaxgmm.inputs.threefry import Words, folded, uniform
+from jaxgmm.inputs.typing import Float, Int
 
 # Numbers that a thread works on at a time: they stay in its caches.
 _PART_ELEMENTS = 1 << 17

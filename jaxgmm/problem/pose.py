@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
 
 from jaxgmm.em import log_prior
 from jaxgmm.em.penalty import Penalty
@@ -14,7 +13,7 @@ from jaxgmm.families import Family
 from jaxgmm.families.base import Conjugate
 from jaxgmm.families.namespace import quiet
 from jaxgmm.inputs import trees
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Float
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.cells import cells_for
 from jaxgmm.problem.checks import check_data

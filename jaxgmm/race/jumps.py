@@ -10,15 +10,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from jaxtyping import Float, Int, Key, UInt
-
 from jaxgmm.em import e_step, m_step
 from jaxgmm.families.base import Root
 from jaxgmm.inputs import trees
 from jaxgmm.inputs.lazily import jax, jnp
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.randomness import wrapped
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Float, Int, Key, UInt
 from jaxgmm.mixture import Mixture, joint_log_prob, posterior
 from jaxgmm.rows import Sample
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
 from jaxgmm.inputs import trees
 from jaxgmm.inputs.lazily import jnp
+from jaxgmm.inputs.typing import Bool, Float, Int
 from jaxgmm.mixture import Mixture, at_rest
 from jaxgmm.race.jumps import moves
 from jaxgmm.race.rounds import RaceEnded

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Int
 
+from jaxgmm.inputs.typing import Float, Int
 from jaxgmm.race.rules import RaceRules
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
+from jaxgmm.inputs.typing import Bool, Float, Int
 from jaxgmm.run.record import Ended
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
 from jaxgmm.em.choice import KERNEL_NAMES
 from jaxgmm.inputs import trees
+from jaxgmm.inputs.typing import Bool, Float, Int
 from jaxgmm.mixture import Mixture, at_rest
 from jaxgmm.race.rounds import RaceEnded, Round
 from jaxgmm.run.record import Ended, Restarts

@@ -6,14 +6,13 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
 from jaxgmm.inputs import trees
 from jaxgmm.inputs.lazily import jax
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.randomness import probe_key, race_key
 from jaxgmm.inputs.threefry import folded
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Bool, Float, Int
 from jaxgmm.mixture import Mixture, at_rest, joint_log_prob
 from jaxgmm.mixture.density import ANSWERS
 from jaxgmm.race.ranking import heading_for, ranked

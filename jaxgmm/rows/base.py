@@ -12,14 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
 from jaxgmm.inputs import trees
 from jaxgmm.inputs.arguments import random_key
 from jaxgmm.inputs.lazily import jax, jnp, lax
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.randomness import generator
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Bool, Float, Int
 from jaxgmm.rows.chunks import chunk_size, window
 from jaxgmm.rows.frames import Frame
 from jaxgmm.rows.labels import Known, Labels

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from jaxgmm.families.namespace import einsum
 from jaxgmm.inputs import precision, trees
 from jaxgmm.inputs.lazily import jax, jnp, lax
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Float, Int
 from jaxgmm.rows.base import CellSums, Chunk, Operand, Rows, Sample, of_its_own
 from jaxgmm.rows.chunks import window
 from jaxgmm.rows.frames import Frame

@@ -77,7 +77,7 @@ class _Laid:
         sizes = -(-np.bincount(cell, minlength=g) // _ALIGNMENT) * _ALIGNMENT
         self.first = np.concatenate([[0], np.cumsum(sizes)])
         self.free = self.first[:-1].copy()  # the next slot of each cell
-        self.z = aligned_zeros((d, slots_for(n + g * _ALIGNMENT)), dtype)
+        self.z = aligned_zeros((d, slots_for(n + g * _ALIGNMENT, read=False)), dtype)
         self.place = np.empty(n, np.int32)
         self.centre, self.root = cells.frames(dtype)
         # The inverse of what the device will have, so that x = R z + centre to the last digit.

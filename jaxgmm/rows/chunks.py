@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float, Int
-
 from jaxgmm.inputs.lazily import jax, jnp, lax
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Float, Int
 
 # Numbers that a chunk touches, and rows, from and to. On CPU, measured: fastest when they stay near the caches, yet
 # every product is wide enough; within a chunk sums are not compensated, and above 2048 rows little speed is left to

@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from jaxgmm.families.namespace import namespace
 from jaxgmm.inputs import trees
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Float, Int
 from jaxgmm.rows.base import CellSums, Chunk, Operand, Rows
 from jaxgmm.rows.frames import Frame
 from jaxgmm.rows.labels import Known

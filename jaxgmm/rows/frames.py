@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 
 from jaxgmm.inputs import trees
 from jaxgmm.inputs.lazily import jnp, lax
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Float
 
 #: rows by which the sizes of features are judged
 PROBES = 32

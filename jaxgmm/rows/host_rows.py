@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from jaxgmm.inputs import trees
+from jaxgmm.inputs.typing import Float, Int
 from jaxgmm.rows.base import Chunk, Operand, Rows
 from jaxgmm.rows.frames import Frame
 from jaxgmm.rows.labels import Known, Labels

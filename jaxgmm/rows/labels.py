@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int
 
 from jaxgmm.inputs import arrays, trees
 from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Bool, Int
 
 UNKNOWN = -1
 

@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Int
 
 from jaxgmm.em.choice import KERNEL_NAMES
 from jaxgmm.inputs.lazily import jax
+from jaxgmm.inputs.typing import Int
 
 # Smaller batches compile anew: only worth it when a step is this much work.
 _COMPACTION_WORK = 1e9

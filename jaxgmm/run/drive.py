@@ -10,9 +10,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
 from jaxgmm.em.choice import KERNEL_NAMES, choose_kernels, fastest
+from jaxgmm.inputs.typing import Bool, Float, Int
 from jaxgmm.run.record import Restarts
 from jaxgmm.run.status import Status
 

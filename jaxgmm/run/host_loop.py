@@ -8,14 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from jaxgmm.drivers import Driver
 from jaxgmm.em import EStep, pass_chunk
 from jaxgmm.em.responsibilities import Assign
 from jaxgmm.families.namespace import quiet, set_at
 from jaxgmm.inputs import trees
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Float, Int
 from jaxgmm.mixture import Mixture, posterior
 from jaxgmm.rows import Rows
 from jaxgmm.rows.folds import without

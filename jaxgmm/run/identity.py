@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
 from jaxgmm.families.namespace import namespace
 from jaxgmm.inputs import trees
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Bool, Float, Int
 from jaxgmm.mixture import Mixture
 from jaxgmm.rows import Rows
 from jaxgmm.rows.folds import without

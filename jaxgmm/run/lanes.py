@@ -9,13 +9,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
 from jaxgmm.drivers import Driver
 from jaxgmm.em import KERNELS
 from jaxgmm.em.choice import KERNEL_NAMES, limits
 from jaxgmm.inputs import trees
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Bool, Float, Int
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.pose import log_priors
 from jaxgmm.rows import Rows

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt
 
 from jaxgmm.drivers import Driver, State
 from jaxgmm.em import EStep, Penalty, pass_chunk
@@ -23,7 +22,7 @@ from jaxgmm.inputs import trees
 from jaxgmm.inputs.lazily import jax, jnp
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.randomness import wrapped
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Bool, Float, Int, UInt
 from jaxgmm.mixture import Mixture, posterior
 from jaxgmm.rows import Rows
 from jaxgmm.rows.folds import without

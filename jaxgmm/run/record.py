@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
 
 from jaxgmm.em.choice import KERNEL_NAMES
 from jaxgmm.inputs import trees
+from jaxgmm.inputs.typing import Bool, Float, Int, Shaped
 from jaxgmm.mixture import Mixture
 from jaxgmm.run.status import Status
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from jaxtyping import Int
 
 from jaxgmm.drivers import Driver
 from jaxgmm.inputs.threefry import Words
+from jaxgmm.inputs.typing import Int
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.pose import Problem
 from jaxgmm.rows import Rows

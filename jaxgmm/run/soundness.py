@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
 from jaxgmm.em.penalty import Pinned
 from jaxgmm.families.hosting import on_numpy
@@ -18,7 +17,7 @@ from jaxgmm.families.namespace import namespace, quiet
 from jaxgmm.inputs import precision
 from jaxgmm.inputs.lazily import jax
 from jaxgmm.inputs.programs import compiled
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Bool, Float, Int
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.resolution import Widths
 from jaxgmm.run.status import Status

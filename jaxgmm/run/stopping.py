@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
 from jaxgmm.families.namespace import namespace, quiet
 from jaxgmm.inputs import trees
 from jaxgmm.inputs.lazily import jax
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Bool, Float, Int
 from jaxgmm.mixture import Mixture
 
 #: what `tol` may be compared with

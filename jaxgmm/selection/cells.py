@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int, Num
 
 from jaxgmm.drivers import EM
 from jaxgmm.fit.diagnostics import Diagnosis, diagnose
 from jaxgmm.fit.result import FitError, FitResult, best_restart
 from jaxgmm.inputs import trees
 from jaxgmm.inputs.threefry import Words
+from jaxgmm.inputs.typing import Float, Int, Num
 from jaxgmm.inputs.wording import Wording
 from jaxgmm.problem.pose import Problem
 from jaxgmm.run.identity import Tags

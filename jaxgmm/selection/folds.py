@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from jaxgmm.inputs.lazily import jnp
 from jaxgmm.inputs.randomness import fold_key, generator
 from jaxgmm.inputs.threefry import Words
+from jaxgmm.inputs.typing import Float, Int
 from jaxgmm.problem.pose import Problem
 from jaxgmm.rows import Rows, RowSource
 from jaxgmm.rows.folds import FoldedRows

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Key
 
 from jaxgmm.drivers import EM
 from jaxgmm.em.choice import kernel_for
@@ -17,7 +16,7 @@ from jaxgmm.fit.engine import runs_on_host
 from jaxgmm.fit.result import FitError
 from jaxgmm.inputs import arguments, precision
 from jaxgmm.inputs.errors import ArgumentError
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Key
 from jaxgmm.inputs.wording import Wording
 from jaxgmm.problem.checks import distinct_rows
 from jaxgmm.problem.pose import pose

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
 from jaxgmm.inputs.randomness import restart_keys, seed_key
 from jaxgmm.inputs.threefry import Words, folded
+from jaxgmm.inputs.typing import Float
 from jaxgmm.problem.kmeans import trials_for
 from jaxgmm.problem.pose import Problem
 from jaxgmm.rows.host_rows import HostRows

@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt
 
 from jaxgmm.em import m_step, statistics_of
 from jaxgmm.em.penalty import Penalty
@@ -22,7 +21,7 @@ from jaxgmm.inputs.lazily import jax, jnp
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.randomness import restart_keys, seed_key, wrapped
 from jaxgmm.inputs.threefry import Words
-from jaxgmm.inputs.typing import Array
+from jaxgmm.inputs.typing import Array, Bool, Float, UInt
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.kmeans import lloyd, trials_for
 from jaxgmm.problem.pose import Problem

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
 from jaxgmm.em.penalty import Pinned
 from jaxgmm.families.namespace import quiet
 from jaxgmm.inputs import trees
 from jaxgmm.inputs.randomness import revival_key
 from jaxgmm.inputs.threefry import Words, gumbel
+from jaxgmm.inputs.typing import Bool, Float, Int
 from jaxgmm.mixture import Mixture, joint_log_prob, posterior
 from jaxgmm.problem.pose import Problem
 from jaxgmm.rows.host_rows import HostRows

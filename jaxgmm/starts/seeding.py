@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from jaxgmm.inputs.randomness import generator
 from jaxgmm.inputs.threefry import Words, gumbel
+from jaxgmm.inputs.typing import Float, Int
 from jaxgmm.problem.kmeans import plus_plus
 from jaxgmm.problem.pose import Problem
 from jaxgmm.rows.host_rows import HostRows

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
 
 from jaxgmm.families import Family
 from jaxgmm.families.hosting import on_numpy
@@ -14,6 +13,7 @@ from jaxgmm.inputs import trees
 from jaxgmm.inputs.lazily import jax
 from jaxgmm.inputs.randomness import restart_keys, seed_key
 from jaxgmm.inputs.threefry import Words
+from jaxgmm.inputs.typing import Bool, Float
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.kmeans import trials_for
 from jaxgmm.problem.pose import Problem
