@@ -79,7 +79,7 @@ def large_child() -> None:
     x = (centres[z] + np.einsum("nij,nj->ni", roots[z], rng.normal(size=(n, d)))).astype(np.float32)
     compiled = 0
 
-    def heard(event: str, _: float, **__: Any) -> None:
+    def heard(event: str, duration_secs: float, **_: str | int) -> None:
         nonlocal compiled
         compiled += event.endswith("backend_compile_duration")
 

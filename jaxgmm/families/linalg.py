@@ -22,7 +22,7 @@ _TINY = 8
 # What is this small is written out, term by term: reductions and loops over so few cost three times what the terms do.
 # Over more, written out they compile longer and run no faster.
 _FEW = 4
-# Factors of so many numbers, on the host, whose inverses are kept; and those. Arrays are never written to once made.
+# Factors of so many numbers, on the host, whose inverses are kept; and those.
 _SMALL = 1 << 14
 _kept: tuple[tuple[Any, Any], ...] = ()
 
@@ -35,13 +35,14 @@ def inverse(factor: Float[Array, "*k d d"]) -> Float[Array, "*k d d"]:
 def _inverse_on_host(factor: Any) -> Any:
     """Of small factors the last few are kept: a step asks for the same ones in several places."""
     global _kept
+    if factor.size > _SMALL:
+        return _solved_on_host(factor)
     for known, result in _kept:
-        if known is factor:
+        if known.shape == factor.shape and known.dtype == factor.dtype and (known == factor).all():
             return result
     result = _solved_on_host(factor)
-    if factor.size <= _SMALL:
-        result.setflags(write=False)
-        _kept = ((factor, result), *_kept[: _FEW - 1])
+    result.setflags(write=False)
+    _kept = ((factor.copy(), result), *_kept[: _FEW - 1])  # a copy, as arrays may be written to
     return result
 
 

@@ -210,7 +210,8 @@ def diagnose(problem: Problem, mixtures: Mixture) -> Diagnosis:
     ridge = ridge * problem.family.traits.has_width  # rates have a ridge, too, but no width for it to blur
     rows, held = problem.rows, None
     if pinned is not None and pinned.weights.any():
-        held = np.asarray((_counts_of if rows.on_host else _counts_compiled)(mixtures, rows), np.float64)
+        count = _counts_of if rows.on_host else _counts_compiled
+        held = np.asarray(rows.attended(lambda: count(mixtures, rows)), np.float64)
     return Diagnosis(
         mixtures=at_rest(mixtures),
         frame=problem.frame,

@@ -36,8 +36,9 @@ from jaxgmm.run.record import Ended, OnBlock
 from jaxgmm.run.search import All, Search, Task
 from jaxgmm.run.status import Status
 from jaxgmm.starts.given import checked_init, held_in, make_starts, of_rows
+from jaxgmm.streams.room import checked_cache
 
-_NO_PART_OF_THE_ANSWER = ("on_block", "progress", "checkpoint", "every", "max_seconds")
+_NO_PART_OF_THE_ANSWER = ("on_block", "progress", "checkpoint", "every", "max_seconds", "cache")
 
 
 def fit(
@@ -64,6 +65,7 @@ def fit(
     kernel: str = "auto",
     engine: str = "auto",
     dtype: Any = None,
+    cache: str | int = "auto",
     on_block: OnBlock | None = None,
     progress: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -119,6 +121,9 @@ def fit(
             program would be compiled, and begins anew with a program where it does not. Starts are the same with
             either, and so are optima, to the rounding of the dtype.
         dtype: "float32" or "float64", to compute in another precision than the rows'.
+        cache: how much of the rows stays where passes read them: "all"; "none", then every pass reads `x` anew, a block
+            at a time; so many bytes, and later passes read the rest; or "auto", all where half of the free memory holds
+            them, else as much as that. However little it is, the answer is the same up to rounding.
         on_block: called with a `BlockInfo` between blocks of iterations; returns True to end the fit there.
         progress: show a bar on stderr while the fit runs (needs rich).
         checkpoint: a file to keep the state of the fit in, removed when it has ended. The same call takes up a fit
@@ -137,7 +142,7 @@ def fit(
     """
     given = {name: value for name, value in locals().items() if name not in _NO_PART_OF_THE_ANSWER}
     family = FAMILIES[arguments.choice("covariance_type", covariance_type, FAMILIES)]
-    kernel = kernel_for(kernel, family)
+    kernel, cache = kernel_for(kernel, family), checked_cache(cache)
     key = arguments.random_key(key)
     source = checked_rows(x, sample_weight, labels, family.check_rows)
     n, d = source.shape
@@ -195,7 +200,9 @@ def fit(
         """The fit, its mixtures in the coordinates of the data; and what they are judged by."""
         with precision.scope(dtype, host), memory.explained():
             ridge = settings.reg_covar
-            posed = pose(source, family, n_components, ridge, prior, dtype, known, held_fixed, on_host=host)
+            posed = pose(
+                source, family, n_components, ridge, prior, dtype, known, held_fixed, on_host=host, cache=cache
+            )
             starts = make_starts(key, posed, init, n_init or 1)
             with bar() if progress else contextlib.nullcontext() as shown:
                 watched = replace(settings, on_block=both(shown, settings.on_block))

@@ -50,6 +50,10 @@ class ArgumentError(ValueError):
         return self.wants, "" if self.got is None else self.got, self.hint
 
 
+class Cancelled(Exception):
+    """A pass was told to end before it had read all rows."""
+
+
 class ArgumentTypeError(ArgumentError, TypeError):
     """An argument of a type that is refused."""
 

@@ -17,14 +17,12 @@ _NAME = "jax"
 
 
 class _Module(ModuleType):
-    """A module that is loaded when one of its names is first looked up."""
+    """A module that is loaded when one of its names is first looked up; later it is looked up there, too."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # those who look over all modules ask for such, and want nothing loaded
             raise AttributeError(name)
-        value = getattr(importlib.import_module(self.__name__), name)
-        setattr(self, name, value)
-        return value
+        return getattr(sys.modules.get(self.__name__) or importlib.import_module(self.__name__), name)
 
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -26,6 +27,8 @@ from jaxgmm.rows import Rows, RowSource
 from jaxgmm.rows.host_rows import HostRows
 from jaxgmm.rows.labels import Labels
 from jaxgmm.rows.places import placed
+from jaxgmm.streams import streamed
+from jaxgmm.streams.room import room_for
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Problem:
 def pose(
     source: RowSource, family: type[Family], n_components: int, reg_covar: float | Literal["auto"],
     prior: Prior | None, dtype: np.dtype, labels: Labels | None = None, fixed: CheckedFixed | None = None,
-    on_host: bool = False,
+    on_host: bool = False, cache: str | int = "auto",
 ) -> Problem:  # fmt: skip
     """Checked rows, all with weight, as a problem. Call inside `precision.scope(dtype)`, but for the host.
 
@@ -77,6 +80,7 @@ def pose(
         labels: what the source's labels mean, None if it is as if there were none.
         fixed: which parameters are held.
         on_host: whether rows are to be computed with in NumPy.
+        cache: how much of the rows is to stay where passes read them; see `streams.room`.
 
     Raises:
         ValueError: the rows cannot be fitted as they are; see `checks.check_data`.
@@ -94,7 +98,9 @@ def pose(
         rows = HostRows.from_source(source, frame.rows, frame.whitener, labels)
     else:
         cells = cells_for(source, family, frame, n_components, ridge, dtype)
-        rows = placed(source, frame.rows, dtype, frame.whitener, labels, cells)
+        room = room_for(source, dtype, cache)
+        place = placed if room is None else partial(streamed, room=room)
+        rows = place(source, frame.rows, dtype, frame.whitener, labels, cells)
     known = None if prior is None else conjugate(prior, family, frame, n_components, dtype)
     pinned = None if fixed is None else fixed.pinned(frame, dtype)
     return Problem(

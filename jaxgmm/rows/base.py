@@ -113,15 +113,31 @@ class Rows(ABC):
             The sums over all rows, and what rounding dropped from them.
 
         Example:
-            The weighted mean of all rows: `rows.total(lambda _, some: some.x @ some.weights, None, 1024).total /
-            rows.total_weight`. How far they lie from a point: `rows.total(lambda point, some: jnp.sum((some.x -
-            point[:, None]) ** 2 @ some.weights), point, 1024).total`.
+            How far rows lie from a point: `rows.total(lambda point, some: jnp.sum((some.x - point[:, None]) ** 2
+            @ some.weights), point, 1024).total`.
         """
 
     @property
     def on_host(self) -> bool:
         """Whether rows are NumPy's, to be computed with in NumPy: then restarts are a leading axis, without `vmap`."""
         return False
+
+    @property
+    def is_far(self) -> bool:
+        """Whether reading may take longer than computing: then all restarts share each read."""
+        return False
+
+    @property
+    def n_read_now(self) -> int:
+        """How many rows the pass that is under way has read so far, where it takes long; not under `jit`."""
+        return 0
+
+    def attended(self, call: Callable[[], Any], told: Callable[[], bool] | None = None) -> Any:
+        """What `call` gives, which computes with these rows; what failed in the reading of them is raised here.
+
+        `told` is asked meanwhile where that takes long, and ends it by True (`errors.Cancelled`).
+        """
+        return call()
 
     # ---- what follows from that -----------------------------------------------------------------------------------
 

@@ -68,8 +68,13 @@ class Cells:
         return self.components.means.astype(dtype), np.broadcast_to(root, (g, d, d) if matrix else (g, d)).astype(dtype)
 
 
-class _Laid:
-    """Rows as they will lie on the device, cell after cell; NumPy. `put` takes them block by block."""
+class LaidInCells:
+    """Rows as they will lie on the device, cell after cell; NumPy. `put` takes them block by block.
+
+    Args:
+        cell: the cell of every row.
+        shape: (n, d), of the rows, or of as many as there is to be room for.
+    """
 
     def __init__(self, cells: Cells, cell: Any, shape: tuple[int, int], dtype: np.dtype) -> None:
         (n, d), g = shape, len(cells)
@@ -77,12 +82,17 @@ class _Laid:
         sizes = -(-np.bincount(cell, minlength=g) // _ALIGNMENT) * _ALIGNMENT
         self.first = np.concatenate([[0], np.cumsum(sizes)])
         self.free = self.first[:-1].copy()  # the next slot of each cell
-        self.z = aligned_zeros((d, slots_for(n + g * _ALIGNMENT, read=False)), dtype)
+        self.z = aligned_zeros((d, self.slots(n, cells)), dtype)
         self.place = np.empty(n, np.int32)
         self.centre, self.root = cells.frames(dtype)
         # The inverse of what the device will have, so that x = R z + centre to the last digit.
         root = self.root.astype(np.float64)
         self.inverse = 1 / root if root.ndim == 2 else np.linalg.inv(root)
+
+    @staticmethod
+    def slots(n: int, cells: Cells) -> int:
+        """How many slots `n` rows have."""
+        return slots_for(n + len(cells) * _ALIGNMENT, read=False)
 
     def put(self, x: Any) -> None:
         """The next rows, (d, b) in float64."""
@@ -114,7 +124,7 @@ def laid_in_cells(
     """`transform` of a source's rows (b, d), which gives (d, b) in float64, cell after cell: it is read twice."""
     blocks = lambda: (transform(block.x) for block in source.blocks(_BLOCK))  # noqa: E731
     cell = np.concatenate([cells.nearest(x.astype(dtype)) for x in blocks()])
-    laid, some = _Laid(cells, cell, source.shape, dtype), []
+    laid, some = LaidInCells(cells, cell, source.shape, dtype), []
     for x in blocks():
         laid.put(x)
         some.append(probed(x).astype(dtype))
@@ -160,14 +170,14 @@ def laid_about(rows: CellRows, components: Any, weights: Any) -> CellRows:
                 yield frame.global_(held.z[:, some].astype(np.float64))
 
     # In float64: what called for this is narrower than the products of float32 can tell.
-    laid = _Laid(cells, np.concatenate([cells.nearest(x) for x in blocks()]), (n, len(held.z)), held.z.dtype)
+    laid = LaidInCells(cells, np.concatenate([cells.nearest(x) for x in blocks()]), (n, len(held.z)), held.z.dtype)
     for x in blocks():
         laid.put(x)
     beside = {"total_weight": rows.total_weight, "frame": rows.frame, "known": rows.known, "longest": rows.longest}
     return _rows_of(laid, held.number[slots], rows.row_weights(), **beside)
 
 
-def _rows_of(laid: _Laid, numbers: Any, weights: Any, **beside: Any) -> CellRows:
+def _rows_of(laid: LaidInCells, numbers: Any, weights: Any, **beside: Any) -> CellRows:
     """Rows with these numbers, in the order in which they were put, and weights, by number."""
     slots = laid.z.shape[1]
     place, number, held = np.zeros(slots, np.int32), np.zeros(slots, np.int32), np.zeros(slots, weights.dtype)

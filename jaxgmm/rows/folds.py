@@ -53,6 +53,17 @@ class FoldedRows(Rows):
         return self.rows.on_host
 
     @property
+    def is_far(self) -> bool:
+        return self.rows.is_far
+
+    @property
+    def n_read_now(self) -> int:
+        return self.rows.n_read_now
+
+    def attended(self, call: Callable[[], Any], told: Callable[[], bool] | None = None) -> Any:
+        return self.rows.attended(call, told)
+
+    @property
     def n_features(self) -> int:
         return self.rows.n_features
 

@@ -46,6 +46,11 @@ def beside_one_another(x: Any, weights: Any, total_weight: Any, n_rows: Any, whi
     return ArrayRows(x=x, n_rows=n_rows.astype(np.int32), frame=frame, **held)
 
 
+def in_one_array(x: Any, weights: Any, rows: Rows) -> Rows:
+    """Some of `rows`, (d, b) and (b,), numbered from 0, of which nothing is known. Pure."""
+    return ArrayRows(x, weights, rows.total_weight, rows.n_rows, rows.frame)
+
+
 def anew_about(rows: Rows, components: Any, weights: Any) -> Rows | None:
     """The same rows laid out anew about `components`, NumPy; None where rows have no cells."""
     if isinstance(rows, FoldedRows):

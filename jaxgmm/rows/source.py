@@ -145,11 +145,11 @@ class Chosen(RowSource):
             waiting.append(block.at(self.chosen[start:stop]))
             start = stop
             while sum(len(part.x) for part in waiting) >= size:
-                held = _joined(waiting)
+                held = joined(waiting)
                 yield held.at(slice(size))
                 waiting = [held.at(slice(size, None))]
         if any(len(part.x) for part in waiting):
-            yield _joined(waiting)
+            yield joined(waiting)
 
     def fingerprint(self) -> bytes:
         return hashlib.blake2b(self.source.fingerprint() + np.packbits(self.chosen).tobytes(), digest_size=12).digest()
@@ -162,7 +162,8 @@ class Chosen(RowSource):
         return self.source.rows_at(np.flatnonzero(self.chosen)[index])
 
 
-def _joined(blocks: list[Block]) -> Block:
+def joined(blocks: list[Block]) -> Block:
+    """One block after the other."""
     parts = zip(*blocks, strict=True)
     return Block(*(None if held[0] is None else np.concatenate(held) for held in parts))
 

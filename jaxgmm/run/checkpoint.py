@@ -132,6 +132,10 @@ class Checkpoint:
         if time.perf_counter() - self.written >= self.every:
             self._write(state())
 
+    def now(self, state: Callable[[], dict[str, Any]]) -> None:
+        """Writes where the current run stands, whatever the time."""
+        self._write(state())
+
     def run_ended(self, state: dict[str, Any]) -> None:
         """Remembers how the current run ended; the next writing takes it along."""
         self.finished.append(state)

@@ -8,11 +8,14 @@ sets packed into batches (`many.lanes.PackedLanes`).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import numpy as np
 
 from jaxgmm.em.choice import KERNEL_NAMES, choose_kernels, fastest
+from jaxgmm.inputs import trees
 from jaxgmm.inputs.typing import Bool, Float, Int
+from jaxgmm.run.loop import Pool
 from jaxgmm.run.record import Restarts
 from jaxgmm.run.status import Status
 
@@ -83,6 +86,33 @@ class Lanes(ABC):
     def report(self) -> None:
         """Tells how restarts fare, and looks at the clock; nothing by default."""
         return
+
+
+@trees.register_dataclass
+@dataclass(frozen=True)
+class Pause:
+    """Where the host's side of a run stands between two blocks; arrays over restarts r.
+
+    Attributes:
+        pool: the device's side.
+        kernels, revivals: of every restart.
+        evaluated_at: after how many steps a restart's log-likelihood of all rows was last looked at.
+        exact: that log-likelihood, for drivers that see samples.
+        history: see `Ended`; with spare room.
+        first, block, evaluations: steps, blocks and looks at all rows so far.
+        halvings: see `Controls`.
+    """
+
+    pool: Pool
+    kernels: Int[np.ndarray, " r"]
+    revivals: Int[np.ndarray, " r"]
+    evaluated_at: Int[np.ndarray, " r"]
+    exact: Float[np.ndarray, " r"] | None
+    history: Float[np.ndarray, "r t"]
+    first: np.ndarray
+    block: np.ndarray
+    evaluations: np.ndarray
+    halvings: np.ndarray
 
 
 def begin(lanes: Lanes, shape: tuple[int, ...]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from jaxgmm.drivers import Driver
 from jaxgmm.em import KERNELS
 from jaxgmm.em.choice import KERNEL_NAMES, limits
 from jaxgmm.inputs import trees
+from jaxgmm.inputs.errors import Cancelled
 from jaxgmm.inputs.typing import Array, Bool, Float, Int
 from jaxgmm.mixture import Mixture
 from jaxgmm.problem.pose import log_priors
@@ -22,10 +23,10 @@ from jaxgmm.rows.places import anew_about
 from jaxgmm.run import loop
 from jaxgmm.run.batching import groups, in_powers, width_for
 from jaxgmm.run.checkpoint import Checkpoint, arrays_of, tree_from
-from jaxgmm.run.drive import Lanes, begin, drive
+from jaxgmm.run.drive import Lanes, Pause, begin, drive
 from jaxgmm.run.host_loop import HostLoop
 from jaxgmm.run.identity import Tags, total_weight
-from jaxgmm.run.loop import Controls, Pool
+from jaxgmm.run.loop import Controls
 from jaxgmm.run.memory import within_memory
 from jaxgmm.run.record import BlockInfo, Ended, History, OnBlock, Restarts
 from jaxgmm.run.status import SOUND, Status
@@ -34,33 +35,8 @@ from jaxgmm.starts.revival import REVIVALS, Surroundings, revived
 
 # A block is cut short when its steps are long, so that the host hears from it about every second on two cores.
 _BLOCK_WORK = 1e11
-
-
-@trees.register_dataclass
-@dataclass(frozen=True)
-class Pause:
-    """Where the host's side of a run stands between two blocks; arrays over restarts r.
-
-    Attributes:
-        pool: the device's side.
-        kernels, revivals: of every restart.
-        evaluated_at: after how many steps a restart's log-likelihood of all rows was last looked at.
-        exact: that log-likelihood, for drivers that see samples.
-        history: see `Ended`; with spare room.
-        first, block, evaluations: steps, blocks and looks at all rows so far.
-        halvings: see `Controls`.
-    """
-
-    pool: Pool
-    kernels: Int[np.ndarray, " r"]
-    revivals: Int[np.ndarray, " r"]
-    evaluated_at: Int[np.ndarray, " r"]
-    exact: Float[np.ndarray, " r"] | None
-    history: Float[np.ndarray, "r t"]
-    first: np.ndarray
-    block: np.ndarray
-    evaluations: np.ndarray
-    halvings: np.ndarray
+# Seconds between two reports while one pass is under way.
+_REPORTED_EVERY = 1.0
 
 
 def run_restarts(
@@ -114,7 +90,7 @@ class DeviceLanes(Lanes):
         per_row = KERNELS["shared_feature"].elements(starts.components, 1) - starts.n_components
         self.work = 4.0 * self.n_rows * self.share * per_row * starts.n_components
         self.lives = 0 if surroundings is None else REVIVALS
-        self.width = self.n if rows.on_host else width_for(self.n, self.work)
+        self.width = self.n if rows.on_host or rows.is_far else width_for(self.n, self.work)
         self.first = self.block = self.evaluations = self.lay_out_at = 0
         self.cut_short: Status | None = None
         self.revivals = np.zeros(self.n, np.int32)
@@ -147,9 +123,18 @@ class DeviceLanes(Lanes):
         self.first, self.block, self.evaluations = int(pause.first), int(pause.block), int(pause.evaluations)
         self.controls = replace(self.controls, halvings=int(pause.halvings))
 
-    def _on_device(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        """`function`, given the controls too, with smaller chunks if the device has no room for it."""
-        result, self.controls = within_memory(partial(function, *args, **options), self.controls)
+    def _on_device(
+        self, function: Callable[..., Any], *args: Any, told: Callable[[], bool] | None = None, **options: Any
+    ) -> Any:
+        """`function`, given the controls too, with smaller chunks if the device has no room for it.
+
+        `told` is asked while rows are read that take long; see `Rows.attended`.
+        """
+
+        def call(controls: Controls) -> Any:
+            return self.rows.attended(partial(function, *args, controls=controls, **options), told)
+
+        result, self.controls = within_memory(call, self.controls)
         return result
 
     def start(self, which: Bool[np.ndarray, " r"], name: str) -> None:
@@ -190,16 +175,40 @@ class DeviceLanes(Lanes):
         steps = max(1, min(loop.BLOCK_STEPS, wanted, left))
         for name, members in groups(active, self.kernels, self.width, self.n, self.work):
             limit = np.asarray(self.limits[KERNEL_NAMES.index(name)], self.pool.conditioning.dtype)
-            self.pool, trace = self._on_device(
-                self.loop.block, self.driver, self.pool, members, self.rows, first=np.int32(self.first),
-                steps=np.int32(steps), limit=limit, kernel=name,
-            )  # fmt: skip
+            try:
+                self.pool, trace = self._on_device(
+                    self.loop.block, self.driver, self.pool, members, self.rows, first=np.int32(self.first),
+                    steps=np.int32(steps), limit=limit, kernel=name, told=self._told(),
+                )  # fmt: skip
+            except Cancelled:
+                return  # what it has read is lost; all stand where they were before
+            except KeyboardInterrupt:
+                if self.checkpoint is not None:
+                    self.checkpoint.now(lambda: arrays_of(self.pause()))
+                raise
             high, low = np.asarray(trace)
             values = self._values(high, low, np.minimum(members, self.n - 1))
             for i, member in enumerate(members[members < self.n]):
                 taken = values[~np.isnan(values[:, i]), i]  # one that waited for the other kernel took no steps
                 self.history.write(member, before[member] + 1, taken)
         self.first += steps
+
+    def _told(self) -> Callable[[], bool]:
+        """What is asked while a pass is under way: whether it is to end there."""
+        begun = time.perf_counter()
+
+        def told() -> bool:
+            nonlocal begun
+            now = time.perf_counter()
+            if now >= self.deadline:
+                self.cut_short = Status.TIME_LIMIT
+            elif self.on_block is not None and now - begun >= _REPORTED_EVERY:
+                begun = now
+                if self.on_block(self.info()) is True:
+                    self.cut_short = Status.STOPPED
+            return self.cut_short is not None
+
+        return told
 
     def renew(self, moved: Bool[np.ndarray, " r"], name: str) -> None:
         members = np.flatnonzero(moved)
@@ -283,9 +292,9 @@ class DeviceLanes(Lanes):
 
     def report(self) -> None:
         self.block += 1
-        if self.on_block is not None and self.on_block(self.info()) is True:
+        if self.cut_short is None and self.on_block is not None and self.on_block(self.info()) is True:
             self.cut_short = Status.STOPPED
-        elif time.perf_counter() >= self.deadline:
+        elif self.cut_short is None and time.perf_counter() >= self.deadline:
             self.cut_short = Status.TIME_LIMIT
         if self.cut_short is not None:
             self._end(self.status == Status.RUNNING, self.cut_short)
@@ -303,7 +312,7 @@ class DeviceLanes(Lanes):
             n_restarts=self.n,
             n_active=int(np.sum(running)),
             best=float(np.max(self.current(), where=sound, initial=-np.inf)),
-            rows=float(np.sum(self.passes()) * self.n_rows),
+            rows=float(np.sum(self.passes()) * self.n_rows) + self.rows.n_read_now * int(np.sum(running)),
         )
 
     def ended(self) -> Restarts:

@@ -118,7 +118,7 @@ def from_responsibilities(
     n_components: int, penalty: Penalty,
 ) -> Mixture:  # fmt: skip
     each = each_fitted if rows.on_host else _each_compiled
-    made = each(responsibilities, operands, rows, family, n_components, penalty)
+    made = rows.attended(lambda: each(responsibilities, operands, rows, family, n_components, penalty))
     return trees.map(np.asarray, made)
 
 
