@@ -72,6 +72,8 @@ _HOME = {
     "selection.select": ("select",),
     "sklearn": ("GaussianMixture", "GaussianMixtureOutlierDetector"),
 }
+# Folders that are spoken of by name.
+_ROOMS = ("drivers", "em", "families", "mixture", "plotting", "rows", "sklearn", "sources")
 _WHERE = {name: home for home, names in _HOME.items() for name in names}
 
 
@@ -88,6 +90,8 @@ class _Lazy(ModuleType):
 
 def __getattr__(name: str) -> Any:
     home = _WHERE.get(name)
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{home}"), name)

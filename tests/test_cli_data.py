@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from commands import read
 
-from jaxgmm.cli.data import DataError, spool
+from jaxgmm.cli.data import DataError
+from jaxgmm.tables import spool
 
 
 @pytest.mark.parametrize(
@@ -221,7 +222,7 @@ def test_what_is_no_file_of_rows(tmp_path):
     with pytest.raises(DataError, match=r"pipe\.csv: is not a plain file"):
         read(tmp_path / "pipe.csv")
     (tmp_path / "folder.npy").mkdir()
-    with pytest.raises(DataError, match="is a folder"):
+    with pytest.raises(DataError, match="holds no file whose name ends in"):
         read(tmp_path / "folder.npy")
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "absent.csv")

@@ -32,7 +32,8 @@ finally:
 _READ = f"""
 import sys
 from pathlib import Path
-from jaxgmm.cli.data import Source, spool
+from jaxgmm.cli.data import Source
+from jaxgmm.tables import spool
 spool._IN_MEMORY = 1 << 24
 x = Source(Path(sys.argv[1])).read().x
 {_PEAK}

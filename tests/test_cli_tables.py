@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 import jaxgmm
 from jaxgmm.cli.commands import common
-from jaxgmm.cli.data import spool
+from jaxgmm.tables import spool
 
 FORMATS = ["csv", "parquet", "npz", "npy"]
 

@@ -56,9 +56,9 @@ def test_sources_refused(name):
         jaxgmm.fit(0, source, 2)
 
 
-def test_only_fit_reads_sources():
-    with pytest.raises(TypeError, match="x must be an array, got Parts, a source of rows; only fit reads sources"):
-        jaxgmm.select(0, Parts(Block(X)), [1, 2])
+def test_what_does_not_read_sources_says_so():
+    with pytest.raises(TypeError, match="got Parts, a source of rows; fit, select and mixtures read sources"):
+        jaxgmm.fit_many(0, [Parts(Block(X))], 2)
 
 
 @jax.tree_util.register_pytree_node_class

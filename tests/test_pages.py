@@ -121,6 +121,7 @@ def test_the_api_page_has_every_public_name():
     documented = set(re.findall(r"^\.\. auto\w+:: ([\w.]+)$", (pages.ROOT / "docs" / "api.md").read_text(), re.M))
     public = {f"jaxgmm.{name}" for name in jaxgmm.__all__}
     public |= {f"jaxgmm.plotting.{name}" for name in jaxgmm.plotting.__all__}
+    public |= {f"jaxgmm.sources.{name}" for name in jaxgmm.sources.__all__}
     inside = ("jaxgmm.em.", "jaxgmm.rows.")
     assert public == {name for name in documented if not name.startswith(inside)}
 

@@ -26,7 +26,7 @@ _OPTIONS = {
     "reg_covar": "--reg-covar", "max_iter": "--max-iter", "learning_rate": "--learning-rate",
     "max_seconds": "--max-seconds", "on_degenerate": "--on-degenerate", "covariance_types": "--types",
     "sample_weight": "--weights", "on_block": "Ctrl-C", "init": "--init", "tol": "--tol", "kernel": "--kernel",
-    "engine": "--engine",
+    "engine": "--engine", "cache": "--cache",
     "dtype": "--dtype", "driver": "--driver", "prior": "--prior", "stopping": "--stopping", "key": "--seed",
     "criterion": "--criterion", "labels": "--labels", "search": "--search", "checkpoint": "--checkpoint",
     "x": "the data", "arguments": "options",

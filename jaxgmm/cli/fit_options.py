@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,8 +10,21 @@ import typer
 
 from jaxgmm.inputs import arguments
 from jaxgmm.starts.methods import METHODS
+from jaxgmm.streams.room import checked_cache
 
 DTYPES = ("float32", "float64")
+
+
+def cache(value: str) -> str | int:
+    """A name, or a size in bytes: 500M, 2G.
+
+    Raises:
+        ArgumentError: neither.
+    """
+    found = re.fullmatch(r"(\d+)([KMGT]?)i?B?", value.strip(), re.IGNORECASE)
+    if found:
+        return int(found[1]) << 10 * ("KMGT".index(found[2].upper()) + 1 if found[2] else 0)
+    return checked_cache(value)
 
 
 def ridge(value: str) -> Any:
@@ -178,6 +192,16 @@ EngineName = Annotated[
         metavar="NAME",
         help="Who computes: numpy (nothing is compiled), jax (compiled programs, on a GPU where there is one), or "
         "auto, which takes numpy where it is done before a program would be compiled.",
+        rich_help_panel="Computing",
+    ),
+]
+CacheSize = Annotated[
+    str,
+    typer.Option(
+        "--cache",
+        metavar="SIZE",
+        help="How much of the rows stays where they are computed with: all, none (every pass reads them anew), a size "
+        "such as 2G, or auto, as much as half of the free memory holds.",
         rich_help_panel="Computing",
     ),
 ]

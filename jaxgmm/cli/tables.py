@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from jaxgmm.cli.data.spool import Spool
 from jaxgmm.mixture.whole_files import whole_file
+from jaxgmm.tables.spool import Spool
 
 SUFFIXES = (".csv", ".parquet", ".npy", ".npz")
 

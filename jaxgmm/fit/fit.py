@@ -35,10 +35,12 @@ from jaxgmm.run.options import Settings
 from jaxgmm.run.record import Ended, OnBlock
 from jaxgmm.run.search import All, Search, Task
 from jaxgmm.run.status import Status
+from jaxgmm.shards import checked_mesh
+from jaxgmm.sources.opening import opened
 from jaxgmm.starts.given import checked_init, held_in, make_starts, of_rows
 from jaxgmm.streams.room import checked_cache
 
-_NO_PART_OF_THE_ANSWER = ("on_block", "progress", "checkpoint", "every", "max_seconds", "cache")
+_NO_PART_OF_THE_ANSWER = ("on_block", "progress", "checkpoint", "every", "max_seconds", "cache", "devices")
 
 
 def fit(
@@ -66,6 +68,7 @@ def fit(
     engine: str = "auto",
     dtype: Any = None,
     cache: str | int = "auto",
+    devices: Any = None,
     on_block: OnBlock | None = None,
     progress: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -124,6 +127,8 @@ def fit(
         cache: how much of the rows stays where passes read them: "all"; "none", then every pass reads `x` anew, a block
             at a time; so many bytes, and later passes read the rest; or "auto", all where half of the free memory holds
             them, else as much as that. However little it is, the answer is the same up to rounding.
+        devices: None for one device; "all", a number, a list of devices or a `jax.sharding.Mesh`: rows are divided
+            among them, and all that goes between them in a pass are sums.
         on_block: called with a `BlockInfo` between blocks of iterations; returns True to end the fit there.
         progress: show a bar on stderr while the fit runs (needs rich).
         checkpoint: a file to keep the state of the fit in, removed when it has ended. The same call takes up a fit
@@ -144,7 +149,7 @@ def fit(
     family = FAMILIES[arguments.choice("covariance_type", covariance_type, FAMILIES)]
     kernel, cache = kernel_for(kernel, family), checked_cache(cache)
     key = arguments.random_key(key)
-    source = checked_rows(x, sample_weight, labels, family.check_rows)
+    source = checked_rows(*opened(x, sample_weight, labels), family.check_rows)
     n, d = source.shape
     n_components = arguments.integer("n_components", n_components, 1)
     with_weight = source.present()
@@ -158,6 +163,11 @@ def fit(
         weighted = "" if source.weights is None else " with weight"
         wants = f"be at most the number of rows{weighted}, {present}"
         raise ArgumentError("n_components", wants, str(n_components))
+    mesh = checked_mesh(devices)
+    if mesh is not None:
+        engine = "jax" if engine == "auto" else engine
+        if engine == "numpy":
+            raise ArgumentError("engine", "be 'jax' or 'auto' here", "'numpy'", "devices need JAX")
     prior = checked_prior(prior, family, d)
     driver = EM() if driver is None else driver
     if not isinstance(driver, Driver):
@@ -201,7 +211,17 @@ def fit(
         with precision.scope(dtype, host), memory.explained():
             ridge = settings.reg_covar
             posed = pose(
-                source, family, n_components, ridge, prior, dtype, known, held_fixed, on_host=host, cache=cache
+                source,
+                family,
+                n_components,
+                ridge,
+                prior,
+                dtype,
+                known,
+                held_fixed,
+                on_host=host,
+                cache=cache,
+                mesh=mesh,
             )
             starts = make_starts(key, posed, init, n_init or 1)
             with bar() if progress else contextlib.nullcontext() as shown:

@@ -22,7 +22,9 @@ def to_numpy(name: str, x: Any) -> Any:
         ValueError: masked, ragged, or with an entry missing, which is named.
     """
     if hasattr(x, "blocks") and hasattr(x, "fingerprint"):
-        raise ArgumentTypeError(name, "be an array", f"{type(x).__name__}, a source of rows", "only fit reads sources")
+        raise ArgumentTypeError(
+            name, "be an array", f"{type(x).__name__}, a source of rows", "fit, select and mixtures read sources"
+        )
     if any(hasattr(x, way) for way in ("tocsr", "todense", "to_dense")) and _is_sparse(x):
         how = "toarray" if hasattr(x, "toarray") else "to_dense" if hasattr(x, "to_dense") else "todense"
         raise ArgumentTypeError(name, "be a dense array", f"a sparse {type(x).__name__}", f"use {name}.{how}()")

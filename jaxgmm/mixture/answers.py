@@ -10,10 +10,11 @@ import numpy as np
 
 from jaxgmm.families.hosting import on_numpy
 from jaxgmm.families.namespace import namespace, quiet
-from jaxgmm.inputs import precision
+from jaxgmm.inputs import arguments, precision
 from jaxgmm.inputs.typing import Array, Float
 from jaxgmm.mixture.density import ANSWERS, Weighted, joint_log_prob
 from jaxgmm.rows.blocks import rowwise
+from jaxgmm.rows.source import RowSource
 
 # Squares of whitened rows stay finite in float64 up to here.
 _FAR = 1e150
@@ -21,14 +22,25 @@ _FAR = 1e150
 _AT_ONCE = 1 << 20
 # Rows far away that are answered together.
 _FEW = 1 << 12
+# Rows of a source that are looked at together.
+_BLOCK = 1 << 16
 
 
 def answer(name: str, mixture: Any, x: Any) -> Iterator[tuple[int, int, Any]]:
-    """(start, stop, answer `name` with rows last) over blocks of `x`, (n, d), NumPy; leading axes as the mixture's.
+    """(start, stop, answer `name` with rows last) over blocks of `x`, (n, d) or a source; leading axes as in `mixture`.
 
     Rows so far from all components that their density has no float32 are answered in float64, and beyond what float64
     can square along their own direction: finite always, and ordered.
     """
+    if isinstance(x, RowSource):
+        begin = 0
+        for block in x.blocks(_BLOCK):
+            held = arguments.rows("x", block.x, first_row=begin)
+            for start, stop, part in answer(name, mixture, held):
+                yield begin + start, begin + stop, part
+            begin += len(held)
+        return
+    mixture.components.check_rows("x", x)
     dtype = precision.compute_dtype(mixture.weights, x)
     # y = L⁻¹(x − μ) is the widest thing a row needs
     width = int(np.prod(mixture.batch_shape)) * mixture.n_components * mixture.n_features

@@ -19,6 +19,8 @@ from jaxgmm.inputs.randomness import wrapped
 from jaxgmm.inputs.typing import Array, Float, Key
 from jaxgmm.mixture.answers import answer
 from jaxgmm.mixture.ordering import Ordered
+from jaxgmm.rows.source import RowSource
+from jaxgmm.sources.opening import opened
 
 # A lot is the rows drawn with one key: so many, or fewer where their factors would hold more numbers than this.
 _DRAWN, _DRAWN_ELEMENTS = 64, 1 << 22
@@ -165,8 +167,12 @@ class Mixture(Ordered):
     # ---- rows -------------------------------------------------------------------------------------------------
 
     def _rows(self, x: Any) -> Any:
-        x = arguments.rows("x", x, self.n_features)
-        self.components.check_rows("x", x)
+        x, _, _ = opened(x)
+        if not isinstance(x, RowSource):
+            return arguments.rows("x", x, self.n_features)
+        if x.shape[1] != self.n_features:
+            wants = f"have {self.n_features} columns, as the mixture has features"
+            raise ArgumentError("x", wants, str(x.shape[1]))
         return x
 
     def _collected(self, name: str, x: Any) -> Any:
@@ -194,7 +200,7 @@ class Mixture(Ordered):
 
     def _summed(self, name: str, x: Any, sample_weight: Any) -> Any:
         x = self._rows(x)
-        w = arguments.weights("sample_weight", sample_weight, len(x))
+        w = _weights(x, sample_weight)
         total = np.zeros(self.batch_shape)
         for start, stop, part in answer(name, self, x):
             values = part.astype(np.float64)
@@ -267,5 +273,13 @@ def at_rest(mixture: Mixture) -> Mixture:
     return trees.map(np.asarray, mixture)
 
 
+def _weights(x: Any, sample_weight: Any) -> Any:
+    """(n,), how often each row counts; None where each counts once. A source may say it itself."""
+    if sample_weight is None and isinstance(x, RowSource):
+        return x.weights
+    return arguments.weights("sample_weight", sample_weight, np.shape(x)[0])
+
+
 def _total_weight(x: Any, sample_weight: Any) -> float:
-    return float(len(x) if sample_weight is None else np.sum(np.asarray(sample_weight), dtype=np.float64))
+    weights = _weights(x, sample_weight)
+    return float(np.shape(x)[0] if weights is None else np.sum(weights, dtype=np.float64))

@@ -52,8 +52,15 @@ class Coordinates:
     step: Any
     own: Any
 
-    def rows(self, block: Any) -> Any:
-        """(x − shift) / root of rows (b, d), as (d, b)."""
+    def rows(self, block: Any, dtype: Any = np.float64) -> Any:
+        """(x − shift) / root of rows (b, d), as (d, b): in float64, to be rounded to `dtype`.
+
+        Or in `dtype` where that is just the same: a difference of two of its numbers is rounded once, the quotient by a
+        power of two not at all.
+        """
+        narrow = self.shift.astype(dtype)
+        if block.dtype == dtype == np.float32 and (narrow == self.shift).all():
+            return scaled(block, narrow, self.root.astype(dtype)).T
         return scaled(np.asarray(block, np.float64), self.shift, self.root).T
 
     @property

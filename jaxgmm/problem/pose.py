@@ -27,6 +27,7 @@ from jaxgmm.rows import Rows, RowSource
 from jaxgmm.rows.host_rows import HostRows
 from jaxgmm.rows.labels import Labels
 from jaxgmm.rows.places import placed
+from jaxgmm.shards import sharded
 from jaxgmm.streams import streamed
 from jaxgmm.streams.room import room_for
 
@@ -71,7 +72,7 @@ class Problem:
 def pose(
     source: RowSource, family: type[Family], n_components: int, reg_covar: float | Literal["auto"],
     prior: Prior | None, dtype: np.dtype, labels: Labels | None = None, fixed: CheckedFixed | None = None,
-    on_host: bool = False, cache: str | int = "auto",
+    on_host: bool = False, cache: str | int = "auto", mesh: Any = None,
 ) -> Problem:  # fmt: skip
     """Checked rows, all with weight, as a problem. Call inside `precision.scope(dtype)`, but for the host.
 
@@ -81,6 +82,7 @@ def pose(
         fixed: which parameters are held.
         on_host: whether rows are to be computed with in NumPy.
         cache: how much of the rows is to stay where passes read them; see `streams.room`.
+        mesh: the devices that they are to lie on; None for one.
 
     Raises:
         ValueError: the rows cannot be fitted as they are; see `checks.check_data`.
@@ -97,10 +99,15 @@ def pose(
         dtype = np.dtype(np.float64)
         rows = HostRows.from_source(source, frame.rows, frame.whitener, labels)
     else:
-        cells = cells_for(source, family, frame, n_components, ridge, dtype)
-        room = room_for(source, dtype, cache)
-        place = placed if room is None else partial(streamed, room=room)
-        rows = place(source, frame.rows, dtype, frame.whitener, labels, cells)
+        room = None if mesh is not None else room_for(source, dtype, cache)
+        if mesh is not None:
+            cells = cells_for(source, family, frame, n_components, ridge, dtype)
+            rows = sharded(source, frame.rows, dtype, mesh, frame.whitener, labels, cells)
+        elif room is None:
+            cells = cells_for(source, family, frame, n_components, ridge, dtype)
+            rows = placed(source, frame.rows, dtype, frame.whitener, labels, cells)
+        else:
+            rows = streamed(source, partial(frame.rows, dtype=dtype), dtype, frame.whitener, labels, room)
     known = None if prior is None else conjugate(prior, family, frame, n_components, dtype)
     pinned = None if fixed is None else fixed.pinned(frame, dtype)
     return Problem(

@@ -163,8 +163,8 @@ def _chosen(n: int) -> Any:
 def _ordered(source: RowSource) -> SortedValues:
     """The values of one data set."""
     w = None if source.weights is None else np.asarray(source.weights, np.float64)
-    present = np.arange(source.shape[0]) if w is None else np.flatnonzero(w)
-    index = present[_chosen(len(present))]
+    present = None if w is None else np.flatnonzero(w)
+    index = _chosen(source.shape[0]) if present is None else present[_chosen(len(present))]
     columns = np.ascontiguousarray(np.asarray(source.rows_at(index), np.float64).T)
     if w is None or np.ptp(w[present]) == 0:
         return SortedValues(np.sort(columns, axis=-1), None)

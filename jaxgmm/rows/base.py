@@ -129,7 +129,7 @@ class Rows(ABC):
 
     @property
     def n_read_now(self) -> int:
-        """How many rows the pass that is under way has read so far, where it takes long; not under `jit`."""
+        """How many rows a long pass that is under way has read; not under `jit`."""
         return 0
 
     def attended(self, call: Callable[[], Any], told: Callable[[], bool] | None = None) -> Any:
@@ -142,11 +142,7 @@ class Rows(ABC):
     # ---- what follows from that -----------------------------------------------------------------------------------
 
     def total_by_cell(self, local: CellSums, operand: Any, chunk: int) -> Compensated[Any]:
-        """Σ over cells of what `local` makes of each; `operand` and `chunk` are as `total` has them.
-
-        Example:
-            A kernel: `rows.total_by_cell(local, (begun, assign), 1024)`; see `em.steps.e_step`.
-        """
+        """Σ over cells of what `local` makes of each; see `em.steps.e_step` for a kernel."""
 
         def sums(held: Any, some: Chunk) -> Any:
             return local.chunk(held, some)

@@ -69,12 +69,7 @@ class Cells:
 
 
 class LaidInCells:
-    """Rows as they will lie on the device, cell after cell; NumPy. `put` takes them block by block.
-
-    Args:
-        cell: the cell of every row.
-        shape: (n, d), of the rows, or of as many as there is to be room for.
-    """
+    """Rows as they will lie on the device, cell after cell; NumPy. `put` takes them block by block."""
 
     def __init__(self, cells: Cells, cell: Any, shape: tuple[int, int], dtype: np.dtype) -> None:
         (n, d), g = shape, len(cells)
@@ -82,17 +77,12 @@ class LaidInCells:
         sizes = -(-np.bincount(cell, minlength=g) // _ALIGNMENT) * _ALIGNMENT
         self.first = np.concatenate([[0], np.cumsum(sizes)])
         self.free = self.first[:-1].copy()  # the next slot of each cell
-        self.z = aligned_zeros((d, self.slots(n, cells)), dtype)
+        self.z = aligned_zeros((d, slots_for(n + g * _ALIGNMENT, read=False)), dtype)
         self.place = np.empty(n, np.int32)
         self.centre, self.root = cells.frames(dtype)
         # The inverse of what the device will have, so that x = R z + centre to the last digit.
         root = self.root.astype(np.float64)
         self.inverse = 1 / root if root.ndim == 2 else np.linalg.inv(root)
-
-    @staticmethod
-    def slots(n: int, cells: Cells) -> int:
-        """How many slots `n` rows have."""
-        return slots_for(n + len(cells) * _ALIGNMENT, read=False)
 
     def put(self, x: Any) -> None:
         """The next rows, (d, b) in float64."""

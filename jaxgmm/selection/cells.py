@@ -12,9 +12,10 @@ from jaxgmm.fit.diagnostics import Diagnosis, diagnose
 from jaxgmm.fit.result import FitError, FitResult, best_restart
 from jaxgmm.inputs import trees
 from jaxgmm.inputs.threefry import Words
-from jaxgmm.inputs.typing import Float, Int, Num
+from jaxgmm.inputs.typing import Float, Int
 from jaxgmm.inputs.wording import Wording
 from jaxgmm.problem.pose import Problem
+from jaxgmm.rows.source import Chosen
 from jaxgmm.run.identity import Tags
 from jaxgmm.run.options import Settings
 from jaxgmm.run.record import Restarts
@@ -34,7 +35,6 @@ class Contest:
         restarts: axes view, K, start; mixtures are padded to the largest K, in the coordinates of the data.
         history: (starts of all, t), in the order of the axes.
         diagnosis: of all restarts in that order, in the coordinates of the problem.
-        x, sample_weight: the rows.
     """
 
     problem: Problem
@@ -43,14 +43,11 @@ class Contest:
     restarts: Restarts
     history: Float[np.ndarray, "r t"]
     diagnosis: Diagnosis
-    x: Num[np.ndarray, "n d"]
-    sample_weight: Num[np.ndarray, " n"] | None
 
     @classmethod
     def held(
         cls, key: Words, problem: Problem, settings: Settings, sizes: list[int], n_init: int, init: str,
-        folds: Folds, deadline: float, x: Num[np.ndarray, "n d"], sample_weight: Num[np.ndarray, " n"] | None,
-        dtype: np.dtype,
+        folds: Folds, deadline: float, dtype: np.dtype,
     ) -> Contest:  # fmt: skip
         """Runs them, to mixtures of this `dtype`. Call inside `precision.scope`, but for the host."""
         starts, present = padded_starts(key, problem, sizes, n_init, init)
@@ -61,14 +58,14 @@ class Contest:
             number=np.tile(np.arange(n_init, dtype=np.int32), len(sizes) * views),
             fold=np.repeat(np.arange(views, dtype=np.int32), each) if folds.number else None,
         )
-        rows = folds.rows(problem, sample_weight)
+        rows = folds.rows(problem, problem.source.weights)
         ended = Task(key, problem, EM(), starts, settings, deadline, rows, tags).run()
         seen = [np.sum(folds.fold != fold) for fold in range(views)]
         diagnosis = replace(diagnose(problem, ended.restarts.mixtures), n_rows=np.repeat(seen, each))
         mixtures = problem.frame.to_data(ended.restarts.mixtures, dtype)
         judged = diagnosis.judged(replace(ended.restarts, mixtures=mixtures))
         restarts = judged.reshaped(views, len(sizes), n_init)
-        return cls(problem, sizes, folds, restarts, ended.history, diagnosis, x, sample_weight)
+        return cls(problem, sizes, folds, restarts, ended.history, diagnosis)
 
     def cells(self, blank: Sequence[Cell], criterion: str) -> list[Cell]:
         """A cell for every K, from what is known of it before."""
@@ -144,25 +141,26 @@ class Contest:
         self, bests: Int[np.ndarray, "v K"], criterion: str
     ) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:
         """The criterion of each K's best restart, and its standard error."""
-        x, w, every = self.x, self.sample_weight, np.arange(len(self.sizes))
+        source, every = self.problem.source, np.arange(len(self.sizes))
+        w = source.weights
         unknown = np.full(len(self.sizes), np.nan)
         if not self.folds.number:
-            n = float(len(x) if w is None else np.sum(w, dtype=np.float64))
+            n = float(source.shape[0] if w is None else np.sum(w, dtype=np.float64))
             best = self.restarts[-1, every, bests[-1]]
             values = [
-                shapes(self.problem.family, k, x.shape[1]).criteria(log_likelihood, n)
+                shapes(self.problem.family, k, source.shape[1]).criteria(log_likelihood, n)
                 for k, log_likelihood in zip(self.sizes, best.log_likelihood, strict=True)
             ]
             if criterion == "aic":
                 return np.array([value["aic"] for value in values]), unknown
-            entropy = best.mixtures.entropy(x, w) if criterion == "icl" else 0.0
+            entropy = best.mixtures.entropy(source) if criterion == "icl" else 0.0
             return np.array([value["bic"] for value in values]) + 2 * entropy, unknown
         means, weights, errors = [], [], unknown
         for fold in range(self.folds.number):
             rows = self.folds.fold == fold
             own = np.ones(np.sum(rows)) if w is None else np.asarray(w[rows], np.float64)
             best = self.restarts[fold, every, bests[fold]]
-            scores = best.mixtures.score_samples(x[rows]).astype(np.float64)
+            scores = best.mixtures.score_samples(Chosen(source, rows)).astype(np.float64)
             weights.append(own.sum())
             means.append(scores @ own / weights[-1])
             errors = np.sqrt((scores - means[-1][:, None]) ** 2 @ own**2) / weights[-1]

@@ -20,15 +20,17 @@ from jaxgmm.inputs.typing import Array, Key
 from jaxgmm.inputs.wording import Wording
 from jaxgmm.problem.checks import distinct_rows
 from jaxgmm.problem.pose import pose
-from jaxgmm.rows import ArraySource
+from jaxgmm.rows.source import Chosen, checked_rows
 from jaxgmm.run import memory
 from jaxgmm.run.options import Settings
 from jaxgmm.run.record import BlockInfo, OnBlock
 from jaxgmm.selection.cells import Contest
 from jaxgmm.selection.folds import Folds
 from jaxgmm.selection.result import CRITERIA, Cell, SelectionResult
+from jaxgmm.sources.opening import opened
 from jaxgmm.starts.methods import METHODS
 from jaxgmm.starts.several_k import shapes
+from jaxgmm.streams.room import checked_cache
 
 
 def select(
@@ -52,6 +54,7 @@ def select(
     kernel: str = "auto",
     engine: str = "auto",
     dtype: Any = None,
+    cache: str | int = "auto",
     on_block: OnBlock | None = None,
 ) -> SelectionResult:
     """Fits every K and covariance type asked for, and returns the one with the lowest criterion, and a table of all.
@@ -62,7 +65,7 @@ def select(
 
     Args:
         key: a JAX key, or a seed; see `fit`. Folds are drawn from it, too.
-        x: rows, (n, d).
+        x: rows, (n, d); arrays, files or sources, as `fit` takes them.
         n_components: the K to try. Those above the number of distinct rows are reported as missing.
         covariance_types: of "full", "tied", "diag", "spherical"; or "bernoulli" alone.
         criterion: "bic", "aic", "icl": information criteria of all rows (`Mixture.bic`, `.aic`, `.icl`). "heldout",
@@ -75,8 +78,8 @@ def select(
         held_out: of "heldout", the share of the rows that is kept back.
         max_seconds: the selection ends soon after; covariance types share what time there is. Types that have not begun
             by then are missing.
-        tol, stopping, max_iter, reg_covar, on_degenerate, kernel, engine, dtype, on_block: as `fit` has them. Where
-            `on_block` asks to stop, covariance types that have not begun are missing.
+        tol, stopping, max_iter, reg_covar, on_degenerate, kernel, engine, dtype, cache, on_block: as `fit` has them.
+            Where `on_block` asks to stop, covariance types that have not begun are missing.
 
     Returns:
         A `SelectionResult`.
@@ -98,18 +101,22 @@ def select(
         on_degenerate=on_degenerate, kernel=kernel, on_block=on_block,
     )  # fmt: skip
     key = arguments.random_key(key)
-    x = arguments.rows("x", x)
     for kind in kinds:
         kernel_for(settings.kernel, FAMILIES[kind])
-        FAMILIES[kind].check_rows("x", x)
-    sizes = _sizes(n_components)
+
+    def look(name: str, rows: Any, first_row: int = 0) -> None:
+        for kind in kinds:
+            FAMILIES[kind].check_rows(name, rows, first_row)
+
+    source = checked_rows(*opened(x, sample_weight), look)
+    sizes, cache = _sizes(n_components), checked_cache(cache)
     n_init, init = arguments.integer("n_init", n_init, 1), arguments.choice("init", init, METHODS)
-    sample_weight = arguments.weights("sample_weight", sample_weight, len(x))
-    if sample_weight is not None and not np.all(sample_weight):
-        x, sample_weight = x[sample_weight > 0], sample_weight[sample_weight > 0]
-    folds = _folds(key, criterion, len(x), n_folds, held_out)
-    dtype = precision.compute_dtype(x, dtype=dtype)
-    enough = min(distinct_rows(part, max(sizes)) for part in folds.training(ArraySource(x)))
+    if (with_weight := source.present()) is not None:
+        source = Chosen(source, with_weight)
+    n, d = source.shape
+    folds = _folds(key, criterion, n, n_folds, held_out)
+    dtype = precision.compute_dtype(source, dtype=dtype)
+    enough = min(distinct_rows(part, max(sizes)) for part in folds.training(source))
     fitted = [k for k in sizes if k <= enough]
     if not fitted:
         wants = f"hold a number of at most the distinct rows{folds.where}, {enough}"
@@ -128,19 +135,18 @@ def select(
     best: tuple[float, Contest, int] | None = None
     for i, kind in enumerate(kinds):
         now, family = time.perf_counter(), FAMILIES[kind]
-        blank = {k: Cell(kind, k, shapes(family, k, x.shape[1]).n_parameters, note=missing) for k in sizes}
+        blank = {k: Cell(kind, k, shapes(family, k, d).n_parameters, note=missing) for k in sizes}
         left = begun + settings.patience - now
         if i and (stopped or left <= 0):
             table += [replace(cell, note="not run: stopped before") for cell in blank.values()]
             continue
         own = replace(settings, kernel=kernel_for(settings.kernel, family))
         host = runs_on_host(
-            engine, driver=EM(), search=None, kernel=own.kernel, family=family, shape=x.shape,
+            engine, driver=EM(), search=None, kernel=own.kernel, family=family, shape=(n, d),
             n_components=max(fitted), n_init=n_init * len(fitted) * (folds.number + 1), max_iter=max_iter, tol=tol,
         )  # fmt: skip
         with precision.scope(dtype, host), memory.explained():
-            source = ArraySource(x, sample_weight)
-            problem = pose(source, family, max(fitted), settings.reg_covar, None, dtype, on_host=host)
+            problem = pose(source, family, max(fitted), settings.reg_covar, None, dtype, on_host=host, cache=cache)
             contest = Contest.held(
                 key,
                 problem,
@@ -150,8 +156,6 @@ def select(
                 init,
                 folds,
                 now + left / (len(kinds) - i),
-                x,
-                sample_weight,
                 dtype,
             )
         for cell in contest.cells([replace(blank[k], note="") for k in fitted], criterion):

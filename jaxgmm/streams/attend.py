@@ -34,7 +34,7 @@ def attended(reader: Reader, call: Callable[[], Any], told: Callable[[], bool] |
         except BaseException as error:
             failed.append(error)
 
-    reader.error = None
+    reader.begin()
     thread = threading.Thread(target=run, name="jaxgmm-pass", daemon=True)
     thread.start()
     try:

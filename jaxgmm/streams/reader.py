@@ -28,7 +28,7 @@ class Reader:
 
     Args:
         source: where rows come from. What it holds may not change while it is read.
-        lay: from a block and the number of its first row to arrays, of the same shapes whatever the block.
+        lay: from a block to arrays, of the same shapes whatever the block.
         rows: from ascending numbers (b,) to those rows, (d, b), and their weights, (b,).
         size: rows in a block.
         room: how many bytes of laid-out blocks may be kept, so that later passes need not read them.
@@ -40,7 +40,7 @@ class Reader:
     """
 
     def __init__(
-        self, source: RowSource, lay: Callable[[Block, int], Arrays], rows: Callable[[Any], Arrays], size: int,
+        self, source: RowSource, lay: Callable[[Block], Arrays], rows: Callable[[Any], Arrays], size: int,
         room: int = 0,
     ) -> None:  # fmt: skip
         self.source, self.lay, self.rows, self.size, self.room = source, lay, rows, size, room
@@ -51,6 +51,7 @@ class Reader:
         self._taken = 0
         self._tape: Iterator[Block] = iter(())
         self._position = 0
+        self._last = self.n_blocks - 1
         self._cancelled = threading.Event()
         self._lock = threading.Lock()
         self._ahead: tuple[int, Future[Arrays]] | None = None
@@ -63,6 +64,7 @@ class Reader:
         """Block i as it is laid out; the one after it is begun."""
         with self._lock:
             self._check()
+            self._in_order(i)
             if i in self._kept:
                 found = self._kept[i]
             else:
@@ -98,16 +100,28 @@ class Reader:
         self._worker.shutdown(wait=False, cancel_futures=True)
         self._kept.clear()
 
+    def begin(self) -> None:
+        """Forgets what went wrong before, and where."""
+        self.error, self._last = None, self.n_blocks - 1
+
     # ---- one block ----------------------------------------------------------------------------------------------
 
     def _check(self) -> None:
         if self._cancelled.is_set():
             raise Cancelled
 
+    def _in_order(self, i: int) -> None:
+        """Complains of a pass that would sum up anything but every block in turn."""
+        beyond = self._last == self.n_blocks - 1
+        # Programs that ask once a restart ask for the same block several times.
+        if i not in (self._last, self._last + 1) and not (i == 0 and beyond):
+            raise RuntimeError(f"block {i} was asked for after block {self._last}: passes must read blocks in turn")
+        self._last = i
+
     def _made(self, i: int) -> Arrays:
         """Block i, read and laid out, in the one thread that reads."""
         block = self._read(i)
-        arrays = self.lay(block, i * self.size)
+        arrays = self.lay(block)
         size = sum(array.nbytes for array in arrays)
         if self._taken + size <= self.room:
             self._kept[i] = arrays
@@ -185,16 +199,13 @@ def _attempted(number: int, call: Callable[[Reader], Arrays], like: Arrays) -> A
 
     No exception goes through a program, of which devices make what they like: the reader keeps it for the host.
     """
-    reader = _readers.get(number)
+    reader = numbered(number)
     try:
-        if reader is None:
-            raise RuntimeError("these rows have been let go of")
         if reader.error is not None:  # whatever failed fails the rest of the program
             raise reader.error
         found, good = call(reader), 1
     except BaseException as error:
-        if reader is not None:
-            reader.error = error
+        reader.error = error
         found, good = tuple(np.zeros(shape.shape, shape.dtype) for shape in like), 0
     return *map(as_bits, found), np.asarray(good, np.int32)
 

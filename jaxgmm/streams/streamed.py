@@ -16,9 +16,8 @@ import numpy as np
 from jaxgmm.inputs import trees
 from jaxgmm.inputs.lazily import jax, jnp, lax
 from jaxgmm.inputs.typing import Array, Float, Int
-from jaxgmm.rows import CellSums, Chunk, Compensated, Rows, Sample
+from jaxgmm.rows import Chunk, Compensated, Rows, Sample
 from jaxgmm.rows.base import Operand, of_its_own
-from jaxgmm.rows.cell_rows import CellRows
 from jaxgmm.rows.frames import Frame
 from jaxgmm.rows.labels import Known
 from jaxgmm.rows.places import in_one_array
@@ -30,15 +29,16 @@ from jaxgmm.streams.reader import fetched, fetched_rows, numbered
 @trees.register_dataclass
 @dataclass(frozen=True)
 class StreamedRows(Rows):
-    """Rows of a source, a block at a time.
+    """Rows of a source, a block at a time, in one frame.
+
+    Cells would have to be laid out anew in every pass, which takes several times as long as computing with a few
+    restarts does; products in float64, where one frame calls for them, take up to 1.8 times as long.
 
     Attributes:
         reader: the number of their `Reader`.
         n_blocks: how many blocks there are.
-        frames: coordinates of cells, leading axis g, where every block is laid out in cells; None where it is not.
         slots: of a block.
         room: above all row numbers.
-        longest: of a chunk in cells; see `CellRows`.
     """
 
     reader: Int[Array, ""]
@@ -47,10 +47,8 @@ class StreamedRows(Rows):
     n_rows: Int[Array, ""]
     frame: Frame
     known: Known | None = None
-    frames: Frame | None = None
     slots: int = field(default=0, metadata={"static": True})
     room: int = field(default=0, metadata={"static": True})
-    longest: int = field(default=2048, metadata={"static": True})
 
     @property
     def n_features(self) -> int:
@@ -84,27 +82,15 @@ class StreamedRows(Rows):
         return attended(numbered(self.reader), call, told)
 
     def total(self, function: Callable[[Operand, Chunk], Sums], operand: Operand, chunk: int) -> Compensated[Sums]:
-        if self.frames is not None:
-            return self._over_blocks(lambda block, _: block.total(function, operand, chunk))
-
-        def shifted(held: tuple[Operand, Array], some: Chunk) -> Sums:
+        def of_rows(held: tuple[Operand, Array], some: Chunk) -> Sums:
             own, first = held
             index = some.index + first
             return function(own, replace(some, index=index, possible=self.possible(index)))
 
-        return self._over_blocks(lambda block, first: block.total(shifted, (operand, first), chunk))
-
-    def total_by_cell(self, local: CellSums, operand: Any, chunk: int) -> Compensated[Any]:
-        if self.frames is None:
-            return super().total_by_cell(local, operand, chunk)
-        return self._over_blocks(lambda block, _: block.total_by_cell(local, operand, chunk))
-
-    def _over_blocks(self, sums: Callable[[Rows, Int[Array, ""]], Compensated[Any]]) -> Compensated[Any]:
-        """Σ over blocks of what `sums` makes of the rows of one, and of the number of the first of them."""
-
-        def of_block(i: Int[Array, ""]) -> tuple[Compensated[Any], Int[Array, ""]]:
-            held, good = self._asked(fetched, self._shapes(), i)
-            return sums(self._block(held), i * self.slots), good
+        def of_block(i: Int[Array, ""]) -> tuple[Compensated[Sums], Int[Array, ""]]:
+            shapes = self._shape(self.n_features, self.slots), self._shape(self.slots)
+            (x, weights), good = self._asked(fetched, shapes, i)
+            return in_one_array(x, weights, self).total(of_rows, (operand, i * self.slots), chunk), good
 
         def step(carry: Any) -> Any:
             i, _, total = carry
@@ -115,6 +101,9 @@ class StreamedRows(Rows):
         first = jnp.zeros((), jnp.int32), jnp.ones((), jnp.int32), nothing
         # Where a block is not to be had the pass is for nothing, and the host will say so.
         return lax.while_loop(lambda carry: (carry[0] < self.n_blocks) & (carry[1] > 0), step, first)[2]
+
+    def _shape(self, *shape: int, dtype: Any = None) -> Any:
+        return jax.ShapeDtypeStruct(shape, self.dtype if dtype is None else dtype)
 
     def _asked(self, ask: Callable[..., Any], shapes: tuple[Any, ...], which: Any) -> tuple[tuple[Any, ...], Any]:
         """Arrays of these shapes from the host, and whether it has them."""
@@ -128,25 +117,3 @@ class StreamedRows(Rows):
             lax.bitcast_convert_type(part, jnp.float64) if shape.dtype == np.float64 else part
             for part, shape in zip(held, shapes, strict=True)
         ), good
-
-    def _shape(self, *shape: int, dtype: Any = None) -> Any:
-        return jax.ShapeDtypeStruct(shape, self.dtype if dtype is None else dtype)
-
-    def _shapes(self) -> tuple[Any, ...]:
-        """Those of the arrays of a block; see `laying`."""
-        x, weights = self._shape(self.n_features, self.slots), self._shape(self.slots)
-        if self.frames is None:
-            return x, weights
-        g = self.frames.probe.shape[0]
-        return x, weights, self._shape(self.slots, dtype=np.int32), self._shape(g + 1, dtype=np.int32)
-
-    def _block(self, held: tuple[Array, ...]) -> Rows:
-        if self.frames is None:
-            x, weights = held
-            return in_one_array(x, weights, self)
-        z, weights, number, first = held
-        return CellRows(
-            z=z, weights=weights, number=number, place=number, first=first, frames=self.frames,
-            total_weight=self.total_weight, n_rows=self.n_rows, frame=self.frame, known=self.known,
-            longest=self.longest,
-        )  # fmt: skip

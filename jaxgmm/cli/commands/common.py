@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jaxgmm
-from jaxgmm.cli.data import Block, DataError, Source
+from jaxgmm.cli.data import DataError, Source, TableBlock
 from jaxgmm.cli.errors import named
 from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.rows.blocks import padded
@@ -33,7 +33,7 @@ def block_size(mixture: jaxgmm.Mixture) -> int:
     return size
 
 
-def asked(mixture: jaxgmm.Mixture, source: Source) -> Iterator[tuple[Block, Callable[[str], Any]]]:
+def asked(mixture: jaxgmm.Mixture, source: Source) -> Iterator[tuple[TableBlock, Callable[[str], Any]]]:
     """Blocks of rows, each with a function that gives what a method of `mixture` says of them, by its name."""
     size, start = block_size(mixture), 0
     for block in source.blocks(size):

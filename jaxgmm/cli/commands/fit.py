@@ -48,6 +48,7 @@ def fit_command(
     dtype: fit_options.DType = None,
     kernel: fit_options.KernelName = "auto",
     engine: fit_options.EngineName = "auto",
+    cache: fit_options.CacheSize = "auto",
     learning_rate: fit_options.LearningRate = None,
     columns: options.Columns = None,
     weights: options.Weights = None,
@@ -68,7 +69,7 @@ def fit_command(
     arguments.choice("--engine", engine, ENGINES)
     if search is not None:
         arguments.choice("--search", search, SEARCHES)
-    ridge = fit_options.ridge(reg_covar)
+    ridge, held = fit_options.ridge(reg_covar), fit_options.cache(cache)
     if dtype is not None:
         arguments.choice("--dtype", dtype, fit_options.DTYPES)
     order = Order.asked(sort, labels)
@@ -94,7 +95,7 @@ def fit_command(
         result = jaxgmm.fit(
             seed, rows.x, n_components, covariance_type=covariance, n_init=restarts, init=start, driver=moves, tol=tol,
             stopping=stopping, max_iter=max_iter, max_seconds=max_seconds, reg_covar=ridge, prior=prior,
-            on_degenerate=on_degenerate, kernel=kernel, engine=engine, dtype=dtype,
+            on_degenerate=on_degenerate, kernel=kernel, engine=engine, dtype=dtype, cache=held,
             on_block=interruption.watching(on_block), search=search, checkpoint=checkpoint, every=every,
             sample_weight=rows.weights, **known,
         )  # fmt: skip

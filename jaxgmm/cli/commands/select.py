@@ -38,6 +38,7 @@ def select_command(
     seed: options.Seed = 0,
     dtype: fit_options.DType = None,
     engine: fit_options.EngineName = "auto",
+    cache: fit_options.CacheSize = "auto",
     columns: options.Columns = None,
     weights: options.Weights = None,
     array: options.ArrayName = None,
@@ -55,7 +56,7 @@ def select_command(
     arguments.choice("--init", init, METHODS)
     arguments.choice("--engine", engine, ENGINES)
     order = Order.asked(sort)
-    ridge = fit_options.ridge(reg_covar)
+    ridge, held = fit_options.ridge(reg_covar), fit_options.cache(cache)
     if dtype is not None:
         arguments.choice("--dtype", dtype, fit_options.DTYPES)
     inputs = data.inputs(path, weights)
@@ -69,7 +70,7 @@ def select_command(
     with progress.bar("select") as on_block, interruptible() as interruption:
         result = jaxgmm.select(
             seed, rows.x, sizes, covariance_types=kinds, criterion=criterion, n_init=restarts, init=init, tol=tol,
-            max_iter=max_iter, max_seconds=max_seconds, reg_covar=ridge, dtype=dtype, engine=engine,
+            max_iter=max_iter, max_seconds=max_seconds, reg_covar=ridge, dtype=dtype, engine=engine, cache=held,
             on_block=interruption.watching(on_block), sample_weight=rows.weights,
         )  # fmt: skip
     result = order.of(result, source)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jaxgmm.cli.data.base import Block, DataError
-from jaxgmm.cli.data.files import SUFFIXES, is_file
 from jaxgmm.cli.data.source import Source
-from jaxgmm.cli.data.spool import Spool
+from jaxgmm.tables.base import DataError, TableBlock
+from jaxgmm.tables.files import SUFFIXES, is_file
+from jaxgmm.tables.spool import Spool
 
-__all__ = ["SUFFIXES", "Block", "DataError", "Source", "Spool", "inputs"]
+__all__ = ["SUFFIXES", "DataError", "Source", "Spool", "TableBlock", "inputs"]
 
 
 def inputs(path: Path, *beside: str | None) -> list[Path]:

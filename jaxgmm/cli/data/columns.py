@@ -6,9 +6,9 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxgmm.cli.data.base import DataError, Table
 from jaxgmm.inputs import arguments
 from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.tables.base import DataError, RowTable
 
 _LISTED = 8
 
@@ -20,7 +20,7 @@ def asked(listed: str | None, *single: str) -> set[str]:
     return {part for part in parts if part and not part.isdecimal()}
 
 
-def column(table: Table, text: str) -> int:
+def column(table: RowTable, text: str) -> int:
     """The number of one column, given by name or number.
 
     Raises:
@@ -36,7 +36,7 @@ def column(table: Table, text: str) -> int:
     raise DataError(f"{table.path}: has no column {text!r}; {_held(table.path, table.names, table.width, text)}")
 
 
-def columns(table: Table, text: str) -> list[int]:
+def columns(table: RowTable, text: str) -> list[int]:
     """The numbers of the columns of a list such as `height,3,5:7`, in its order; ranges hold both ends.
 
     Raises:
@@ -59,7 +59,7 @@ def columns(table: Table, text: str) -> list[int]:
     return found
 
 
-def _shown(table: Table, number: int) -> str:
+def _shown(table: RowTable, number: int) -> str:
     return str(number) if table.names is None else repr(table.names[number])
 
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from jaxgmm.cli.data import columns as names
-from jaxgmm.cli.data.base import Block, Chosen, DataError, Table, regrouped
-from jaxgmm.cli.data.files import is_file, open_table
-from jaxgmm.cli.data.spool import Spool
 from jaxgmm.inputs.errors import ArgumentError
+from jaxgmm.tables.base import ChosenColumns, DataError, RowTable, TableBlock, in_full_blocks
+from jaxgmm.tables.files import is_file, open_table
+from jaxgmm.tables.spool import Spool
 
 _BLOCK_ELEMENTS = 1 << 20
 
@@ -61,17 +61,17 @@ class Source:
             )
         self.sort_by = 0 if sort_by is None else _place(table, features, sort_by)
         self.feature_names = [f"x{j}" if table.names is None else table.names[i] for j, i in enumerate(features)]
-        self._parts = [(table, Chosen(features, taken.get("weights"), taken.get("labels")))]
+        self._parts = [(table, ChosenColumns(features, taken.get("weights"), taken.get("labels")))]
         for role, at in asked.items():
             if role not in inside:
                 other = open_table(Path(at), beside=True)
                 if other.width != 1:
                     raise DataError(f"{at}: must hold one column, the {role}; got {other.width}")
-                self._parts.append((other, Chosen((), *((0, None) if role == "weights" else (None, 0)))))
+                self._parts.append((other, ChosenColumns((), *((0, None) if role == "weights" else (None, 0)))))
 
-    def blocks(self, size: int) -> Iterator[Block]:
+    def blocks(self, size: int) -> Iterator[TableBlock]:
         """All rows, in blocks of `size` but for the last."""
-        streams = [regrouped(table.blocks(chosen, size), size) for table, chosen in self._parts]
+        streams = [in_full_blocks(table.blocks(chosen, size), size) for table, chosen in self._parts]
         lengths = [0] * len(streams)
         for parts in itertools.zip_longest(*streams):
             lengths = [n + (0 if part is None else len(part)) for n, part in zip(lengths, parts, strict=True)]
@@ -83,14 +83,14 @@ class Source:
                 whole = replace(whole, **given)
             yield whole
 
-    def _refuse(self, lengths: list[int], streams: list[Iterator[Block]]) -> None:
+    def _refuse(self, lengths: list[int], streams: list[Iterator[TableBlock]]) -> None:
         """Raises DataError for files of different lengths."""
         for i, stream in enumerate(streams):
             lengths[i] += sum(len(block) for block in stream)
         i = next(i for i, n in enumerate(lengths) if n != lengths[0])
         raise DataError(f"{self._parts[i][0].path}: holds {lengths[i]} rows, where {self.path} holds {lengths[0]}")
 
-    def read(self) -> Block:
+    def read(self) -> TableBlock:
         """All rows: a memory map of a `.npy`; else in memory or, if they are many, in a temporary file."""
         if len(self._parts) == 1 and (whole := self._parts[0][0].whole(self._parts[0][1])) is not None:
             return whole
@@ -99,10 +99,10 @@ class Source:
             for name, part in vars(block).items():
                 if part is not None:
                     spools.setdefault(name, Spool()).append(part)
-        return Block(**{name: spool.array() for name, spool in spools.items()})
+        return TableBlock(**{name: spool.array() for name, spool in spools.items()})
 
 
-def _features(table: Table, columns: str | None, taken: dict[str, int]) -> list[int]:
+def _features(table: RowTable, columns: str | None, taken: dict[str, int]) -> list[int]:
     """The columns that are features, none of them in `taken`."""
     chosen = names.columns(table, columns) if columns is not None else None
     for role, i in taken.items():
@@ -119,7 +119,7 @@ def _features(table: Table, columns: str | None, taken: dict[str, int]) -> list[
     return features
 
 
-def _place(table: Table, features: list[int], text: str) -> int:
+def _place(table: RowTable, features: list[int], text: str) -> int:
     """The place among the features of one that is given by name or number of its column."""
     column = names.column(table, text)
     if column not in features:

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from jaxgmm.cli.data.base import LABEL, Block, Chosen, DataError, Role, Table
+from jaxgmm.tables.base import LABEL, ChosenColumns, DataError, Role, RowTable, TableBlock
 
 SUFFIXES = (".csv", ".tsv", ".txt")
 
@@ -22,7 +22,7 @@ _LABEL_WIDTH = 32
 _IF_HEADER = "if the line is a header, leave it out, or give its columns names that are not numbers"
 
 
-class TextTable(Table):
+class TextTable(RowTable):
     """Rows in lines. The first line may be a header: it has no number in it, or one of the names `asked` for.
 
     Raises:
@@ -95,7 +95,7 @@ class TextTable(Table):
                 "a line of names above it if it is a row"
             )
 
-    def blocks(self, chosen: Chosen, size: int) -> Iterator[Block]:
+    def blocks(self, chosen: ChosenColumns, size: int) -> Iterator[TableBlock]:
         roles = chosen.roles()
         dtype: np.dtype = np.dtype([(f"f{i}", self._type(roles.get(i))) for i in range(self.width)])
         if list(chosen.features) == list(range(self.width)):
@@ -166,10 +166,10 @@ class TextTable(Table):
             return None, f"rows of {found.shape[1]} fields, where the first has {self.width}"
         return found, "fields that are not what they must be"
 
-    def _block(self, found: Any, chosen: Chosen) -> Block | None:
+    def _block(self, found: Any, chosen: ChosenColumns) -> TableBlock | None:
         """A block of what was read; None if any of it is not sound."""
         if found.dtype.names is None:
-            return Block(found) if np.isfinite(found).all() else None
+            return TableBlock(found) if np.isfinite(found).all() else None
         x = np.empty((len(found), len(chosen.features)))
         for j, i in enumerate(chosen.features):
             x[:, j] = found[f"f{i}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import struct
@@ -9,7 +10,7 @@ import tokenize
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -17,9 +18,9 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from numpy.lib import format as npy
 
-from jaxgmm.cli.data.base import Block, Chosen, DataError, Table
-from jaxgmm.cli.data.spool import spooled
 from jaxgmm.inputs import arrays
+from jaxgmm.tables.base import ChosenColumns, DataError, RowTable, TableBlock
+from jaxgmm.tables.spool import spooled
 
 # What NumPy's and zip's readers raise for bytes that are not theirs.
 _FOREIGN = (
@@ -31,7 +32,7 @@ _DEFLATED_MOST = 1100
 _LOOKED_AT = 1 << 16
 
 
-class ArrayTable(Table):
+class ArrayTable(RowTable):
     """The rows of an array (n, d), or (n,) for one column.
 
     Args:
@@ -54,27 +55,62 @@ class ArrayTable(Table):
             raise DataError(f"{path}: must hold at least one row and one column, got shape {rows.shape}")
         self.rows, self.width = rows, rows.shape[1]
 
-    def blocks(self, chosen: Chosen, size: int) -> Iterator[Block]:
+    def n_rows(self, chosen: ChosenColumns) -> int:
+        return len(self.rows)
+
+    def dtype(self, features: Sequence[int]) -> np.dtype:
+        return arrays.to_numpy("x", self.rows[:1]).dtype
+
+    def rows_at(self, chosen: ChosenColumns, index: Any) -> Any:
+        return arrays.to_numpy("x", self._features(self.rows[index], chosen))
+
+    def blocks(self, chosen: ChosenColumns, size: int) -> Iterator[TableBlock]:
         for start in range(0, len(self.rows), size):
             block = arrays.to_numpy("x", self.rows[start : start + size])
             yield self.sound_block(chosen, self._features(block, chosen), partial(_column, block), start)
 
-    def whole(self, chosen: Chosen) -> Block | None:
-        if chosen.weights is not None or chosen.labels is not None:
+    def whole(self, chosen: ChosenColumns) -> TableBlock | None:
+        if chosen.weights is not None or chosen.labels is not None or isinstance(self.rows, _Unmapped):
             return None
         x = self._features(self.rows, chosen)
         if not np.may_share_memory(x, self.rows) or not x.dtype.isnative or x.dtype.itemsize > 8:
             return None
         for _ in self.blocks(chosen, _LOOKED_AT):  # which refuses what is not sound
             pass
-        return Block(x)
+        return TableBlock(x)
 
-    def _features(self, rows: Any, chosen: Chosen) -> Any:
+    def _features(self, rows: Any, chosen: ChosenColumns) -> Any:
         """The columns chosen: a view, if they lie side by side."""
         features = list(chosen.features)
         if features and features == list(range(features[0], features[-1] + 1)):
             return rows if len(features) == self.width else rows[:, features[0] : features[-1] + 1]
         return rows[:, features]
+
+
+class _Unmapped:
+    """The rows of a .npy file for which the process has no room to map them: read when asked for."""
+
+    def __init__(self, path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self.path, self.offset, self.shape, self.dtype = path, offset, shape, dtype
+        self.ndim = len(shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, own: Any) -> Any:
+        """Some rows, by a slice of them or by ascending numbers."""
+        if not isinstance(own, slice):
+            wanted = np.asarray(own)
+            parts = np.split(wanted, np.flatnonzero(np.diff(wanted // _LOOKED_AT)) + 1)
+            return np.concatenate([self[part[0] : part[-1] + 1][part - part[0]] for part in parts if len(part)])
+        start, stop, _ = own.indices(len(self))
+        d = self.shape[1]
+        rows = np.fromfile(
+            self.path, self.dtype, (stop - start) * d, offset=self.offset + start * d * self.dtype.itemsize
+        )
+        if rows.size != (stop - start) * d:
+            raise DataError(f"{self.path}: is truncated")
+        return rows.reshape(-1, d)
 
 
 def _column(rows: Any, i: int) -> Any:
@@ -87,11 +123,16 @@ def _read(path: Path, array: str | None, beside: bool) -> Any:
             return _read_archive(path, array, beside)
         with open(path, "rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd headers, which the shape then tells of
-            shape, dtype, _ = _npy_header(file)
+            shape, dtype, order = _npy_header(file)
             if 0 in shape:
                 raise DataError(f"{path}: must hold at least one row and one column, got shape {shape}")
             _check_promise(dtype, shape, path.stat().st_size - file.tell())
-            return npy.open_memmap(path, mode="r")
+            try:
+                return npy.open_memmap(path, mode="r")
+            except OSError as error:
+                if error.errno != errno.ENOMEM or order == "F" or len(shape) != 2:
+                    raise
+                return _Unmapped(path, file.tell(), shape, dtype)
     except DataError as error:
         raise error if str(error).startswith(f"{path}: ") else DataError(f"{path}: {error}") from None
     except (OSError, *_FOREIGN) as error:

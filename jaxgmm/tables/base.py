@@ -10,13 +10,15 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+_COUNTED = 1 << 16
+
 
 class DataError(ValueError):
     """A file that does not hold rows; the message begins with its path."""
 
 
 @dataclass(frozen=True)
-class Block:
+class TableBlock:
     """Rows that follow each other: `x` (b, d), and where asked for `weights` (b,) and `labels` (b,), −1 unknown."""
 
     x: Any
@@ -26,12 +28,12 @@ class Block:
     def __len__(self) -> int:
         return len(self.x)
 
-    def cut(self, start: int, stop: int | None = None) -> Block:
+    def cut(self, start: int, stop: int | None = None) -> TableBlock:
         """Some of the rows."""
-        return Block(*(None if part is None else part[start:stop] for part in self._parts()))
+        return TableBlock(*(None if part is None else part[start:stop] for part in self._parts()))
 
     @classmethod
-    def joined(cls, blocks: Sequence[Block]) -> Block:
+    def joined(cls, blocks: Sequence[TableBlock]) -> TableBlock:
         """One block after the other."""
         if len(blocks) == 1:
             return blocks[0]
@@ -72,7 +74,7 @@ LABEL = Role(
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenColumns:
     """Which columns are what, by number from 0."""
 
     features: Sequence[int] = ()
@@ -87,10 +89,10 @@ class Chosen:
                 found[column] = role
         return found
 
-    def block(self, x: Any, column: Callable[[int], Any]) -> Block:
+    def block(self, x: Any, column: Callable[[int], Any]) -> TableBlock:
         """A block of the features `x` and of what `column` gives for the others; labels may be NaN where unknown."""
         weights = None if self.weights is None else np.asarray(column(self.weights), np.float64)
-        return Block(x, weights, None if self.labels is None else _whole(column(self.labels)))
+        return TableBlock(x, weights, None if self.labels is None else _whole(column(self.labels)))
 
 
 def _whole(values: Any) -> Any:
@@ -98,7 +100,7 @@ def _whole(values: Any) -> Any:
     return np.where(np.isnan(values), -1, values).astype(np.int32)
 
 
-class Table(ABC):
+class RowTable(ABC):
     """A file of rows.
 
     Attributes:
@@ -110,20 +112,46 @@ class Table(ABC):
     path: Path
     width: int
     names: Sequence[str] | None = None
+    _counted: int | None = None
+
+    def n_rows(self, chosen: ChosenColumns) -> int:
+        """How many rows there are; by reading what is chosen of them, where a file does not say."""
+        if self._counted is None:
+            self._counted = sum(len(block) for block in self.blocks(chosen, _COUNTED))
+        return self._counted
+
+    def files(self, chosen: ChosenColumns) -> list[tuple[Path, int]]:
+        """The files that are read, and how many rows each holds."""
+        return [(self.path, self.n_rows(chosen))]
+
+    def dtype(self, features: Sequence[int]) -> np.dtype:
+        """Of a block of these columns."""
+        return np.dtype(np.float64)
+
+    def rows_at(self, chosen: ChosenColumns, index: Any) -> Any:
+        """The features of the rows with these numbers, (b,) and ascending: (b, d)."""
+        parts, start = [], 0
+        for block in self.blocks(chosen, _COUNTED):
+            first, last = np.searchsorted(index, (start, start + len(block)))
+            parts.append(block.x[index[first:last] - start])
+            start += len(block)
+            if last == len(index):
+                break
+        return np.concatenate(parts)
 
     @abstractmethod
-    def blocks(self, chosen: Chosen, size: int) -> Iterator[Block]:
+    def blocks(self, chosen: ChosenColumns, size: int) -> Iterator[TableBlock]:
         """All rows in blocks of at most `size`, every number sound in its role.
 
         Raises:
             DataError: at the first that is not: names the file and where.
         """
 
-    def whole(self, chosen: Chosen) -> Block | None:
+    def whole(self, chosen: ChosenColumns) -> TableBlock | None:
         """All rows at once where that takes no memory; else None."""
         return None
 
-    def sound_block(self, chosen: Chosen, x: Any, column: Callable[[int], Any], first_row: int) -> Block:
+    def sound_block(self, chosen: ChosenColumns, x: Any, column: Callable[[int], Any], first_row: int) -> TableBlock:
         """`chosen.block`, every number of which has been looked at; the first that is not sound is refused."""
         if x.dtype.kind not in "biu" and not (sound := np.isfinite(x)).all():
             row, j = map(int, np.argwhere(~sound)[0])
@@ -141,17 +169,17 @@ class Table(ABC):
         raise DataError(f"{self.path}: {role.must}, got {value} at row {row}, column {column}{named}{advice}")
 
 
-def regrouped(blocks: Iterable[Block], size: int) -> Iterator[Block]:
+def in_full_blocks(blocks: Iterable[TableBlock], size: int) -> Iterator[TableBlock]:
     """The same rows in blocks of just `size`, but for the last."""
-    held: list[Block] = []
+    held: list[TableBlock] = []
     n = 0
     for block in blocks:
         held.append(block)
         n += len(block)
         while n >= size:
-            joined = Block.joined(held)
+            joined = TableBlock.joined(held)
             yield joined.cut(0, size)
             n -= size
             held = [joined.cut(size)] if n else []
     if n:
-        yield Block.joined(held)
+        yield TableBlock.joined(held)

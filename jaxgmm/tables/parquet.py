@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow
 from pyarrow import parquet, types
 
-from jaxgmm.cli.data.base import LABEL, Block, Chosen, DataError, Role, Table
+from jaxgmm.tables.base import LABEL, ChosenColumns, DataError, Role, RowTable, TableBlock
 
 # What a column chunk is read through, so that a row group never is in memory as a whole.
 _BUFFER = 1 << 20
 
 
-class ParquetTable(Table):
+class ParquetTable(RowTable):
     """The rows of a Parquet file. Columns of integers, floats, decimals and booleans are numbers; nulls are refused.
 
     Raises:
@@ -32,6 +32,7 @@ class ParquetTable(Table):
             self.schema = file.schema_arrow
             self.names, self.width = self.schema.names, len(self.schema.names)
             n = file.metadata.num_rows
+            self._groups = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
         if not self.width or n < 1:
             raise DataError(f"{path}: must hold at least one row and one column, got shape ({n}, {self.width})")
         if len(set(self.names)) < self.width:
@@ -52,26 +53,57 @@ class ParquetTable(Table):
             reason = " ".join(str(error).split()) or type(error).__name__
             raise DataError(f"{self.path}: cannot be read as .parquet: {reason}") from None
 
-    def blocks(self, chosen: Chosen, size: int) -> Iterator[Block]:
-        roles = chosen.roles()
-        names = [self.names[i] for i in sorted(roles)]
-        dtype = np.result_type(*(self._dtype(i) for i in chosen.features)) if chosen.features else np.dtype(np.float64)
-        for i in roles:
-            self._dtype(i)
+    def n_rows(self, chosen: ChosenColumns) -> int:
+        return sum(self._groups)
+
+    def dtype(self, features: Sequence[int]) -> np.dtype:
+        return np.result_type(*(self._dtype(i) for i in features)) if features else np.dtype(np.float64)
+
+    def rows_at(self, chosen: ChosenColumns, index: Any) -> Any:
+        """From the row groups that hold some of them."""
+        features = ChosenColumns(chosen.features)
+        parts = []
+        with self._opened() as file:
+            for group, stop in enumerate(np.cumsum(self._groups)):
+                start = stop - self._groups[group]
+                first, last = np.searchsorted(index, (start, stop))
+                if first < last:
+                    blocks = list(self._read(file, features, max(1, self._groups[group]), start, [group]))
+                    parts.append(TableBlock.joined(blocks).x[index[first:last] - start])
+        return np.concatenate(parts) if parts else np.empty((0, len(chosen.features)), self.dtype(chosen.features))
+
+    def blocks(self, chosen: ChosenColumns, size: int) -> Iterator[TableBlock]:
         start = 0
         with self._opened() as file:
-            for batch in file.iter_batches(size, columns=names):
-                if not batch.num_rows:
-                    continue
-                columns = {i: self._column(batch, i, role, start) for i, role in roles.items()}
-                x = np.empty((batch.num_rows, len(chosen.features)), dtype)
-                for j, i in enumerate(chosen.features):
-                    x[:, j] = columns[i]
-                yield self.sound_block(chosen, x, columns.__getitem__, start)
-                start += batch.num_rows
+            for block in self._read(file, chosen, size):
+                yield block
+                start += len(block)
         pyarrow.default_memory_pool().release_unused()  # what comes after the reading may need it
         if not start:
             raise DataError(f"{self.path}: holds no rows")
+
+    def _read(
+        self,
+        file: parquet.ParquetFile,
+        chosen: ChosenColumns,
+        size: int,
+        start: int = 0,
+        groups: list[int] | None = None,
+    ) -> Iterator[TableBlock]:
+        """The rows of some row groups, or of all, in blocks; the first has number `start`."""
+        roles, dtype = chosen.roles(), self.dtype(chosen.features)
+        names = [self.names[i] for i in sorted(roles)]
+        for i in roles:
+            self._dtype(i)
+        for batch in file.iter_batches(size, columns=names, row_groups=groups):
+            if not batch.num_rows:
+                continue
+            columns = {i: self._column(batch, i, role, start) for i, role in roles.items()}
+            x = np.empty((batch.num_rows, len(chosen.features)), dtype)
+            for j, i in enumerate(chosen.features):
+                x[:, j] = columns[i]
+            yield self.sound_block(chosen, x, columns.__getitem__, start)
+            start += batch.num_rows
 
     def _column(self, batch: Any, i: int, role: Role, first_row: int) -> Any:
         """A column's numbers; a null is NaN in labels, and refused elsewhere."""

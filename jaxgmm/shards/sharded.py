@@ -1,0 +1,236 @@
+"""A place for rows on many devices: each sums over its own, and the sums are added up between them.
+
+All that goes between devices in a pass is one `psum` of sufficient statistics, however many rows there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from jaxgmm.inputs import trees
+from jaxgmm.inputs.lazily import jax, jnp, lax
+from jaxgmm.inputs.typing import Array, Float, Int
+from jaxgmm.rows import Block, CellSums, Chunk, Compensated, Rows, RowSource, Sample
+from jaxgmm.rows.base import Operand
+from jaxgmm.rows.cell_rows import CellRows, longest_chunk
+from jaxgmm.rows.cells import Cells, LaidInCells
+from jaxgmm.rows.frames import PROBES, Frame
+from jaxgmm.rows.labels import Known, Labels
+from jaxgmm.rows.layout import laid_out, summed_weight
+from jaxgmm.rows.places import in_one_array
+from jaxgmm.rows.rungs import slots_for
+from jaxgmm.rows.sums import Sums
+from jaxgmm.shards.meshes import AXIS
+
+_BLOCK = 1 << 16
+# Rows for each cell by which coordinates are judged.
+_SEEN = 256
+
+
+@trees.register_dataclass
+@dataclass(frozen=True)
+class ShardedRows(Rows):
+    """Rows on the devices of a mesh, leading axis s for what each of them holds.
+
+    Attributes:
+        x: (s, d, m), rows minor; in the coordinates of cells where there are any.
+        weights: (s, m).
+        start: (s,), the number of each device's first row.
+        number, first: (s, m) and (s, g + 1), of cells as `CellRows` has them, rows numbered from 0 on each device.
+        frames: coordinates of cells, leading axis g.
+    """
+
+    x: Float[Array, "s d m"]
+    weights: Float[Array, "s m"]
+    start: Int[Array, " s"]
+    total_weight: Float[Array, ""]
+    n_rows: Int[Array, ""]
+    frame: Frame
+    known: Known | None = None
+    number: Int[Array, "s m"] | None = None
+    first: Int[Array, "s g+1"] | None = None
+    frames: Frame | None = None
+    mesh: Any = field(default=None, metadata={"static": True})
+    room: int = field(default=0, metadata={"static": True})
+    longest: int = field(default=2048, metadata={"static": True})
+
+    @property
+    def n_features(self) -> int:
+        return self.x.shape[1]
+
+    @property
+    def n_slots(self) -> int:
+        return self.room
+
+    def pick(self, index: Any, room: int | None = None) -> Sample:
+        # On every device it would be computed with by all of them.
+        return trees.map(lambda leaf: jnp.asarray(np.asarray(leaf)), super().pick(index, room))
+
+    def total(self, function: Callable[[Operand, Chunk], Sums], operand: Operand, chunk: int) -> Compensated[Sums]:
+        def numbered(held: tuple[Operand, Array, Known | None], some: Chunk) -> Sums:
+            own, start, known = held
+            return function(own, _numbered(some, start, known))
+
+        def of_device(own: Rows, start: Array, operand: Operand, known: Known | None) -> Compensated[Sums]:
+            return own.total(numbered, (operand, start, known), chunk)
+
+        return self._over_devices(of_device, operand)
+
+    def total_by_cell(self, local: CellSums, operand: Any, chunk: int) -> Compensated[Any]:
+        if self.frames is None:
+            return super().total_by_cell(local, operand, chunk)
+
+        def of_device(own: Rows, start: Array, operand: Any, known: Known | None) -> Compensated[Any]:
+            return own.total_by_cell(_Numbered(local), (operand, start, known), chunk)
+
+        return self._over_devices(of_device, operand)
+
+    def _over_devices(self, sums: Callable[..., Compensated[Any]], operand: Any) -> Compensated[Any]:
+        """Σ over devices of what `sums` makes of the rows of each."""
+        split = (self.x, self.weights, self.start, self.number, self.first)
+        whole = (operand, self.total_weight, self.n_rows, self.frame, self.known, self.frames)
+
+        def of_device(split: Any, whole: Any) -> Compensated[Any]:
+            x, weights, start, number, first = trees.map(lambda leaf: leaf[0], split)
+            operand, total_weight, n_rows, frame, known, frames = whole
+            like = replace(self, total_weight=total_weight, n_rows=n_rows, frame=frame, known=None)
+            own = in_one_array(x, weights, like)
+            if frames is not None:
+                own = CellRows(
+                    x, weights, number, number, first, frames, total_weight, n_rows, frame, None, self.longest
+                )
+            found = sums(own, start, operand, known)
+            return trees.map(lambda leaf: lax.psum(leaf, AXIS), found)
+
+        each, every = jax.sharding.PartitionSpec(AXIS), jax.sharding.PartitionSpec()
+        program = jax.shard_map(of_device, mesh=self.mesh, in_specs=(each, every), out_specs=every, check_vma=False)
+        return program(split, whole)
+
+
+def _numbered(some: Chunk, start: Array, known: Known | None) -> Chunk:
+    index = some.index + start
+    return replace(some, index=index, possible=None if known is None else known.of(index))
+
+
+@dataclass(frozen=True)
+class _Numbered(CellSums):
+    """Sums over rows with their numbers among all; the operand is that of `local`, the first number, and labels."""
+
+    local: CellSums
+
+    def localise(self, operand: Any, frame: Frame) -> Any:
+        own, start, known = operand
+        return self.local.localise(own, frame), start, known
+
+    def chunk(self, prepared: Any, some: Chunk) -> Any:
+        own, start, known = prepared
+        return self.local.chunk(own, _numbered(some, start, known))
+
+    def gather(self, prepared: Any, sums: Compensated[Any]) -> Compensated[Any]:
+        return self.local.gather(prepared[0], sums)
+
+
+# ---- laying out -----------------------------------------------------------------------------------------------------
+
+
+class _Share(RowSource):
+    """Some rows of a source that follow each other."""
+
+    def __init__(self, source: RowSource, start: int, stop: int) -> None:
+        self.source, self.start, self.stop = source, start, stop
+        self.shape, self.dtype = (stop - start, source.shape[1]), source.dtype
+        self.weights = None if source.weights is None else np.asarray(source.weights)[start:stop]
+        self.labels = None
+
+    def blocks(self, size: int) -> Iterator[Block]:
+        if self.stop == self.start:
+            return
+        for first in range(self.start, self.stop, size):
+            last = min(first + size, self.stop)
+            weights = None if self.weights is None else self.weights[first - self.start : last - self.start]
+            yield Block(self.source.rows_at(np.arange(first, last)), weights)
+
+    def fingerprint(self) -> bytes:
+        return self.source.fingerprint()
+
+
+def sharded(
+    source: RowSource, transform: Callable[[Any], Any], dtype: np.dtype, mesh: Any, whitener: Any = None,
+    labels: Labels | None = None, cells: Cells | None = None,
+) -> ShardedRows:  # fmt: skip
+    """`transform` of a source's rows (b, d), which gives (d, b) in float64, in equal shares on the devices of `mesh`.
+
+    Rows that follow each other lie together. The last devices may have fewer, or none.
+    """
+    n, s = source.shape[0], mesh.size
+    each = -(-n // s)
+    starts = np.minimum(np.arange(s + 1) * each, n)
+    some = transform(source.rows_at(_spread(n, _SEEN * (1 if cells is None else len(cells)))))
+    frame = Frame.of_all(some.astype(dtype), None if whitener is None else whitener.astype(dtype))
+    frames, longest = None, 2048
+    if cells is not None:
+        laid = LaidInCells(cells, cells.nearest(some.astype(dtype)), some.shape[::-1], dtype)
+        laid.put(some)
+        frames, longest = laid.frames(), longest_chunk(np.diff(laid.first) * each // some.shape[1])
+    parts: list[list[Any]] = []
+    for device, start, stop in zip(mesh.devices.reshape(-1), starts[:-1], starts[1:], strict=True):
+        share = _Share(source, int(start), int(stop))
+        lay = _as_it_is if cells is None else partial(_in_cells, cells)
+        held = lay(share, transform, dtype, each)
+        parts.append([jax.device_put(part[None], device) for part in held])
+    divided = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS))
+    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    x, weights, *in_cells = [
+        jax.make_array_from_single_device_arrays((s, *own[0].shape[1:]), divided, list(own))
+        for own in zip(*parts, strict=True)
+    ]
+    number, first = in_cells or (None, None)
+    beside: dict[str, Any] = {
+        "total_weight": np.asarray(summed_weight(source, dtype)),
+        "n_rows": np.asarray(n, np.int32),
+        "frame": frame,
+        "known": None if labels is None else labels.known(source.labels, slots_for(n)),
+        "frames": frames,
+    }
+    return ShardedRows(
+        x=x,
+        weights=weights,
+        start=jax.device_put(starts[:-1].astype(np.int32), divided),
+        number=number,
+        first=first,
+        mesh=mesh,
+        room=slots_for(n, read=False),
+        longest=longest,
+        **trees.map(lambda leaf: jax.device_put(leaf, everywhere), beside),
+    )
+
+
+def _spread(n: int, wanted: int) -> Any:
+    """The numbers of so many rows from everywhere, PROBES at least."""
+    wanted = max(wanted, PROBES)
+    return np.unique(np.arange(wanted) * n // wanted)
+
+
+def _as_it_is(share: RowSource, transform: Callable[[Any], Any], dtype: np.dtype, room: int) -> tuple[Any, ...]:
+    laid = laid_out(share, transform, dtype, slots_for(room))
+    return laid.x, laid.weights
+
+
+def _in_cells(
+    cells: Cells, share: RowSource, transform: Callable[[Any], Any], dtype: np.dtype, room: int
+) -> tuple[Any, ...]:
+    blocks = lambda: (transform(block.x) for block in share.blocks(_BLOCK))  # noqa: E731
+    cell: Any = np.concatenate([np.zeros(0, np.int32), *(cells.nearest(x.astype(dtype)) for x in blocks())])
+    laid = LaidInCells(cells, cell, (room, share.shape[1]), dtype)
+    for x in blocks():
+        laid.put(x)
+    n, place = share.shape[0], laid.place[: share.shape[0]]
+    held, number = np.zeros(laid.z.shape[1], dtype), np.zeros(laid.z.shape[1], np.int32)
+    held[place], number[place] = 1 if share.weights is None else share.weights, np.arange(n)
+    laid.z[:, held == 0] = 0  # 0 · ∞ is no nothing
+    return laid.z, held, number, laid.first.astype(np.int32)
