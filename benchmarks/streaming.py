@@ -4,8 +4,8 @@
 comes from a process of its own that may not take more address space than `--limit` GiB (`ulimit -v`), so the rows never
 are in memory as a whole; the files lie in the page cache where there is room, as for whoever reads them twice.
 
-*reading*: every block read, checked and laid out for the device, nothing computed. *computing*: as many steps over one
-block that stays where it is as the file has blocks. *a step*: one iteration of `fit`, between two blocks of it, less
+*reading*: every block read, checked and laid out for the device, nothing computed. *computing*: as many passes over one
+block that stays where it is as the file has blocks, by the kernel that the fit chose. *a step*: one iteration of `fit`, between two blocks of it, less
 what a process takes before. *memory*: the largest resident size beyond that of a process that has fitted 4096 rows.
 """
 
@@ -56,10 +56,9 @@ def make(folder: Path, n: int) -> dict[str, Path]:
     return paths
 
 
-def child(path: str, limit: float, what: str) -> None:
+def child(path: str, limit: float, what: str, kernel: str) -> None:
     """One figure, printed as JSON."""
     import jaxgmm
-    from jaxgmm.rows.base import Rows
 
     small = block_of_rows(0, 4096)
     options: dict[str, Any] = {"n_init": RESTARTS, "search": "all", "engine": "jax", "tol": 0.0, "max_iter": 2}
@@ -69,7 +68,7 @@ def child(path: str, limit: float, what: str) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (int(limit * 2**30), resource.RLIM_INFINITY))
     source = jaxgmm.sources.files(path)
     if what != "step":
-        print(json.dumps(alone(source, what)))
+        print(json.dumps(alone(source, what, kernel)))
         return
     times: list[float] = []
 
@@ -83,10 +82,11 @@ def child(path: str, limit: float, what: str) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     steps = [float(step) for step in np.diff(times)] or [(times[0] - begun) / 4]
     found = {"step": float(np.median(steps)), "steps": steps, "before": times[0] - begun, "score": result.score}
-    print(json.dumps(found | {"memory": (peak - before) / 2**20, "rows": Rows.__name__}))
+    found["kernel"] = str(result.restarts.kernel[0])
+    print(json.dumps(found | {"memory": (peak - before) / 2**20}))
 
 
-def alone(source: Any, what: str) -> dict[str, Any]:
+def alone(source: Any, what: str, kernel: str) -> dict[str, Any]:
     """Seconds of one pass that only reads, or only computes; both by the fit's own parts."""
     import jax
 
@@ -94,7 +94,7 @@ def alone(source: Any, what: str) -> dict[str, Any]:
     from jaxgmm.em import e_step
     from jaxgmm.families import FAMILIES
     from jaxgmm.inputs.precision import scope
-    from jaxgmm.problem.pose import pose
+    from jaxgmm.problem import pose as module
     from jaxgmm.rows import ArraySource
     from jaxgmm.starts.methods import initialize
     from jaxgmm.streams import reader
@@ -102,16 +102,18 @@ def alone(source: Any, what: str) -> dict[str, Any]:
     dtype, family = np.dtype(np.float32), FAMILIES["full"]
     with scope(dtype):
         if what == "reading":
-            posed = pose(source, family, K, "auto", None, dtype, cache="none")
+            posed = module.pose(source, family, K, "auto", None, dtype, cache="none")
             held = reader.numbered(posed.rows.reader)  # type: ignore[attr-defined]
             begun = time.perf_counter()
             for i in range(held.n_blocks):
                 held.block(i)
             return {"seconds": time.perf_counter() - begun}
         size = 1 << 19
-        posed = pose(ArraySource(block_of_rows(0, size)), family, K, "auto", None, dtype, cache="all")
+        cells, module.cells_for = module.cells_for, lambda *_: None  # one frame, as rows that are read anew have
+        posed = module.pose(ArraySource(block_of_rows(0, size)), family, K, "auto", None, dtype, cache="all")
+        module.cells_for = cells
         starts = initialize(jaxgmm.inputs.arguments.random_key(0), posed, K, RESTARTS, "k-means++")
-        program = jax.jit(lambda mixture, rows: e_step(mixture, rows, kernel="shared_feature"))
+        program = jax.jit(lambda mixture, rows: e_step(mixture, rows, kernel=kernel))
         jax.block_until_ready(program(starts, posed.rows))
         begun = time.perf_counter()
         passes = max(1, source.shape[0] // size)
@@ -122,7 +124,7 @@ def alone(source: Any, what: str) -> dict[str, Any]:
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    options.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     options.add_argument("--rows", type=int, default=100_000_000, help="default: %(default)s")
     options.add_argument(
         "--limit", type=float, default=2.5, help="GiB of address space, 0 for none (default: %(default)s)"
@@ -131,8 +133,8 @@ def main() -> None:
     options.add_argument("--repeats", type=int, default=3, help="default: %(default)s")
     arguments = options.parse_args()
     if arguments.child:
-        path, limit, what = arguments.child
-        child(path, float(limit), what)
+        path, limit, what, kernel = arguments.child
+        child(path, float(limit), what, kernel)
         return
     n, repeats = (200_000, 1) if arguments.quick else (arguments.rows, arguments.repeats)
     where = record(rows=n, repeats=repeats, limit_gib=arguments.limit)
@@ -140,10 +142,11 @@ def main() -> None:
         paths = make(arguments.folder or Path(made), n)
         body, found = [], {}
         for name, path in paths.items():
-            runs: dict[str, list[Any]] = {what: [] for what in ("reading", "computing", "step")}
+            runs: dict[str, list[Any]] = {what: [] for what in ("step", "reading", "computing")}
             for _ in range(repeats):
                 for what, results in runs.items():
-                    results.append(in_a_process(__file__, str(path), str(arguments.limit), what))
+                    kernel = runs["step"][0]["kernel"] if what == "computing" else ""
+                    results.append(in_a_process(__file__, str(path), str(arguments.limit), what, kernel))
             reading, computing = (
                 Spread.of([run["seconds"] for run in runs[what]]) for what in ("reading", "computing")
             )

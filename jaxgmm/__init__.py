@@ -37,15 +37,18 @@ if TYPE_CHECKING:
     from jaxgmm.run.status import Status
     from jaxgmm.selection.result import Cell, SelectionResult
     from jaxgmm.selection.select import select
+    from jaxgmm.shards.hosts import PeerError
     from jaxgmm.sklearn import GaussianMixture, GaussianMixtureOutlierDetector
+    from jaxgmm.tables.base import DataError
 
 __version__ = "0.1.0"
 
-__all__ = ["EM", "ArgumentError", "BlockInfo", "Cell", "CheckpointError", "DataWarning", "Driver", "Family"]
-__all__ += ["FitError", "FitResult", "FitWarning", "Fixed", "ForkError", "GaussianMixture"]
-__all__ += ["GaussianMixtureOutlierDetector", "Gradient", "HardEM", "ManyResult", "Mixture", "ModelFileError", "Prior"]
-__all__ += ["Race", "RaceRules", "Restarts", "RowSource", "Rows", "Search", "SelectionResult", "Squarem", "Status"]
-__all__ += ["enable_compilation_cache", "fit", "fit_many", "load", "save", "select"]
+__all__ = ["EM", "ArgumentError", "BlockInfo", "Cell", "CheckpointError", "DataError", "DataWarning"]
+__all__ += ["Driver", "Family", "FitError", "FitResult", "FitWarning", "Fixed", "ForkError"]
+__all__ += ["GaussianMixture", "GaussianMixtureOutlierDetector", "Gradient", "HardEM", "ManyResult"]
+__all__ += ["Mixture", "ModelFileError", "PeerError", "Prior", "Race", "RaceRules", "Restarts", "RowSource"]
+__all__ += ["Rows", "Search", "SelectionResult", "Squarem", "Status", "enable_compilation_cache", "fit"]
+__all__ += ["fit_many", "load", "save", "select"]
 
 _HOME = {
     "compilation": ("enable_compilation_cache",),
@@ -64,6 +67,8 @@ _HOME = {
     "race.race": ("Race",),
     "race.rules": ("RaceRules",),
     "rows": ("RowSource", "Rows"),
+    "shards.hosts": ("PeerError",),
+    "tables.base": ("DataError",),
     "run.checkpoint": ("CheckpointError",),
     "run.record": ("BlockInfo", "Restarts"),
     "run.search": ("Search",),

@@ -322,7 +322,7 @@ def test_missing_extras_are_named(absent, command, extra, tmp_path):
 def test_every_argument_of_the_library_that_is_an_option_is_spoken_of_as_one():
     arguments = {**signature(jaxgmm.fit).parameters, **signature(jaxgmm.select).parameters}
     # What the command line has no option for, and what it checks itself.
-    apart = {"component_labels", "fixed", "progress", "n_folds", "held_out", "every", "devices"}
+    apart = {"component_labels", "fixed", "progress", "n_folds", "held_out", "every"}
     assert set(arguments) - apart == set(_OPTIONS) & set(arguments)
 
 

@@ -26,7 +26,7 @@ _OPTIONS = {
     "reg_covar": "--reg-covar", "max_iter": "--max-iter", "learning_rate": "--learning-rate",
     "max_seconds": "--max-seconds", "on_degenerate": "--on-degenerate", "covariance_types": "--types",
     "sample_weight": "--weights", "on_block": "Ctrl-C", "init": "--init", "tol": "--tol", "kernel": "--kernel",
-    "engine": "--engine", "cache": "--cache",
+    "engine": "--engine", "cache": "--cache", "devices": "--devices", "distributed": "--distributed",
     "dtype": "--dtype", "driver": "--driver", "prior": "--prior", "stopping": "--stopping", "key": "--seed",
     "criterion": "--criterion", "labels": "--labels", "search": "--search", "checkpoint": "--checkpoint",
     "x": "the data", "arguments": "options",
@@ -64,7 +64,7 @@ def diagnose(error: BaseException) -> tuple[object, int]:
     """What to say of a failure, and the exit code for it."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; nothing was written", INTERRUPTED
-    if isinstance(error, jaxgmm.FitError | jaxgmm.ForkError):
+    if isinstance(error, jaxgmm.FitError | jaxgmm.ForkError | jaxgmm.PeerError):
         return in_options(error), FIT_FAILED
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         # The library's own says what to change; Python's, NumPy's and XLA's say how much was wanted, if anything.

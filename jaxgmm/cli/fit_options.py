@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from jaxgmm.inputs import arguments
+from jaxgmm.shards import hosts
 from jaxgmm.starts.methods import METHODS
 from jaxgmm.streams.room import checked_cache
 
@@ -25,6 +26,19 @@ def cache(value: str) -> str | int:
     if found:
         return int(found[1]) << 10 * ("KMGT".index(found[2].upper()) + 1 if found[2] else 0)
     return checked_cache(value)
+
+
+def on_devices(devices: str | None, distributed: str | None) -> Any:
+    """What `fit` is told of devices; joins the cluster first, if there is one.
+
+    Raises:
+        ArgumentError: no such number, or no such cluster.
+    """
+    if distributed is not None:
+        hosts.join(distributed)
+    if devices is None:
+        return None if distributed is None else "all"
+    return int(devices) if devices.isdecimal() else devices
 
 
 def ridge(value: str) -> Any:
@@ -202,6 +216,26 @@ CacheSize = Annotated[
         metavar="SIZE",
         help="How much of the rows stays where they are computed with: all, none (every pass reads them anew), a size "
         "such as 2G, or auto, as much as half of the free memory holds.",
+        rich_help_panel="Computing",
+    ),
+]
+Devices = Annotated[
+    str | None,
+    typer.Option(
+        "--devices",
+        metavar="N",
+        show_default="one",
+        help="Divide the rows among so many devices, or all.",
+        rich_help_panel="Computing",
+    ),
+]
+Distributed = Annotated[
+    str | None,
+    typer.Option(
+        "--distributed",
+        metavar="CLUSTER",
+        help="Compute together with other processes that run the same command: auto, where JAX finds the cluster "
+        "(Slurm, MPI, Kubernetes, TPU pods), or HOST:PORT,COUNT,RANK. The first one writes and prints.",
         rich_help_panel="Computing",
     ),
 ]

@@ -36,6 +36,7 @@ from jaxgmm.run.record import Ended, OnBlock
 from jaxgmm.run.search import All, Search, Task
 from jaxgmm.run.status import Status
 from jaxgmm.shards import checked_mesh
+from jaxgmm.shards.hosts import together, writes
 from jaxgmm.sources.opening import opened
 from jaxgmm.starts.given import checked_init, held_in, make_starts, of_rows
 from jaxgmm.streams.room import checked_cache
@@ -143,6 +144,7 @@ def fit(
         ValueError, TypeError: before anything is compiled, naming the argument, what it got and what it wants.
         FitError: no restart stayed finite.
         MemoryError: the device has no room, however small the chunks.
+        PeerError: another process that computes with this one has ended (`jaxgmm.shards.hosts`).
         CheckpointError: `checkpoint` is of a fit to other data or with other options, or is damaged.
     """
     given = {name: value for name, value in locals().items() if name not in _NO_PART_OF_THE_ANSWER}
@@ -197,7 +199,8 @@ def fit(
     given |= {"labels": None if known is None else (known, source.labels), "component_labels": None}
     given |= {"engine": "numpy" if host else "jax"}
     every = arguments.real("every", every)
-    saved = None if checkpoint is None else Checkpoint(checkpoint, every, fingerprints(**given))
+    own = mesh is None or writes()
+    saved = None if checkpoint is None else Checkpoint(checkpoint, every, fingerprints(**given), own)
     begun = time.perf_counter()
     if with_weight is not None:
         source = Chosen(source, with_weight)
@@ -208,7 +211,7 @@ def fit(
 
     def run(host: bool, deadline: float) -> tuple[Diagnosis, Ended]:
         """The fit, its mixtures in the coordinates of the data; and what they are judged by."""
-        with precision.scope(dtype, host), memory.explained():
+        with precision.scope(dtype, host), memory.explained(), together(mesh):
             ridge = settings.reg_covar
             posed = pose(
                 source,

@@ -127,6 +127,10 @@ class Rows(ABC):
         """Whether reading may take longer than computing: then all restarts share each read."""
         return False
 
+    def agreed(self, value: int) -> int:
+        """`value` as the first of the processes has it that compute with these rows together."""
+        return value
+
     @property
     def n_read_now(self) -> int:
         """How many rows a long pass that is under way has read; not under `jit`."""
@@ -160,10 +164,7 @@ class Rows(ABC):
         return None if self.known is None else self.known.of(index)
 
     def row_weights(self) -> Any:
-        """(n,), NumPy, the weight of every row; None where all rows have the same. Not under `jit`.
-
-        By a pass, where a place has no better way.
-        """
+        """(n,), NumPy, the weight of every row; None where all rows have the same. Not under `jit`."""
         return np.asarray(_weights_by_number(self))[: int(self.n_rows)]
 
     def present(self) -> Any:
@@ -190,8 +191,7 @@ class Rows(ABC):
     def sample(self, key: Any, n: int, room: int | None = None) -> Sample:
         """`n` rows drawn by weight, each with as much of the total weight as the others; not under `jit`.
 
-        Systematic sampling in random order: a row is drawn as often as its share of `n` says, rounded up or down, so
-        that rows of equal weight are drawn once at most.
+        Systematic sampling in random order: a row is drawn as often as its share of `n` says, rounded up or down.
 
         Args:
             key: a JAX key, its words, or a seed.

@@ -56,6 +56,9 @@ class FoldedRows(Rows):
     def is_far(self) -> bool:
         return self.rows.is_far
 
+    def agreed(self, value: int) -> int:
+        return self.rows.agreed(value)
+
     @property
     def n_read_now(self) -> int:
         return self.rows.n_read_now

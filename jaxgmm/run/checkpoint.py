@@ -99,15 +99,17 @@ def _as(like: Any, held: np.ndarray) -> Any:
 
 
 class Checkpoint:
-    """The file at `path`, written at most every so many seconds.
+    """The file at `path`, written at most every so many seconds; only read where others write it (`writes`).
 
     Raises:
         CheckpointError: there is a file, and it is not of a fit with these fingerprints.
         OSError: the file cannot be read, or its folder not be written to.
     """
 
-    def __init__(self, path: str | os.PathLike[str], every: float, wanted: Mapping[str, str]) -> None:
-        self.path, self.every, self.wanted = Path(path), every, dict(wanted)
+    def __init__(
+        self, path: str | os.PathLike[str], every: float, wanted: Mapping[str, str], writes: bool = True
+    ) -> None:
+        self.path, self.every, self.wanted, self.writes = Path(path), every, dict(wanted), writes
         if not self.path.parent.is_dir() or not os.access(self.path.parent, os.W_OK):
             raise OSError(f"checkpoint must lie in a folder that can be written to, got {self.path}")
         self.finished: list[dict[str, Any]] = []
@@ -142,13 +144,15 @@ class Checkpoint:
 
     def fit_ended(self) -> None:
         """Removes the file, and what was left beside it: there is nothing left to take up."""
-        for path in (self.path, *abandoned(self.path)):
+        for path in (self.path, *abandoned(self.path)) if self.writes else ():
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
 
     # ---- the file -----------------------------------------------------------------------------------------------
 
     def _write(self, current: dict[str, Any]) -> None:
+        if not self.writes:
+            return
         from safetensors.numpy import save as encode
 
         parts = {f"{i}/{name}": leaf for i, run in enumerate(self.finished) for name, leaf in run.items()}

@@ -118,7 +118,7 @@ class DeviceLanes(Lanes):
 
     def resume(self, pause: Pause) -> None:
         """Goes on where another run stood."""
-        self.pool, self.kernels, self.revivals = pause.pool, pause.kernels, pause.revivals
+        self.pool, self.kernels, self.revivals = trees.map(np.asarray, pause.pool), pause.kernels, pause.revivals
         self.evaluated_at, self.exact, self.history = pause.evaluated_at, pause.exact, History(pause.history)
         self.first, self.block, self.evaluations = int(pause.first), int(pause.block), int(pause.evaluations)
         self.controls = replace(self.controls, halvings=int(pause.halvings))
@@ -292,10 +292,12 @@ class DeviceLanes(Lanes):
 
     def report(self) -> None:
         self.block += 1
-        if self.cut_short is None and self.on_block is not None and self.on_block(self.info()) is True:
-            self.cut_short = Status.STOPPED
-        elif self.cut_short is None and time.perf_counter() >= self.deadline:
-            self.cut_short = Status.TIME_LIMIT
+        if self.cut_short is None:
+            stopped = self.on_block is not None and self.on_block(self.info()) is True
+            late = time.perf_counter() >= self.deadline
+            ends = Status.STOPPED if stopped else Status.TIME_LIMIT if late else Status.RUNNING
+            ends = Status(self.rows.agreed(int(ends)))
+            self.cut_short = None if ends == Status.RUNNING else ends
         if self.cut_short is not None:
             self._end(self.status == Status.RUNNING, self.cut_short)
         elif self.checkpoint is not None:

@@ -25,6 +25,7 @@ from jaxgmm.rows.layout import laid_out, summed_weight
 from jaxgmm.rows.places import in_one_array
 from jaxgmm.rows.rungs import slots_for
 from jaxgmm.rows.sums import Sums
+from jaxgmm.shards import hosts
 from jaxgmm.shards.meshes import AXIS
 
 _BLOCK = 1 << 16
@@ -66,6 +67,9 @@ class ShardedRows(Rows):
     @property
     def n_slots(self) -> int:
         return self.room
+
+    def agreed(self, value: int) -> int:
+        return hosts.agreed(value)
 
     def pick(self, index: Any, room: int | None = None) -> Sample:
         # On every device it would be computed with by all of them.
@@ -179,6 +183,8 @@ def sharded(
         frames, longest = laid.frames(), longest_chunk(np.diff(laid.first) * each // some.shape[1])
     parts: list[list[Any]] = []
     for device, start, stop in zip(mesh.devices.reshape(-1), starts[:-1], starts[1:], strict=True):
+        if device.process_index != jax.process_index():
+            continue  # another process lays them out
         share = _Share(source, int(start), int(stop))
         lay = _as_it_is if cells is None else partial(_in_cells, cells)
         held = lay(share, transform, dtype, each)
@@ -200,7 +206,7 @@ def sharded(
     return ShardedRows(
         x=x,
         weights=weights,
-        start=jax.device_put(starts[:-1].astype(np.int32), divided),
+        start=jax.make_array_from_callback((s,), divided, lambda own: starts[:-1].astype(np.int32)[own]),
         number=number,
         first=first,
         mesh=mesh,

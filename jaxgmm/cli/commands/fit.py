@@ -19,6 +19,7 @@ from jaxgmm.fit import progress
 from jaxgmm.fit.engine import ENGINES
 from jaxgmm.fit.search import SEARCHES
 from jaxgmm.inputs import arguments
+from jaxgmm.shards.hosts import writes
 from jaxgmm.starts.methods import METHODS
 
 _PLAIN = {"em": jaxgmm.EM, "squarem": jaxgmm.Squarem, "hard-em": jaxgmm.HardEM}
@@ -49,6 +50,8 @@ def fit_command(
     kernel: fit_options.KernelName = "auto",
     engine: fit_options.EngineName = "auto",
     cache: fit_options.CacheSize = "auto",
+    devices: fit_options.Devices = None,
+    distributed: fit_options.Distributed = None,
     learning_rate: fit_options.LearningRate = None,
     columns: options.Columns = None,
     weights: options.Weights = None,
@@ -83,7 +86,7 @@ def fit_command(
     if report is not None:
         # Now, so that a missing matplotlib is heard of before the fit.
         from jaxgmm.cli.report import write_report
-    start = _start(init)
+    start, mesh = _start(init), fit_options.on_devices(devices, distributed)
     source = data.Source(
         path, array=array, columns=columns, weights=weights, labels=labels, sort_by=order.feature
     )  # fmt: skip
@@ -95,10 +98,12 @@ def fit_command(
         result = jaxgmm.fit(
             seed, rows.x, n_components, covariance_type=covariance, n_init=restarts, init=start, driver=moves, tol=tol,
             stopping=stopping, max_iter=max_iter, max_seconds=max_seconds, reg_covar=ridge, prior=prior,
-            on_degenerate=on_degenerate, kernel=kernel, engine=engine, dtype=dtype, cache=held,
+            on_degenerate=on_degenerate, kernel=kernel, engine=engine, dtype=dtype, cache=held, devices=mesh,
             on_block=interruption.watching(on_block), search=search, checkpoint=checkpoint, every=every,
             sample_weight=rows.weights, **known,
         )  # fmt: skip
+    if not writes():
+        return
     result = order.of(result, source)
     jaxgmm.save(out, result.mixture)
     if report is not None:
