@@ -97,17 +97,9 @@ def main() -> None:
             ]
         )
         found.append({"shape": shape, "one": one.json(), "many": many.json(), "nats_off": off})
-    head = [
-        "rows",
-        "features",
-        "components",
-        "restarts",
-        "one device, ms",
-        "eight, ms",
-        "eight / one",
-        "nats a row apart",
-    ]
-    title = f"# A step on eight emulated devices\n\nfloat32, full covariances, ordinary clusters; medians of {repeats} processes."
+    head = ["rows", "features", "components", "restarts", "one device, ms", "eight, ms", "eight / one", "nats apart"]
+    about = f"float32, full covariances, ordinary clusters; medians of {repeats} processes; nats a row."
+    title = f"# A step on eight emulated devices\n\n{about}"
     markdown = "\n\n".join([title, table(head, body), provenance(where)])
     print(markdown)
     write(arguments.out, "sharding", {"record": where, "shapes": found}, markdown)

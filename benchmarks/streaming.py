@@ -5,8 +5,8 @@ comes from a process of its own that may not take more address space than `--lim
 are in memory as a whole; the files lie in the page cache where there is room, as for whoever reads them twice.
 
 *reading*: every block read, checked and laid out for the device, nothing computed. *computing*: as many passes over one
-block that stays where it is as the file has blocks, by the kernel that the fit chose. *a step*: one iteration of `fit`, between two blocks of it, less
-what a process takes before. *memory*: the largest resident size beyond that of a process that has fitted 4096 rows.
+block that stays where it is as the file has blocks, by the kernel that the fit chose. *a step*: one iteration of `fit`,
+between two of its reports. *memory*: the largest resident size beyond that of a process that has fitted 4096 rows.
 """
 
 from __future__ import annotations

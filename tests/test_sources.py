@@ -254,3 +254,50 @@ def test_fingerprints_tell_sources_apart(name, tmp_path):
 def test_others_stay_what_they_are():
     for x in (X, X.tolist(), FRAME[["a", "b"]], 3):
         assert opened(x, W, LABEL)[0] is x
+
+
+def test_blocks_of_several_dtypes_are_never_cut_short():
+    whole, real = np.zeros((50, 3), int), 0.1 * X[:50].astype(np.float64)
+    source = from_blocks(lambda: [whole, real])
+    assert source.dtype == np.float64
+    np.testing.assert_array_equal(np.concatenate([block.x for block in source.blocks(30)]), np.r_[whole, real])
+    with pytest.raises(
+        ArgumentError,
+        match="block 1 of x must be of int64, as those before it; got float64",
+    ):
+        jaxgmm.fit(0, from_blocks(lambda: [whole, real], 100), 2)
+    spoiled = real.copy()
+    spoiled[3, 1] = np.nan
+    with pytest.raises(ArgumentError, match="x must be finite, got nan at row 53"):
+        jaxgmm.fit(0, from_blocks(lambda: [whole, spoiled]), 2)
+    assert from_blocks(lambda: [X[:0], X]).shape == (N, 3)
+
+
+def test_what_is_kept_beside_rows_is_none_of_them(tmp_path):
+    folder = written(tmp_path / "rows", "csv", shuffled=False)
+    for other in (".ipynb_checkpoints", "_temporary"):
+        (folder / other).mkdir()
+        FRAME.to_csv(folder / other / "part-9.csv")
+    FRAME.to_csv(folder / "._part-0.csv")
+    assert files(folder, ["a"]).shape == (N, 1)
+    FRAME.to_parquet(folder / "part-0.parquet")
+    with pytest.raises(DataError, match=r"holds files of several kinds \(.csv, .parquet\)"):
+        files(folder, ["a"])
+
+
+def test_parts_without_rows_are_left_out(tmp_path):
+    folder = written(tmp_path / "rows")
+    FRAME.iloc[:0].to_parquet(folder / "part-0a.parquet")
+    assert files(folder, ["a", "b"]).shape == (N, 2)
+    FRAME.iloc[:0].to_parquet(tmp_path / "none.parquet")
+    with pytest.raises(DataError, match=r"none\.parquet: must hold at least one row"):
+        files(tmp_path / "none.parquet", ["a"])
+
+
+def test_columns_may_be_any_list_of_names_or_numbers(tmp_path):
+    folder = written(tmp_path / "rows")
+    for columns in (["a", "c"], ("a", "c"), np.array(["a", "c"]), pd.Index(["a", "c"]), np.array([0, 2])):
+        np.testing.assert_array_equal(next(files(folder, columns).blocks(1000)).x[:50], X[:50][:, [0, 2]])
+    for columns in ("a", [], [True]):
+        with pytest.raises((ArgumentError, DataError), match="column"):
+            files(folder, columns)

@@ -180,7 +180,27 @@ def test_nothing_is_left_behind():
     assert threading.active_count() <= before + 1
 
 
+STREAM = {"engine": "jax", "cache": "none", "n_init": 2, "search": "all"}
+
 # ---- what goes wrong ------------------------------------------------------------------------------------------------
+
+
+def test_a_place_that_cannot_be_made_leaves_nothing_behind():
+    class Broken(ArraySource):
+        def rows_at(self, index):
+            raise OSError("the disk is gone")
+
+    before = set(reader._readers)
+    with pytest.raises(OSError, match="the disk is gone"), scope():
+        streamed(Broken(X), lambda rows: rows.T, F64)
+    assert set(reader._readers) == before
+
+
+def test_a_block_that_is_asked_for_again_is_not_read_again():
+    """Line searches ask once a restart."""
+    source = Counted(X)
+    jaxgmm.fit(0, source, K, driver=jaxgmm.Gradient("lbfgs"), max_iter=2, **STREAM | {"n_init": 4})
+    assert source.number < 2500
 
 
 def failing(at, error):
@@ -189,9 +209,6 @@ def failing(at, error):
             raise error
 
     return look
-
-
-STREAM = {"engine": "jax", "cache": "none", "n_init": 2, "search": "all"}
 
 
 @pytest.mark.parametrize("at", [40, 55, 63])

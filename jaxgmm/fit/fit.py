@@ -30,13 +30,13 @@ from jaxgmm.rows import ArraySource
 from jaxgmm.rows.rungs import slots_for
 from jaxgmm.rows.source import Chosen, checked_rows
 from jaxgmm.run import memory
-from jaxgmm.run.checkpoint import Checkpoint, fingerprints
+from jaxgmm.run.checkpoint import Checkpoint, CheckpointError, fingerprints
 from jaxgmm.run.options import Settings
 from jaxgmm.run.record import Ended, OnBlock
 from jaxgmm.run.search import All, Search, Task
 from jaxgmm.run.status import Status
 from jaxgmm.shards import checked_mesh
-from jaxgmm.shards.hosts import together, writes
+from jaxgmm.shards.hosts import agreed, together, writes
 from jaxgmm.sources.opening import opened
 from jaxgmm.starts.given import checked_init, held_in, make_starts, of_rows
 from jaxgmm.streams.room import checked_cache
@@ -79,8 +79,9 @@ def fit(
 
     Args:
         key: a JAX key, or a seed. Restart i starts from fold_in(key, i), whatever `n_init`.
-        x: rows, (n, d); anything array-like, memory maps included. Or a `jaxgmm.rows.RowSource`, which gives them block
-            by block with weights and labels of its own. float64 rows compute in float64, all others in float32.
+        x: rows, (n, d); anything array-like, memory maps included. Or a path, a folder, a pattern, a list of files, an
+            array of h5py, zarr or dask, or a source (`jaxgmm.sources`), which gives rows block by block, with weights
+            and labels of its own. float64 rows compute in float64, all others in float32.
         n_components: how many components, K.
         covariance_type: "full", "tied", "diag", "spherical"; or "bernoulli" for rows of zeros and ones.
         n_init: how many starts; 1 by default, or as many as `init` holds.
@@ -104,7 +105,8 @@ def fit(
             move, of means in standard deviations of their component, of covariance factors and weights as shares.
             "change": as "log_likelihood", but also while changes still grow, as in scikit-learn.
         max_iter: the most iterations a restart may take.
-        max_seconds: the fit ends soon after, with the best so far; looked at between blocks of iterations.
+        max_seconds: the fit ends soon after, with the best so far; looked at between blocks of iterations, and within
+            them where rows are read anew.
         reg_covar: the ridge: added to each covariance's diagonal, in squared units of the data; for "bernoulli"
             pseudo-observations of each value per row. "auto" adds 1e-6 of the variance of each feature's densest rows
             (a tenth of them, or more where those are equal), and nothing beside a prior.
@@ -127,7 +129,8 @@ def fit(
         dtype: "float32" or "float64", to compute in another precision than the rows'.
         cache: how much of the rows stays where passes read them: "all"; "none", then every pass reads `x` anew, a block
             at a time; so many bytes, and later passes read the rest; or "auto", all where half of the free memory holds
-            them, else as much as that. However little it is, the answer is the same up to rounding.
+            them, else as much as that. However little it is, the answer is the same up to rounding. NumPy always holds
+            all of them, and so do several devices.
         devices: None for one device; "all", a number, a list of devices or a `jax.sharding.Mesh`: rows are divided
             among them, and all that goes between them in a pass are sums.
         on_block: called with a `BlockInfo` between blocks of iterations; returns True to end the fit there.
@@ -167,6 +170,8 @@ def fit(
         raise ArgumentError("n_components", wants, str(n_components))
     mesh = checked_mesh(devices)
     if mesh is not None:
+        if cache not in ("auto", "all"):
+            raise ArgumentError("cache", "be 'auto' or 'all' with devices", repr(cache), "they hold all of their rows")
         engine = "jax" if engine == "auto" else engine
         if engine == "numpy":
             raise ArgumentError("engine", "be 'jax' or 'auto' here", "'numpy'", "devices need JAX")
@@ -201,6 +206,8 @@ def fit(
     every = arguments.real("every", every)
     own = mesh is None or writes()
     saved = None if checkpoint is None else Checkpoint(checkpoint, every, fingerprints(**given), own)
+    if saved is not None and mesh is not None and agreed(saved.stamp()) != saved.stamp():
+        raise CheckpointError(f"{saved.path} is not one file for all processes of this fit")
     begun = time.perf_counter()
     if with_weight is not None:
         source = Chosen(source, with_weight)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from collections.abc import Callable
 from importlib.abc import MetaPathFinder
 from types import ModuleType
@@ -22,7 +23,8 @@ class _Module(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # those who look over all modules ask for such, and want nothing loaded
             raise AttributeError(name)
-        return getattr(sys.modules.get(self.__name__) or importlib.import_module(self.__name__), name)
+        # Not from `sys.modules`, where another thread may still be loading it.
+        return getattr(importlib.import_module(self.__name__), name)
 
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ else:
     jax, jnp, lax = (_Module(name) for name in (_NAME, "jax.numpy", "jax.lax"))
 
 _waiting: list[Callable[[], object]] = []
+_lock = threading.RLock()
 _loaded = False
 
 
@@ -43,10 +46,11 @@ def is_loaded() -> bool:
 
 def when_loaded(call: Callable[[], object]) -> None:
     """Calls `call` as soon as JAX has been loaded, by whomever: at once if it has."""
-    if _loaded:
-        call()
-    else:
-        _waiting.append(call)
+    with _lock:
+        if not _loaded:
+            _waiting.append(call)
+            return
+    call()
 
 
 def is_array(value: Any) -> bool:
@@ -61,9 +65,10 @@ def is_traced(value: Any) -> bool:
 
 def _at_once() -> None:
     global _loaded
-    _loaded = True
-    while _waiting:
-        _waiting.pop(0)()
+    with _lock:
+        while _waiting:
+            _waiting.pop(0)()
+        _loaded = True
 
 
 class _Notice(MetaPathFinder):

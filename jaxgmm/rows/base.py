@@ -133,7 +133,7 @@ class Rows(ABC):
 
     @property
     def n_read_now(self) -> int:
-        """How many rows a long pass that is under way has read; not under `jit`."""
+        """How many rows long passes have read so far; not under `jit`."""
         return 0
 
     def attended(self, call: Callable[[], Any], told: Callable[[], bool] | None = None) -> Any:

@@ -186,7 +186,7 @@ def checked_rows(x: Any, sample_weight: Any, labels: Any, look: Callable[..., No
     for name, value in (("sample_weight", sample_weight), ("labels", labels)):
         if value is not None:
             wants = "be left out where x is a RowSource, whose blocks hold it beside their rows"
-            raise ArgumentError(name, wants)
+            raise ArgumentError(name, wants, None, "of files, jaxgmm.sources.files says which column it is")
     if not hasattr(x, "shape") or not isinstance(getattr(x, "dtype", None), np.dtype):
         got = f"{getattr(x, 'shape', None)} and {getattr(x, 'dtype', None)!r}"
         raise ArgumentError("x", "have a shape (n, d) and a dtype (np.dtype), as every RowSource", got)

@@ -91,7 +91,8 @@ class DeviceLanes(Lanes):
         self.work = 4.0 * self.n_rows * self.share * per_row * starts.n_components
         self.lives = 0 if surroundings is None else REVIVALS
         self.width = self.n if rows.on_host or rows.is_far else width_for(self.n, self.work)
-        self.first = self.block = self.evaluations = self.lay_out_at = 0
+        self.first = self.block = self.evaluations = self.lay_out_at = self.read_before = 0
+        self.told_of = 0.0
         self.cut_short: Status | None = None
         self.revivals = np.zeros(self.n, np.int32)
         self.evaluated_at = np.zeros(self.n, np.int64)
@@ -169,7 +170,7 @@ class DeviceLanes(Lanes):
         return np.asarray(self.pool.conditioning)
 
     def step(self, running: Bool[np.ndarray, " r"]) -> None:
-        active, before = np.flatnonzero(running), self.n_iter
+        active, before, self.read_before = np.flatnonzero(running), self.n_iter, self.rows.n_read_now
         wanted = int(_BLOCK_WORK / (self.work * len(active))) + 1
         left = self.max_iter - int(np.min(before[active]))
         steps = max(1, min(loop.BLOCK_STEPS, wanted, left))
@@ -291,7 +292,7 @@ class DeviceLanes(Lanes):
             self._settle_stochastic()
 
     def report(self) -> None:
-        self.block += 1
+        self.block, self.read_before = self.block + 1, self.rows.n_read_now
         if self.cut_short is None:
             stopped = self.on_block is not None and self.on_block(self.info()) is True
             late = time.perf_counter() >= self.deadline
@@ -307,6 +308,8 @@ class DeviceLanes(Lanes):
         """What `on_block` hears."""
         running = self.status == Status.RUNNING
         sound = running | np.isin(self.status, SOUND)
+        read = np.sum(self.passes()) * self.n_rows + (self.rows.n_read_now - self.read_before) * np.sum(running)
+        self.told_of = max(self.told_of, float(read))
         return BlockInfo(
             block=self.block,
             n_iter=int(np.max(self.n_iter)),
@@ -314,7 +317,7 @@ class DeviceLanes(Lanes):
             n_restarts=self.n,
             n_active=int(np.sum(running)),
             best=float(np.max(self.current(), where=sound, initial=-np.inf)),
-            rows=float(np.sum(self.passes()) * self.n_rows) + self.rows.n_read_now * int(np.sum(running)),
+            rows=self.told_of,
         )
 
     def ended(self) -> Restarts:

@@ -26,10 +26,13 @@ def checked_mesh(devices: Any) -> Any:
     if isinstance(devices, jax.sharding.Mesh):
         return jax.sharding.Mesh(devices.devices.reshape(-1), (AXIS,))
     held = jax.devices()
+    devices = [devices] if isinstance(devices, jax.Device) else devices
     if isinstance(devices, str):
         arguments.choice("devices", devices, ("all",))
         wanted = held
     elif isinstance(devices, list | tuple) and devices and all(isinstance(one, jax.Device) for one in devices):
+        if len(set(devices)) < len(devices):
+            raise ArgumentError("devices", "name each device once", arguments.shown(devices))
         wanted = list(devices)
     else:
         if isinstance(devices, list | tuple):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,13 @@ import numpy as np
 from jaxgmm.inputs import trees
 from jaxgmm.inputs.lazily import jax, jnp, lax
 from jaxgmm.inputs.typing import Array, Float, Int
-from jaxgmm.rows import Block, CellSums, Chunk, Compensated, Rows, RowSource, Sample
+from jaxgmm.rows import CellSums, Chunk, Compensated, Rows, RowSource, Sample
 from jaxgmm.rows.base import Operand
 from jaxgmm.rows.cell_rows import CellRows, longest_chunk
 from jaxgmm.rows.cells import Cells, LaidInCells
 from jaxgmm.rows.frames import PROBES, Frame
 from jaxgmm.rows.labels import Known, Labels
-from jaxgmm.rows.layout import laid_out, summed_weight
+from jaxgmm.rows.layout import aligned_zeros, summed_weight
 from jaxgmm.rows.places import in_one_array
 from jaxgmm.rows.rungs import slots_for
 from jaxgmm.rows.sums import Sums
@@ -142,27 +141,6 @@ class _Numbered(CellSums):
 # ---- laying out -----------------------------------------------------------------------------------------------------
 
 
-class _Share(RowSource):
-    """Some rows of a source that follow each other."""
-
-    def __init__(self, source: RowSource, start: int, stop: int) -> None:
-        self.source, self.start, self.stop = source, start, stop
-        self.shape, self.dtype = (stop - start, source.shape[1]), source.dtype
-        self.weights = None if source.weights is None else np.asarray(source.weights)[start:stop]
-        self.labels = None
-
-    def blocks(self, size: int) -> Iterator[Block]:
-        if self.stop == self.start:
-            return
-        for first in range(self.start, self.stop, size):
-            last = min(first + size, self.stop)
-            weights = None if self.weights is None else self.weights[first - self.start : last - self.start]
-            yield Block(self.source.rows_at(np.arange(first, last)), weights)
-
-    def fingerprint(self) -> bytes:
-        return self.source.fingerprint()
-
-
 def sharded(
     source: RowSource, transform: Callable[[Any], Any], dtype: np.dtype, mesh: Any, whitener: Any = None,
     labels: Labels | None = None, cells: Cells | None = None,
@@ -181,19 +159,16 @@ def sharded(
         laid = LaidInCells(cells, cells.nearest(some.astype(dtype)), some.shape[::-1], dtype)
         laid.put(some)
         frames, longest = laid.frames(), longest_chunk(np.diff(laid.first) * each // some.shape[1])
-    parts: list[list[Any]] = []
-    for device, start, stop in zip(mesh.devices.reshape(-1), starts[:-1], starts[1:], strict=True):
-        if device.process_index != jax.process_index():
-            continue  # another process lays them out
-        share = _Share(source, int(start), int(stop))
-        lay = _as_it_is if cells is None else partial(_in_cells, cells)
-        held = lay(share, transform, dtype, each)
-        parts.append([jax.device_put(part[None], device) for part in held])
+    everyone, here = enumerate(mesh.devices.reshape(-1)), jax.process_index()
+    own = {i: device for i, device in everyone if device.process_index == here}
+    shares = _Shares(source, transform, dtype, starts, list(own), each)
+    laid_outs = shares.as_they_are() if cells is None else shares.in_cells(cells)
+    parts = [[jax.device_put(part[None], device) for part in laid_outs[i]] for i, device in own.items()]
     divided = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS))
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     x, weights, *in_cells = [
-        jax.make_array_from_single_device_arrays((s, *own[0].shape[1:]), divided, list(own))
-        for own in zip(*parts, strict=True)
+        jax.make_array_from_single_device_arrays((s, *own_parts[0].shape[1:]), divided, list(own_parts))
+        for own_parts in zip(*parts, strict=True)
     ]
     number, first = in_cells or (None, None)
     beside: dict[str, Any] = {
@@ -222,21 +197,63 @@ def _spread(n: int, wanted: int) -> Any:
     return np.unique(np.arange(wanted) * n // wanted)
 
 
-def _as_it_is(share: RowSource, transform: Callable[[Any], Any], dtype: np.dtype, room: int) -> tuple[Any, ...]:
-    laid = laid_out(share, transform, dtype, slots_for(room))
-    return laid.x, laid.weights
+class _Shares:
+    """The rows of some devices, NumPy, as they will lie there; the others are other processes' affair.
 
+    Args:
+        starts: (s + 1,), the first row of every device, and the number of rows.
+        own: the numbers of the devices.
+        room: rows that each has room for.
+    """
 
-def _in_cells(
-    cells: Cells, share: RowSource, transform: Callable[[Any], Any], dtype: np.dtype, room: int
-) -> tuple[Any, ...]:
-    blocks = lambda: (transform(block.x) for block in share.blocks(_BLOCK))  # noqa: E731
-    cell: Any = np.concatenate([np.zeros(0, np.int32), *(cells.nearest(x.astype(dtype)) for x in blocks())])
-    laid = LaidInCells(cells, cell, (room, share.shape[1]), dtype)
-    for x in blocks():
-        laid.put(x)
-    n, place = share.shape[0], laid.place[: share.shape[0]]
-    held, number = np.zeros(laid.z.shape[1], dtype), np.zeros(laid.z.shape[1], np.int32)
-    held[place], number[place] = 1 if share.weights is None else share.weights, np.arange(n)
-    laid.z[:, held == 0] = 0  # 0 · ∞ is no nothing
-    return laid.z, held, number, laid.first.astype(np.int32)
+    def __init__(
+        self,
+        source: RowSource,
+        transform: Callable[[Any], Any],
+        dtype: np.dtype,
+        starts: Any,
+        own: list[int],
+        room: int,
+    ) -> None:
+        self.source, self.transform, self.dtype, self.starts, self.own = source, transform, dtype, starts, own
+        self.room, self.d = room, source.shape[1]
+
+    def _parts(self) -> Iterator[tuple[int, slice, Any, Any]]:
+        """In one read: a device, which of its rows, those rows (d, b), and their weights."""
+        start = 0
+        for block in self.source.blocks(_BLOCK):
+            stop = start + len(block.x)
+            for i in self.own:
+                first, last = max(start, self.starts[i]), min(stop, self.starts[i + 1])
+                if first < last:
+                    part = block.at(slice(first - start, last - start))
+                    rows = slice(first - self.starts[i], last - self.starts[i])
+                    yield i, rows, self.transform(part.x), 1 if part.weight is None else part.weight
+            start = stop
+
+    def as_they_are(self) -> dict[int, tuple[Any, ...]]:
+        """Rows (d, m) and weights (m,)."""
+        slots = slots_for(self.room)
+        held = {i: (aligned_zeros((self.d, slots), self.dtype), np.zeros(slots, self.dtype)) for i in self.own}
+        for i, rows, x, weights in self._parts():
+            held[i][0][:, rows], held[i][1][rows] = x, weights
+        for laid, own in held.values():
+            laid[:, own == 0] = 0  # 0 · ∞ is no nothing
+        return held
+
+    def in_cells(self, cells: Cells) -> dict[int, tuple[Any, ...]]:
+        """Rows in the coordinates of their cells, weights, numbers, and where cells begin; in two reads."""
+        whose: dict[int, list[Any]] = {i: [np.zeros(0, np.int32)] for i in self.own}
+        for i, _, x, _ in self._parts():
+            whose[i].append(cells.nearest(x.astype(self.dtype)))
+        shape = self.room, self.d
+        laid = {i: LaidInCells(cells, np.concatenate(cell), shape, self.dtype) for i, cell in whose.items()}
+        held = {i: np.zeros(one.z.shape[1], self.dtype) for i, one in laid.items()}
+        number = {i: np.zeros(one.z.shape[1], np.int32) for i, one in laid.items()}
+        for i, rows, x, weights in self._parts():
+            laid[i].put(x)
+            place = laid[i].place[rows]
+            held[i][place], number[i][place] = weights, np.arange(rows.start, rows.stop)
+        for i, one in laid.items():
+            one.z[:, held[i] == 0] = 0
+        return {i: (one.z, held[i], number[i], one.first.astype(np.int32)) for i, one in laid.items()}

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jaxgmm.inputs import arguments
 from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 from jaxgmm.rows import Block, RowSource
@@ -44,6 +46,7 @@ def files(
         >>> rows = jaxgmm.sources.files("rows/", columns=["height", "weight"], weight="times")
         >>> jaxgmm.fit(0, rows, 12, n_init=32)
     """
+    columns = columns if columns is None or isinstance(columns, str) else list(columns)
     asked = [name for name in (*(columns or ()), weight, label) if isinstance(name, str)]
     return FileSource(tables_of(_paths(where), array, asked), columns, weight, label)
 
@@ -118,7 +121,8 @@ def _stamp(path: Path) -> tuple[int, int]:
 def _features(table: RowTable, columns: Sequence[str | int] | None, beside: Sequence[int | None]) -> list[int]:
     """The columns that are features: those that are named, or all that are nothing else."""
     if columns is not None:
-        if isinstance(columns, str) or not isinstance(columns, Sequence) or not len(columns):
+        columns = columns if isinstance(columns, str) else list(columns)
+        if isinstance(columns, str) or not columns:
             raise ArgumentError("columns", "be a list of names or numbers", arguments.shown(columns))
         return [_column(table, name) for name in columns]
     rest = [i for i in range(table.width) if i not in beside]
@@ -132,7 +136,7 @@ def _column(table: RowTable, name: str | int) -> int:
     if isinstance(name, str):
         if table.names is not None and list(table.names).count(name) == 1:
             return list(table.names).index(name)
-    elif isinstance(name, int) and 0 <= name < table.width:
-        return name
+    elif isinstance(name, int | np.integer) and not isinstance(name, bool) and 0 <= name < table.width:
+        return int(name)
     held = f"columns 0 to {table.width - 1}" if table.names is None else ", ".join(map(repr, list(table.names)[:8]))
     raise DataError(f"{table.path}: has no column {name!r}; it has {held}")

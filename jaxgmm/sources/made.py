@@ -44,14 +44,16 @@ class MadeSource(RowSource):
         if isinstance(made := function(), Iterator) and function() is made:
             wants = "return a fresh iterator every time, as every pass needs one"
             raise ArgumentError("function", wants, "the same one twice")
-        first = next(self._given(), None)
-        if first is None or not len(first.x):
+        first = next((block for block in self._given() if len(block.x)), None)
+        if first is None:
             raise ArgumentError("function", "give at least one row", "none")
-        self.dtype = first.x.dtype
+        self.dtype, d = first.x.dtype, first.x.shape[1]
         if n_rows is None:
-            self.shape = sum(len(block.x) for block in self._given()), first.x.shape[1]
+            held = [(len(block.x), block.x.dtype) for block in self._given()]
+            self.shape = sum(n for n, _ in held), d
+            self.dtype = np.result_type(*(dtype for _, dtype in held))
         else:
-            self.shape = arguments.integer("n_rows", n_rows, 1), first.x.shape[1]
+            self.shape = arguments.integer("n_rows", n_rows, 1), d
 
     def _given(self) -> Iterator[Block]:
         made = self.function()
@@ -69,6 +71,10 @@ class MadeSource(RowSource):
             if block.x.shape[1] != self.shape[1]:
                 wants = f"have {self.shape[1]} columns, as those before it"
                 raise ArgumentError(f"block {number} of x", wants, str(block.x.shape[1]))
+            if not np.can_cast(block.x.dtype, self.dtype, "safe"):
+                wants = f"be of {self.dtype}, as those before it"
+                hint = "leave n_rows out, or give all blocks one dtype"
+                raise ArgumentError(f"block {number} of x", wants, str(block.x.dtype), hint)
             for start in range(0, len(block.x), size):
                 part = block.at(slice(start, start + size))
                 yield part._replace(x=part.x.astype(self.dtype, copy=False))

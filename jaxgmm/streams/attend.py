@@ -27,9 +27,12 @@ def attended(reader: Reader, call: Callable[[], Any], told: Callable[[], bool] |
     found: list[Any] = []
     failed: list[BaseException] = []
 
+    device, precision = (getattr(jax.config, f"jax_default_{name}") for name in ("device", "matmul_precision"))
+
     def run() -> None:
         try:
-            with jax.enable_x64(True):  # which holds for one thread only
+            # All three hold for one thread only.
+            with jax.enable_x64(True), jax.default_device(device), jax.default_matmul_precision(precision):
                 found.append(jax.block_until_ready(call()))
         except BaseException as error:
             failed.append(error)

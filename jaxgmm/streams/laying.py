@@ -35,14 +35,16 @@ def streamed(
     n, d = source.shape
     size = block_rows(n, d)
     laying = _Laying(source, transform, dtype, size)
-    reader = Reader(source, laying.block, laying.rows, size, room)
     some = transform(source.rows_at(np.unique(np.arange(PROBES) * n // PROBES))).astype(dtype)
     frame = Frame.of_all(some, None if whitener is None else whitener.astype(dtype))
     known = None if labels is None else trees.map(jnp.asarray, labels.known(source.labels, slots_for(n)))
+    total_weight = jnp.asarray(summed_weight(source, dtype))
+    # Last, when nothing can fail any more: it stays until the rows are gone.
+    reader = Reader(source, laying.block, laying.rows, size, room)
     rows = StreamedRows(
         reader=jnp.asarray(reader.number, jnp.int32),
         n_blocks=jnp.asarray(reader.n_blocks, jnp.int32),
-        total_weight=jnp.asarray(summed_weight(source, dtype)),
+        total_weight=total_weight,
         n_rows=jnp.asarray(n, jnp.int32),
         frame=trees.map(jnp.asarray, frame),
         known=known,

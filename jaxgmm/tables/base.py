@@ -10,11 +10,16 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+
 _COUNTED = 1 << 16
 
 
 class DataError(ValueError):
     """A file that does not hold rows; the message begins with its path."""
+
+
+class NoRowsError(DataError):
+    """A file that could hold rows, and holds none: as good as no file where there are others."""
 
 
 @dataclass(frozen=True)

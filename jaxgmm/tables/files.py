@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from jaxgmm.tables import text
-from jaxgmm.tables.base import DataError, RowTable
+from jaxgmm.tables.base import DataError, NoRowsError, RowTable
 from jaxgmm.tables.numpy_files import ArrayTable
 from jaxgmm.tables.several import SeveralTables
 
@@ -61,8 +61,12 @@ def found(path: Path) -> list[Path]:
     text = os.fspath(path)
     if path.is_dir():
         held = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        # What systems and notebooks keep beside the rows, or have not finished writing.
+        held = [file for file in held if not any(part[0] in "._" for part in file.relative_to(path).parts)]
         if not held:
             raise DataError(f"{path}: holds no file whose name ends in {', '.join(SUFFIXES)}")
+        if len(kinds := sorted({file.suffix.lower() for file in held})) > 1:
+            raise DataError(f"{path}: holds files of several kinds ({', '.join(kinds)}); say which by a pattern")
         return held
     if path.exists() or not glob.has_magic(text):
         return [path]
@@ -74,5 +78,11 @@ def found(path: Path) -> list[Path]:
 
 def tables_of(paths: Sequence[Path], array: str | None, asked: Collection[str]) -> RowTable:
     """The tables at these paths, one after another."""
-    tables = [open_table(path, array if path.suffix.lower() == ".npz" else None, asked) for path in paths]
+    tables: list[RowTable] = []
+    for number, path in enumerate(paths):
+        try:
+            tables.append(open_table(path, array if path.suffix.lower() == ".npz" else None, asked))
+        except NoRowsError:
+            if not tables and number == len(paths) - 1:
+                raise
     return tables[0] if len(tables) == 1 else SeveralTables(paths[0].parent, tables)

@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow
 from pyarrow import parquet, types
 
-from jaxgmm.tables.base import LABEL, ChosenColumns, DataError, Role, RowTable, TableBlock
+from jaxgmm.tables.base import LABEL, ChosenColumns, DataError, NoRowsError, Role, RowTable, TableBlock
 
 # What a column chunk is read through, so that a row group never is in memory as a whole.
 _BUFFER = 1 << 20
+_LOOKED_AT = 1 << 16
 
 
 class ParquetTable(RowTable):
@@ -34,7 +35,8 @@ class ParquetTable(RowTable):
             n = file.metadata.num_rows
             self._groups = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
         if not self.width or n < 1:
-            raise DataError(f"{path}: must hold at least one row and one column, got shape ({n}, {self.width})")
+            said = f"{path}: must hold at least one row and one column, got shape ({n}, {self.width})"
+            raise NoRowsError(said) if self.width else DataError(said)
         if len(set(self.names)) < self.width:
             twice = next(name for i, name in enumerate(self.names) if name in self.names[:i])
             raise DataError(f"{path}: holds two columns {twice!r}")
@@ -67,9 +69,12 @@ class ParquetTable(RowTable):
             for group, stop in enumerate(np.cumsum(self._groups)):
                 start = stop - self._groups[group]
                 first, last = np.searchsorted(index, (start, stop))
-                if first < last:
-                    blocks = list(self._read(file, features, max(1, self._groups[group]), start, [group]))
-                    parts.append(TableBlock.joined(blocks).x[index[first:last] - start])
+                if first == last:
+                    continue
+                for block in self._read(file, features, _LOOKED_AT, start, [group]):
+                    own = np.searchsorted(index, (start, start + len(block)))
+                    parts.append(block.x[index[own[0] : own[1]] - start])
+                    start += len(block)
         return np.concatenate(parts) if parts else np.empty((0, len(chosen.features)), self.dtype(chosen.features))
 
     def blocks(self, chosen: ChosenColumns, size: int) -> Iterator[TableBlock]:
