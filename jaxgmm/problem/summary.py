@@ -47,8 +47,7 @@ class DataSummary:
 
 def summarise(means: Sweep) -> DataSummary:
     """Sums up the rows of a sweep, in float64."""
-    lowest = means.extreme(np.min)
-    highest = means.extreme(np.max)
+    lowest, highest = means.range()
     # About the middle of the range: nothing overflows, and a constant feature's mean is that constant.
     middle = lowest / 2 + highest / 2
     mean = np.where(lowest < highest, middle + means(lambda rows: rows - middle), lowest)
@@ -83,8 +82,8 @@ class Sweep(ABC):
         """Σ w z zᵀ for z = function(row)."""
 
     @abstractmethod
-    def extreme(self, pick: Callable[..., Any]) -> Any:
-        """`pick` (np.min or np.max) over all rows."""
+    def range(self) -> tuple[Any, Any]:
+        """The lowest and the highest over all rows."""
 
     @abstractmethod
     def fineness(self, scale: Any) -> tuple[Any, Any]:
@@ -117,8 +116,9 @@ class SweepOfOne(Sweep):
     def matrix(self, function: Callable[[Any], Any]) -> Any:
         return sum((w[:, None] * z).T @ z for w, z in ((w, function(rows)) for w, rows in self._blocks()))
 
-    def extreme(self, pick: Callable[..., Any]) -> Any:
-        return pick([pick(rows, axis=0) for w, rows in self._blocks() if len(w)], axis=0)
+    def range(self) -> tuple[Any, Any]:
+        ends = [(rows.min(axis=0), rows.max(axis=0)) for w, rows in self._blocks() if len(w)]
+        return np.min([low for low, _ in ends], axis=0), np.max([high for _, high in ends], axis=0)
 
     def fineness(self, scale: Any) -> tuple[Any, Any]:
         return fineness(self.source, scale)
@@ -146,9 +146,10 @@ class SweepOfMany(Sweep):
         z = function(self.x)
         return (np.swapaxes(z, -1, -2) * self.w) @ z
 
-    def extreme(self, pick: Callable[..., Any]) -> Any:
-        absent = -pick([-np.inf, np.inf])  # what `pick` leaves aside
-        return pick(np.where(np.swapaxes(self.w, -1, -2) > 0, self.x, absent), axis=-2, keepdims=True)
+    def range(self) -> tuple[Any, Any]:
+        there = np.swapaxes(self.w, -1, -2) > 0
+        lowest = np.min(np.where(there, self.x, np.inf), axis=-2, keepdims=True)
+        return lowest, np.max(np.where(there, self.x, -np.inf), axis=-2, keepdims=True)
 
     def fineness(self, scale: Any) -> tuple[Any, Any]:
         narrowest, step = fineness_of_many(self.given, self.sample_weight, scale[:, 0])

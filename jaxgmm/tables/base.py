@@ -10,7 +10,6 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-
 _COUNTED = 1 << 16
 
 
