@@ -32,7 +32,7 @@ def files(
     in any order.
 
     Args:
-        where: one file, a folder of them, a pattern such as "rows/*.parquet", or a list of any of these.
+        where: one file, a folder of them, a pattern such as `rows/*.parquet`, or a list of any of these.
         columns: which columns are features, by name or by number from 0; by default all that are nothing else.
         weight: the column that says how often each row counts.
         label: the column that says which component each row belongs to; −1 or nothing where unknown.

@@ -17,8 +17,8 @@ def from_blocks(function: Callable[[], Iterable[Any]], n_rows: int | None = None
     """Rows of whatever can be iterated over again.
 
     Args:
-        function: called for every pass; returns a fresh iterator over arrays (b, d), of any lengths, or over
-            `jaxgmm.rows.Block`s with weights and labels beside the rows. Every pass must give the same rows in the same
+        function: called for every pass; returns a fresh iterator over arrays (b, d), of any lengths, or over objects
+            `jaxgmm.rows.Block` with weights and labels beside the rows. Every pass must give the same rows in the same
             order.
         n_rows: how many rows there are; by default they are counted, which takes a pass.
 
