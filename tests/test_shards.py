@@ -133,3 +133,21 @@ def test_devices_that_are_none_are_refused():
     ):
         with pytest.raises(error, match=said):
             jaxgmm.fit(0, [[0.0], [1.0]], 1, devices=devices)
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core")
+def test_cores_can_be_devices():
+    code = """
+        import warnings, numpy as np, jaxgmm, jax
+        from jaxgmm.shards.meshes import make_of_cores
+        warnings.simplefilter("ignore")
+        make_of_cores(10**6), make_of_cores(2)
+        x = np.random.default_rng(0).normal(size=(301, 2)) + 5.0 * (np.arange(301) % 2)[:, None]
+        scores = [jaxgmm.fit(0, x, 2, engine="jax", devices=devices).score for devices in (None, "all")]
+        make_of_cores(2)  # too late: they stay what they are
+        print(len(jax.devices()), abs(scores[0] - scores[1]) < 1e-12)
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.stdout.split() == ["2", "True"], done.stderr[-2000:]

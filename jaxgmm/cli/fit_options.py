@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from jaxgmm.inputs import arguments
-from jaxgmm.shards import hosts
+from jaxgmm.shards import hosts, meshes
 from jaxgmm.starts.methods import METHODS
 from jaxgmm.streams.room import checked_cache
 
@@ -38,7 +38,10 @@ def on_devices(devices: str | None, distributed: str | None) -> Any:
         hosts.join(distributed)
     if devices is None:
         return None if distributed is None else "all"
-    return int(devices) if devices.isdecimal() else devices
+    wanted = int(devices) if devices.isdecimal() else devices
+    if distributed is None:
+        meshes.make_of_cores(wanted)
+    return wanted
 
 
 def ridge(value: str) -> Any:

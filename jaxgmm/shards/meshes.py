@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,18 @@ from jaxgmm.inputs.lazily import jax
 
 #: the axis of a mesh along which rows are divided
 AXIS = "rows"
+
+
+def make_of_cores(devices: Any) -> None:
+    """Has a CPU's cores be devices, so many or "all"; before JAX has started, and of no effect on GPUs and TPUs.
+
+    A core that is a device of its own shares no small work with the others, which costs more than it gains.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    n = cores if devices == "all" else devices
+    if isinstance(n, int) and 1 < n <= cores:
+        with contextlib.suppress(RuntimeError):  # JAX has started: they are what they are
+            jax.config.update("jax_num_cpu_devices", n)
 
 
 def checked_mesh(devices: Any) -> Any:
