@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 from jaxgmm.rows.labels import whole
 
 _BLOCK = 1 << 16
+#: blocks of one kind: `x`, and what lies beside it, row by row; `at` chooses some, and they are made of their parts
+Held = TypeVar("Held", bound=Any)
 
 
 class Block(NamedTuple):
@@ -120,11 +122,7 @@ class ArraySource(RowSource):
             yield whole.at(slice(start, start + size))
 
     def fingerprint(self) -> bytes:
-        digest = hashlib.blake2b(f"{self.dtype} {self.shape}".encode(), digest_size=12)
-        for block in self.blocks(_BLOCK):
-            for part in block:
-                digest.update(b"" if part is None else f"{part.dtype}".encode() + part.tobytes())
-        return digest.digest()
+        return digest_of(self.blocks(_BLOCK), f"{self.dtype} {self.shape}")
 
     def rows_at(self, index: Any) -> Any:
         return self.x[index]
@@ -139,17 +137,14 @@ class Chosen(RowSource):
 
     def blocks(self, size: int) -> Iterator[Block]:
         """As long as `size` but for the last: sums are then rounded as over an array of these rows alone."""
-        waiting, start = [], 0
+        return in_full_blocks(self._chosen_blocks(size), size)
+
+    def _chosen_blocks(self, size: int) -> Iterator[Block]:
+        start = 0
         for block in self.source.blocks(size):
             stop = start + len(block.x)
-            waiting.append(block.at(self.chosen[start:stop]))
+            yield block.at(self.chosen[start:stop])
             start = stop
-            while sum(len(part.x) for part in waiting) >= size:
-                held = joined(waiting)
-                yield held.at(slice(size))
-                waiting = [held.at(slice(size, None))]
-        if any(len(part.x) for part in waiting):
-            yield joined(waiting)
 
     def fingerprint(self) -> bytes:
         return hashlib.blake2b(self.source.fingerprint() + np.packbits(self.chosen).tobytes(), digest_size=12).digest()
@@ -162,10 +157,36 @@ class Chosen(RowSource):
         return self.source.rows_at(np.flatnonzero(self.chosen)[index])
 
 
-def joined(blocks: list[Block]) -> Block:
-    """One block after the other."""
-    parts = zip(*blocks, strict=True)
-    return Block(*(None if held[0] is None else np.concatenate(held) for held in parts))
+def in_full_blocks(blocks: Iterable[Held], size: int) -> Iterator[Held]:
+    """The same rows in blocks of just `size`, but for the last."""
+    waiting: list[Held] = []
+    n = 0
+    for block in blocks:
+        waiting.append(block)
+        n += len(block.x)
+        while n >= size:
+            held = _joined(waiting)
+            yield held.at(slice(size))
+            n -= size
+            waiting = [held.at(slice(size, None))] if n else []
+    if n:
+        yield _joined(waiting)
+
+
+def _joined(blocks: list[Held]) -> Held:
+    if len(blocks) == 1:
+        return blocks[0]
+    parts: Any = zip(*blocks, strict=True)
+    return type(blocks[0])(*(None if held[0] is None else np.concatenate(held) for held in parts))
+
+
+def digest_of(blocks: Iterable[Block], said: str) -> bytes:
+    """A short digest of what blocks hold, and of what is `said` of them."""
+    digest = hashlib.blake2b(said.encode(), digest_size=12)
+    for block in blocks:
+        for part in block:
+            digest.update(b"" if part is None else f"{np.asarray(part).dtype}".encode() + np.asarray(part).tobytes())
+    return digest.digest()
 
 
 def checked_rows(x: Any, sample_weight: Any, labels: Any, look: Callable[..., None]) -> RowSource:

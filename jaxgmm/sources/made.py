@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from jaxgmm.inputs import arguments, arrays
 from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 from jaxgmm.rows import Block, RowSource
+from jaxgmm.rows.source import digest_of
 
 
 def from_blocks(function: Callable[[], Iterable[Any]], n_rows: int | None = None) -> RowSource:
@@ -80,8 +80,4 @@ class MadeSource(RowSource):
                 yield part._replace(x=part.x.astype(self.dtype, copy=False))
 
     def fingerprint(self) -> bytes:
-        digest = hashlib.blake2b(f"{self.dtype} {self.shape}".encode(), digest_size=12)
-        for block in self._given():
-            for part in block:
-                digest.update(b"" if part is None else np.ascontiguousarray(part).tobytes())
-        return digest.digest()
+        return digest_of(self._given(), f"{self.dtype} {self.shape}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ from jaxgmm.inputs import arguments, arrays
 from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 from jaxgmm.rows import Block, RowSource
 from jaxgmm.rows.labels import whole
+from jaxgmm.rows.source import digest_of
 
 _BLOCK = 1 << 16
 
@@ -64,11 +64,7 @@ class SlicedSource(RowSource):
         return np.concatenate(parts) if parts else np.empty((0, self.shape[1]), self.dtype)
 
     def fingerprint(self) -> bytes:
-        digest = hashlib.blake2b(f"{self.dtype} {self.shape}".encode(), digest_size=12)
-        for block in self.blocks(_BLOCK):
-            for part in block:
-                digest.update(b"" if part is None else np.ascontiguousarray(part).tobytes())
-        return digest.digest()
+        return digest_of(self.blocks(_BLOCK), f"{self.dtype} {self.shape}")
 
     def _read(self, own: slice) -> Any:
         rows = arrays.to_numpy("x", self.x[own])

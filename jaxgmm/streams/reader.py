@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxgmm.inputs.errors import ArgumentError, Cancelled
 from jaxgmm.rows import Block, RowSource
-from jaxgmm.rows.source import joined
+from jaxgmm.rows.source import in_full_blocks
 
 #: what one block comes to on the device: arrays of the same shapes for all
 Arrays = tuple[np.ndarray, ...]
@@ -134,7 +134,7 @@ class Reader:
     def _read(self, i: int) -> Block:
         if i != self._position or i == 0:
             # From the beginning: a pass begins, or a pass before was given up.
-            self._tape, self._position = regrouped(self.source, self.size), 0
+            self._tape, self._position = in_full_blocks(self.source.blocks(self.size), self.size), 0
         for number in range(self._position, i + 1):
             block = next(self._tape, None)
             self._position = number + 1
@@ -154,25 +154,6 @@ class Reader:
         n = self.source.shape[0]
         wants, got = f"give its {n} rows in every pass", f"{i * self.size + held} in this one"
         raise ArgumentError("x", wants, got, "has it changed, or can it be read only once?")
-
-
-def regrouped(source: RowSource, size: int) -> Iterator[Block]:
-    """All rows of a source in blocks of just `size`, but for the last."""
-    waiting: list[Block] = []
-    n = 0
-    for block in source.blocks(size):
-        if not waiting and len(block.x) == size:
-            yield block
-            continue
-        waiting.append(block)
-        n += len(block.x)
-        while n >= size:
-            held = joined(waiting)
-            yield held.at(slice(size))
-            n -= size
-            waiting = [held.at(slice(size, None))] if n else []
-    if n:
-        yield joined(waiting)
 
 
 def numbered(number: Any) -> Reader:

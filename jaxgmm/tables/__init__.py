@@ -1,8 +1,8 @@
 """Files of rows as tables: columns, and blocks of some of them. `.npy`, `.npz`, Parquet, and text with fields."""
 
-from jaxgmm.tables.base import ChosenColumns, DataError, RowTable, TableBlock, in_full_blocks
+from jaxgmm.tables.base import ChosenColumns, DataError, RowTable, TableBlock
 from jaxgmm.tables.files import SUFFIXES, is_file, open_table, tables_of
 from jaxgmm.tables.spool import Spool
 
 __all__ = ["SUFFIXES", "ChosenColumns", "DataError", "RowTable", "Spool", "TableBlock"]
-__all__ += ["in_full_blocks", "is_file", "open_table", "tables_of"]
+__all__ += ["is_file", "open_table", "tables_of"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
@@ -32,20 +32,12 @@ class TableBlock:
     def __len__(self) -> int:
         return len(self.x)
 
-    def cut(self, start: int, stop: int | None = None) -> TableBlock:
-        """Some of the rows."""
-        return TableBlock(*(None if part is None else part[start:stop] for part in self._parts()))
+    def __iter__(self) -> Iterator[Any]:
+        return (getattr(self, field.name) for field in fields(self))
 
-    @classmethod
-    def joined(cls, blocks: Sequence[TableBlock]) -> TableBlock:
-        """One block after the other."""
-        if len(blocks) == 1:
-            return blocks[0]
-        parts = zip(*(block._parts() for block in blocks), strict=True)
-        return cls(*(None if some[0] is None else np.concatenate(some) for some in parts))
-
-    def _parts(self) -> list[Any]:
-        return [getattr(self, field.name) for field in fields(self)]
+    def at(self, index: Any) -> TableBlock:
+        """The rows that a mask, a slice, or numbers choose."""
+        return TableBlock(*(None if part is None else part[index] for part in self))
 
 
 @dataclass(frozen=True)
@@ -171,19 +163,3 @@ class RowTable(ABC):
         named = "" if self.names is None else f" ({self.names[column]!r})"
         advice = "; drop or fill such rows first" if role is FEATURE else ""
         raise DataError(f"{self.path}: {role.must}, got {value} at row {row}, column {column}{named}{advice}")
-
-
-def in_full_blocks(blocks: Iterable[TableBlock], size: int) -> Iterator[TableBlock]:
-    """The same rows in blocks of just `size`, but for the last."""
-    held: list[TableBlock] = []
-    n = 0
-    for block in blocks:
-        held.append(block)
-        n += len(block)
-        while n >= size:
-            joined = TableBlock.joined(held)
-            yield joined.cut(0, size)
-            n -= size
-            held = [joined.cut(size)] if n else []
-    if n:
-        yield TableBlock.joined(held)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from jaxgmm.cli.data import columns as names
 from jaxgmm.inputs.errors import ArgumentError
-from jaxgmm.tables.base import ChosenColumns, DataError, RowTable, TableBlock, in_full_blocks
+from jaxgmm.rows.source import in_full_blocks
+from jaxgmm.tables.base import ChosenColumns, DataError, RowTable, TableBlock
 from jaxgmm.tables.files import is_file, open_table
 from jaxgmm.tables.spool import Spool
 
