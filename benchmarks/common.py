@@ -44,9 +44,13 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return options
 
 
-def in_a_process(script: str, *words: str) -> Any:
-    """What `script --child WORDS` prints last, as JSON, in a process of its own that finds no compiled programs."""
+def in_a_process(script: str, *words: str, **variables: str) -> Any:
+    """What `script --child WORDS` prints last, as JSON, in a process of its own that finds no compiled programs.
+
+    `variables` are set in its environment.
+    """
     environment = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+    environment |= variables
     command = [sys.executable, "-W", "ignore", script, "--child", *words]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return json.loads(done.stdout.splitlines()[-1])

@@ -70,13 +70,12 @@ def child(restarts: int, iterations: int, folder: str | None) -> None:
 def large_child() -> None:
     """The waits of one process for fits of many rows, printed as JSON; and how many programs the last one compiled."""
     import jax
-    import numpy as np
+    from em_cases import Case, rows
 
     import jaxgmm
 
-    rng, n, k, d = np.random.default_rng(0), 101_000, 12, 8
-    roots, centres, z = rng.normal(size=(k, d, d)) / np.sqrt(d), 4 * rng.normal(size=(k, d)), rng.integers(0, k, n)
-    x = (centres[z] + np.einsum("nij,nj->ni", roots[z], rng.normal(size=(n, d)))).astype(np.float32)
+    n, k = 101_000, 12
+    x = rows(Case("", n, 8, k, (32,)))
     compiled = 0
 
     def heard(event: str, duration_secs: float, **_: str | int) -> None:
@@ -85,9 +84,9 @@ def large_child() -> None:
 
     jax.monitoring.register_event_duration_secs_listener(heard)
     seconds = {}
-    for stage, rows in zip(LARGE, (x[:100_000], x[:100_000], x), strict=True):
+    for stage, some in zip(LARGE, (x[:100_000], x[:100_000], x), strict=True):
         before, begun = compiled, time.perf_counter()
-        jaxgmm.fit(0, rows, k, n_init=32)
+        jaxgmm.fit(0, some, k, n_init=32)
         seconds[stage] = time.perf_counter() - begun
     print(json.dumps({"seconds": seconds, "compiled": compiled - before}))
 

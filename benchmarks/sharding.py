@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import time
 from typing import Any
 
 import numpy as np
-from common import Spread, number, parser, provenance, record, table, write
+from common import Spread, cores, in_a_process, number, parser, provenance, record, table, write
 
 #: n, d, k, restarts
 SHAPES = [(131_072, 16, 16, 8), (1_000_000, 4, 8, 16), (300_000, 8, 8, 4)]
@@ -26,6 +23,7 @@ DEVICES = 8
 def child(n: int, d: int, k: int, restarts: int, devices: int) -> None:
     """Seconds of steps, printed as JSON."""
     import jax
+    from em_cases import Case, rows
 
     import jaxgmm
     from jaxgmm.em import e_step, m_step
@@ -36,9 +34,7 @@ def child(n: int, d: int, k: int, restarts: int, devices: int) -> None:
     from jaxgmm.shards import checked_mesh
     from jaxgmm.starts.methods import initialize
 
-    rng = np.random.default_rng(0)
-    roots, centres, z = rng.normal(size=(k, d, d)) / np.sqrt(d), 4 * rng.normal(size=(k, d)), rng.integers(0, k, n)
-    x = (centres[z] + np.einsum("nij,nj->ni", roots[z], rng.normal(size=(n, d)))).astype(np.float32)
+    x = rows(Case("", n, d, k, (restarts,)))
     dtype = np.dtype(np.float32)
     with scope(dtype):
         mesh = checked_mesh(None if devices == 1 else devices)
@@ -62,13 +58,10 @@ def child(n: int, d: int, k: int, restarts: int, devices: int) -> None:
 
 
 def run(shape: tuple[int, ...], devices: int) -> dict[str, Any]:
+    """`child` in a process of its own."""
+    threads = {} if devices == 1 else {"NPROC": str(max(devices, cores()))}
     flags = f"--xla_force_host_platform_device_count={devices}"
-    environment = os.environ | {"XLA_FLAGS": flags, "NPROC": str(max(devices, os.cpu_count() or 1))}
-    if devices == 1:
-        environment.pop("NPROC")
-    command = [sys.executable, "-W", "ignore", __file__, "--child", *map(str, (*shape, devices))]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
-    return json.loads(done.stdout.splitlines()[-1])
+    return in_a_process(__file__, *map(str, (*shape, devices)), XLA_FLAGS=flags, **threads)
 
 
 def main() -> None:

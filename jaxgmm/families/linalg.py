@@ -22,8 +22,8 @@ _TINY = 8
 # What is this small is written out, term by term: reductions and loops over so few cost three times what the terms do.
 # Over more, written out they compile longer and run no faster.
 _FEW = 4
-# Factors of so many numbers, on the host, whose inverses are kept; and those.
-_SMALL = 1 << 14
+# Of factors of so many numbers, on the host, the inverses of the last few are kept.
+_SMALL, _LAST = 1 << 14, 4
 _kept: tuple[tuple[Any, Any], ...] = ()
 
 
@@ -42,7 +42,7 @@ def _inverse_on_host(factor: Any) -> Any:
             return result
     result = _solved_on_host(factor)
     result.setflags(write=False)
-    _kept = ((factor.copy(), result), *_kept[: _FEW - 1])  # a copy, as arrays may be written to
+    _kept = ((factor.copy(), result), *_kept[: _LAST - 1])  # a copy, as arrays may be written to
     return result
 
 

@@ -36,11 +36,17 @@ def answer(name: str, mixture: Any, x: Any) -> Iterator[tuple[int, int, Any]]:
         begin = 0
         for block in x.blocks(_BLOCK):
             held = arguments.rows("x", block.x, first_row=begin)
-            for start, stop, part in answer(name, mixture, held):
+            mixture.components.check_rows("x", held, begin)
+            for start, stop, part in _answered(name, mixture, held):
                 yield begin + start, begin + stop, part
             begin += len(held)
-        return
-    mixture.components.check_rows("x", x)
+    else:
+        mixture.components.check_rows("x", x)
+        yield from _answered(name, mixture, x)
+
+
+def _answered(name: str, mixture: Any, x: Any) -> Iterator[tuple[int, int, Any]]:
+    """`answer` for rows in an array, (n, d), that have been looked at."""
     dtype = precision.compute_dtype(mixture.weights, x)
     # y = L⁻¹(x − μ) is the widest thing a row needs
     width = int(np.prod(mixture.batch_shape)) * mixture.n_components * mixture.n_features

@@ -5,13 +5,13 @@ Rows are x, (q, d, m), of q data sets, with weights (q, m), 0 where there is no 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
+from jaxgmm.inputs.cores import n_cores
 from jaxgmm.inputs.threefry import Words, folded, uniform
 from jaxgmm.inputs.typing import Float, Int
 
@@ -145,7 +145,7 @@ def _in_parts(function: Callable[[tuple[slice, slice]], Any], shape: tuple[int, 
         return np.concatenate([function(part) for part in parts])
     if len(parts) == 1:
         return function(parts[0])
-    with ThreadPoolExecutor(os.cpu_count()) as executor:
+    with ThreadPoolExecutor(n_cores()) as executor:
         found = list(executor.map(function, parts))
     return np.concatenate(found, axis=1)
 

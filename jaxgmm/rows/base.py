@@ -19,7 +19,7 @@ from jaxgmm.inputs.lazily import jax, jnp, lax
 from jaxgmm.inputs.programs import compiled
 from jaxgmm.inputs.randomness import generator
 from jaxgmm.inputs.typing import Array, Bool, Float, Int
-from jaxgmm.rows.chunks import chunk_size, window
+from jaxgmm.rows.chunks import CellSums, Chunk, chunk_size, window
 from jaxgmm.rows.frames import Frame
 from jaxgmm.rows.labels import Known, Labels
 from jaxgmm.rows.layout import laid_out
@@ -28,44 +28,6 @@ from jaxgmm.rows.source import RowSource
 from jaxgmm.rows.sums import Compensated, Sums, zeros_of
 
 Operand = TypeVar("Operand")
-
-
-@trees.register_dataclass
-@dataclass(frozen=True)
-class Chunk:
-    """Some rows, as a pass sees them.
-
-    Attributes:
-        x: (d, b), rows minor.
-        weights: (b,), or (r, b) where restarts see different rows. A row with weight 0 must add nothing to any sum:
-            that is how chunks are padded.
-        index: (b,), the rows' numbers.
-        possible: (k, b), which components each row may come from; None where nothing is known of that.
-    """
-
-    x: Float[Array, "d b"]
-    weights: Float[Array, "*r b"]
-    index: Int[Array, " b"]
-    possible: Bool[Array, "k b"] | None = None
-
-
-class CellSums(ABC):
-    """A sum over rows that come in coordinates of their own, cell by cell; each method pure, like what `total` takes.
-
-    A place without cells has one frame for all rows.
-    """
-
-    @abstractmethod
-    def localise(self, operand: Any, frame: Frame) -> Any:
-        """What `chunk` needs for rows in `frame`."""
-
-    @abstractmethod
-    def chunk(self, prepared: Any, some: Chunk) -> Any:
-        """A pytree of sums over some rows of a cell."""
-
-    @abstractmethod
-    def gather(self, prepared: Any, sums: Compensated[Any]) -> Compensated[Any]:
-        """A cell's sums as they may be added to those of other cells."""
 
 
 class Rows(ABC):
@@ -220,9 +182,23 @@ class Rows(ABC):
         return self
 
 
+class InOneArray(Rows):
+    """Rows in one array `x`, (d, m), rows minor."""
+
+    x: Float[Array, "d m"]
+
+    @property
+    def n_features(self) -> int:
+        return self.x.shape[0]
+
+    @property
+    def n_slots(self) -> int:
+        return self.x.shape[1]
+
+
 @trees.register_dataclass
 @dataclass(frozen=True)
-class ArrayRows(Rows):
+class ArrayRows(InOneArray):
     """Rows in one array on one device: rows minor and padded with zero weights, x (d, m), weights (m,), m ≥ n.
 
     No chunk is read that begins at slot `end` or later, so that rows may be many or few in one program; slots there
@@ -268,14 +244,6 @@ class ArrayRows(Rows):
         total, n = jnp.asarray(laid.total_weight), jnp.asarray(source.shape[0], jnp.int32)
         frame, known = trees.map(jnp.asarray, (frame, known))
         return cls(x, jnp.asarray(laid.weights), total, n, frame, known)
-
-    @property
-    def n_features(self) -> int:
-        return self.x.shape[0]
-
-    @property
-    def n_slots(self) -> int:
-        return self.x.shape[1]
 
     def row_weights(self) -> Any:
         return np.asarray(self.weights)[: int(self.n_rows)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ import numpy as np
 
 from jaxgmm.families.shared_features import SharedFeatures
 from jaxgmm.inputs import trees
+from jaxgmm.inputs.cores import n_cores
 from jaxgmm.inputs.lazily import jax, jnp
 from jaxgmm.rows.cell_rows import CellRows, longest_chunk
 from jaxgmm.rows.frames import Frame, probed
@@ -57,7 +57,7 @@ class Cells:
         size = int(np.clip(_PART_ELEMENTS // (theta.shape[1] + len(self)), *_PART))
         parts = [x[:, start : start + size] for start in range(0, x.shape[1], size)]
         of_part = lambda part: np.argmax(theta @ self.components.features(part), axis=0)  # noqa: E731
-        with ThreadPoolExecutor(os.cpu_count()) as executor:
+        with ThreadPoolExecutor(n_cores()) as executor:
             return np.concatenate(list(executor.map(of_part, parts))).astype(np.int32)
 
     def frames(self, dtype: np.dtype) -> tuple[Any, Any]:
@@ -98,6 +98,14 @@ class LaidInCells:
             self.place[self.start + rows] = np.arange(slots.start, slots.stop)
             self.free[g] = slots.stop
         self.start += x.shape[1]
+
+    def beside(self, numbers: Any, weights: Any) -> tuple[Any, Any]:
+        """The weights and the numbers of the slots, from those of the rows in the order in which they were put."""
+        held, number = np.zeros(self.z.shape[1], self.z.dtype), np.zeros(self.z.shape[1], np.int32)
+        place = self.place[: len(numbers)]
+        held[place], number[place] = weights, numbers
+        self.z[:, held == 0] = 0  # 0 · ∞ is no nothing
+        return held, number
 
     def frames(self) -> Frame:
         """The coordinates of every cell, on the device."""
@@ -169,11 +177,9 @@ def laid_about(rows: CellRows, components: Any, weights: Any) -> CellRows:
 
 def _rows_of(laid: LaidInCells, numbers: Any, weights: Any, **beside: Any) -> CellRows:
     """Rows with these numbers, in the order in which they were put, and weights, by number."""
-    slots = laid.z.shape[1]
-    place, number, held = np.zeros(slots, np.int32), np.zeros(slots, np.int32), np.zeros(slots, weights.dtype)
-    place[numbers], number[laid.place] = laid.place, numbers
-    held[place[: len(numbers)]] = weights
-    laid.z[:, held == 0] = 0  # 0 · ∞ is no nothing
+    place = np.zeros(laid.z.shape[1], np.int32)
+    place[numbers] = laid.place
+    held, number = laid.beside(numbers, weights[numbers])
     return CellRows(
         z=jax.device_put(laid.z, may_alias=True),
         weights=jnp.asarray(held),

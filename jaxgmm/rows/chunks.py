@@ -1,9 +1,16 @@
-"""How many rows are read at a time, and which."""
+"""What a pass sees at a time: some rows, how many of them, and which."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from jaxgmm.inputs import trees
 from jaxgmm.inputs.lazily import jax, jnp, lax
-from jaxgmm.inputs.typing import Array, Float, Int
+from jaxgmm.inputs.typing import Array, Bool, Float, Int
+from jaxgmm.rows.frames import Frame
+from jaxgmm.rows.sums import Compensated
 
 # Numbers that a chunk touches, and rows, from and to. On CPU, measured: fastest when they stay near the caches, yet
 # every product is wide enough; within a chunk sums are not compensated, and above 2048 rows little speed is left to
@@ -16,6 +23,44 @@ _CHUNKS = {
     "gpu": (1 << 26, 2048, 1 << 15),
     "tpu": (1 << 26, 2048, 1 << 14),
 }
+
+
+@trees.register_dataclass
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows, as a pass sees them.
+
+    Attributes:
+        x: (d, b), rows minor.
+        weights: (b,), or (r, b) where restarts see different rows. A row with weight 0 must add nothing to any sum:
+            that is how chunks are padded.
+        index: (b,), the rows' numbers.
+        possible: (k, b), which components each row may come from; None where nothing is known of that.
+    """
+
+    x: Float[Array, "d b"]
+    weights: Float[Array, "*r b"]
+    index: Int[Array, " b"]
+    possible: Bool[Array, "k b"] | None = None
+
+
+class CellSums(ABC):
+    """A sum over rows that come in coordinates of their own, cell by cell; each method pure, like what `total` takes.
+
+    A place without cells has one frame for all rows.
+    """
+
+    @abstractmethod
+    def localise(self, operand: Any, frame: Frame) -> Any:
+        """What `chunk` needs for rows in `frame`."""
+
+    @abstractmethod
+    def chunk(self, prepared: Any, some: Chunk) -> Any:
+        """A pytree of sums over some rows of a cell."""
+
+    @abstractmethod
+    def gather(self, prepared: Any, sums: Compensated[Any]) -> Compensated[Any]:
+        """A cell's sums as they may be added to those of other cells."""
 
 
 def chunk_size(elements_per_row: int, n_slots: int, on_host: bool = False) -> int:

@@ -47,6 +47,11 @@ class Frame:
         return (self.root[:, None] * z if self.root.ndim == 1 else multiplied(self.root, z)) + self.centre[:, None]
 
 
+def spread(n: int, wanted: int) -> np.ndarray:
+    """The numbers of so many of `n` rows, from everywhere; ascending."""
+    return np.unique(np.arange(wanted) * n // wanted)
+
+
 def probed(x: Float[Array, "d m"]) -> Float[Array, "d p"]:
     """Some of the rows, from everywhere in the array."""
     return x[:, np.arange(PROBES) * x.shape[1] // PROBES]

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxgmm.inputs import trees
 from jaxgmm.inputs.typing import Float, Int
-from jaxgmm.rows.base import Chunk, Operand, Rows
+from jaxgmm.rows.base import Chunk, InOneArray, Operand
 from jaxgmm.rows.frames import Frame
 from jaxgmm.rows.labels import Known, Labels
 from jaxgmm.rows.source import RowSource
@@ -21,7 +21,7 @@ _BLOCK = 1 << 16
 
 @trees.register_dataclass
 @dataclass(frozen=True)
-class HostRows(Rows):
+class HostRows(InOneArray):
     """Rows in one NumPy array, float64: rows minor, x (d, n), weights (n,), without padding."""
 
     x: Float[np.ndarray, "d n"]
@@ -56,14 +56,6 @@ class HostRows(Rows):
     @property
     def on_host(self) -> bool:
         return True
-
-    @property
-    def n_features(self) -> int:
-        return self.x.shape[0]
-
-    @property
-    def n_slots(self) -> int:
-        return self.x.shape[1]
 
     def row_weights(self) -> Any:
         return self.weights

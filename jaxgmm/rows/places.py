@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from jaxgmm.rows.base import ArrayRows, Rows, Sample
+from jaxgmm.rows.base import ArrayRows, Chunk, Rows, Sample
 from jaxgmm.rows.cell_rows import CellRows
 from jaxgmm.rows.cells import Cells, laid_about, laid_in_cells
 from jaxgmm.rows.folds import FoldedRows
 from jaxgmm.rows.frames import PROBES, Frame
-from jaxgmm.rows.labels import Labels
+from jaxgmm.rows.labels import Known, Labels
 from jaxgmm.rows.source import RowSource
 
 
@@ -49,6 +49,12 @@ def beside_one_another(x: Any, weights: Any, total_weight: Any, n_rows: Any, whi
 def in_one_array(x: Any, weights: Any, rows: Rows) -> Rows:
     """Some of `rows`, (d, b) and (b,), numbered from 0, of which nothing is known. Pure."""
     return ArrayRows(x, weights, rows.total_weight, rows.n_rows, rows.frame)
+
+
+def further_on(some: Chunk, first: Any, known: Known | None) -> Chunk:
+    """`some` rows with `first` added to their numbers, and what is `known` of rows by these. Pure."""
+    index = some.index + first
+    return replace(some, index=index, possible=None if known is None else known.of(index))
 
 
 def anew_about(rows: Rows, components: Any, weights: Any) -> Rows | None:

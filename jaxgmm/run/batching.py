@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import numpy as np
 
 from jaxgmm.em.choice import KERNEL_NAMES
+from jaxgmm.inputs.cores import n_cores
 from jaxgmm.inputs.lazily import jax
 from jaxgmm.inputs.typing import Int
 
@@ -85,4 +85,4 @@ def n_threads() -> int:
     """How many batches run at once: on CPUs one a core, as XLA does not spread small operations over them."""
     if not _on_cpu():
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return n_cores()

@@ -142,7 +142,7 @@ class Checkpoint:
     def between_blocks(self, state: Callable[[], dict[str, Any]]) -> None:
         """Writes where the current run stands, if it is time."""
         if time.perf_counter() - self.written >= self.every:
-            self._write(state())
+            self.now(state)
 
     def now(self, state: Callable[[], dict[str, Any]]) -> None:
         """Writes where the current run stands, whatever the time."""

@@ -14,9 +14,7 @@ from jaxgmm.inputs.errors import ArgumentError
 from jaxgmm.inputs.lazily import jax
 
 # How collectives and JAX's coordination say that somebody is gone.
-_GONE = re.compile(
-    r"gloo|nccl|all-?reduce|connection (closed|reset|refused)|heartbeat|coordination|peer", re.IGNORECASE
-)
+_GONE = re.compile(r"gloo|nccl|all-?reduce|connection (closed|reset|refused)|heartbeat|coordination", re.IGNORECASE)
 
 
 class PeerError(RuntimeError):

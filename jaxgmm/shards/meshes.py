@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import Any
 
 import numpy as np
 
 from jaxgmm.inputs import arguments, forking
+from jaxgmm.inputs.cores import n_cores
 from jaxgmm.inputs.errors import ArgumentError, ArgumentTypeError
 from jaxgmm.inputs.lazily import jax
 
@@ -21,7 +21,7 @@ def make_of_cores(devices: Any) -> None:
 
     A core that is a device of its own shares no small work with the others, which costs more than it gains.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = n_cores()
     n = cores if devices == "all" else devices
     if isinstance(n, int) and 1 < n <= cores:
         with contextlib.suppress(RuntimeError):  # JAX has started: they are what they are

@@ -18,10 +18,10 @@ from jaxgmm.rows import CellSums, Chunk, Compensated, Rows, RowSource, Sample
 from jaxgmm.rows.base import Operand
 from jaxgmm.rows.cell_rows import CellRows, longest_chunk
 from jaxgmm.rows.cells import Cells, LaidInCells
-from jaxgmm.rows.frames import PROBES, Frame
+from jaxgmm.rows.frames import Frame, spread
 from jaxgmm.rows.labels import Known, Labels
 from jaxgmm.rows.layout import aligned_zeros, summed_weight
-from jaxgmm.rows.places import in_one_array
+from jaxgmm.rows.places import further_on, in_one_array
 from jaxgmm.rows.rungs import slots_for
 from jaxgmm.rows.sums import Sums
 from jaxgmm.shards import hosts
@@ -77,7 +77,7 @@ class ShardedRows(Rows):
     def total(self, function: Callable[[Operand, Chunk], Sums], operand: Operand, chunk: int) -> Compensated[Sums]:
         def numbered(held: tuple[Operand, Array, Known | None], some: Chunk) -> Sums:
             own, start, known = held
-            return function(own, _numbered(some, start, known))
+            return function(own, further_on(some, start, known))
 
         def of_device(own: Rows, start: Array, operand: Operand, known: Known | None) -> Compensated[Sums]:
             return own.total(numbered, (operand, start, known), chunk)
@@ -115,11 +115,6 @@ class ShardedRows(Rows):
         return program(split, whole)
 
 
-def _numbered(some: Chunk, start: Array, known: Known | None) -> Chunk:
-    index = some.index + start
-    return replace(some, index=index, possible=None if known is None else known.of(index))
-
-
 @dataclass(frozen=True)
 class _Numbered(CellSums):
     """Sums over rows with their numbers among all; the operand is that of `local`, the first number, and labels."""
@@ -132,7 +127,7 @@ class _Numbered(CellSums):
 
     def chunk(self, prepared: Any, some: Chunk) -> Any:
         own, start, known = prepared
-        return self.local.chunk(own, _numbered(some, start, known))
+        return self.local.chunk(own, further_on(some, start, known))
 
     def gather(self, prepared: Any, sums: Compensated[Any]) -> Compensated[Any]:
         return self.local.gather(prepared[0], sums)
@@ -152,7 +147,7 @@ def sharded(
     n, s = source.shape[0], mesh.size
     each = -(-n // s)
     starts = np.minimum(np.arange(s + 1) * each, n)
-    some = transform(source.rows_at(_spread(n, _SEEN * (1 if cells is None else len(cells)))))
+    some = transform(source.rows_at(spread(n, _SEEN * (1 if cells is None else len(cells)))))
     frame = Frame.of_all(some.astype(dtype), None if whitener is None else whitener.astype(dtype))
     frames, longest = None, 2048
     if cells is not None:
@@ -191,12 +186,6 @@ def sharded(
     )
 
 
-def _spread(n: int, wanted: int) -> Any:
-    """The numbers of so many rows from everywhere, PROBES at least."""
-    wanted = max(wanted, PROBES)
-    return np.unique(np.arange(wanted) * n // wanted)
-
-
 class _Shares:
     """The rows of some devices, NumPy, as they will lie there; the others are other processes' affair.
 
@@ -207,53 +196,51 @@ class _Shares:
     """
 
     def __init__(
-        self,
-        source: RowSource,
-        transform: Callable[[Any], Any],
-        dtype: np.dtype,
-        starts: Any,
-        own: list[int],
+        self, source: RowSource, transform: Callable[[Any], Any], dtype: np.dtype, starts: Any, own: list[int],
         room: int,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.source, self.transform, self.dtype, self.starts, self.own = source, transform, dtype, starts, own
         self.room, self.d = room, source.shape[1]
 
-    def _parts(self) -> Iterator[tuple[int, slice, Any, Any]]:
-        """In one read: a device, which of its rows, those rows (d, b), and their weights."""
+    def _parts(self) -> Iterator[tuple[int, slice, Any]]:
+        """In one read: a device, which of its rows, and those rows (d, b)."""
         start = 0
         for block in self.source.blocks(_BLOCK):
             stop = start + len(block.x)
             for i in self.own:
                 first, last = max(start, self.starts[i]), min(stop, self.starts[i + 1])
                 if first < last:
-                    part = block.at(slice(first - start, last - start))
                     rows = slice(first - self.starts[i], last - self.starts[i])
-                    yield i, rows, self.transform(part.x), 1 if part.weight is None else part.weight
+                    yield i, rows, self.transform(block.x[first - start : last - start])
             start = stop
+
+    def _weights(self, i: int) -> Any:
+        """(n_i,), of the rows of a device."""
+        held, n = self.source.weights, self.starts[i + 1] - self.starts[i]
+        return np.ones(n) if held is None else np.asarray(held)[self.starts[i] : self.starts[i + 1]]
 
     def as_they_are(self) -> dict[int, tuple[Any, ...]]:
         """Rows (d, m) and weights (m,)."""
         slots = slots_for(self.room)
         held = {i: (aligned_zeros((self.d, slots), self.dtype), np.zeros(slots, self.dtype)) for i in self.own}
-        for i, rows, x, weights in self._parts():
-            held[i][0][:, rows], held[i][1][rows] = x, weights
-        for laid, own in held.values():
-            laid[:, own == 0] = 0  # 0 · ∞ is no nothing
+        for i, rows, x in self._parts():
+            held[i][0][:, rows] = x
+        for i, (x, weights) in held.items():
+            weights[: self.starts[i + 1] - self.starts[i]] = self._weights(i)
+            x[:, weights == 0] = 0  # 0 · ∞ is no nothing
         return held
 
     def in_cells(self, cells: Cells) -> dict[int, tuple[Any, ...]]:
         """Rows in the coordinates of their cells, weights, numbers, and where cells begin; in two reads."""
         whose: dict[int, list[Any]] = {i: [np.zeros(0, np.int32)] for i in self.own}
-        for i, _, x, _ in self._parts():
+        for i, _, x in self._parts():
             whose[i].append(cells.nearest(x.astype(self.dtype)))
         shape = self.room, self.d
         laid = {i: LaidInCells(cells, np.concatenate(cell), shape, self.dtype) for i, cell in whose.items()}
-        held = {i: np.zeros(one.z.shape[1], self.dtype) for i, one in laid.items()}
-        number = {i: np.zeros(one.z.shape[1], np.int32) for i, one in laid.items()}
-        for i, rows, x, weights in self._parts():
+        for i, _, x in self._parts():
             laid[i].put(x)
-            place = laid[i].place[rows]
-            held[i][place], number[i][place] = weights, np.arange(rows.start, rows.stop)
-        for i, one in laid.items():
-            one.z[:, held[i] == 0] = 0
-        return {i: (one.z, held[i], number[i], one.first.astype(np.int32)) for i, one in laid.items()}
+        return {i: (one.z, *self._beside(i, one), one.first.astype(np.int32)) for i, one in laid.items()}
+
+    def _beside(self, i: int, laid: LaidInCells) -> tuple[Any, Any]:
+        weights = self._weights(i)
+        return laid.beside(np.arange(len(weights)), weights)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxgmm.inputs import trees
 from jaxgmm.inputs.lazily import jnp
 from jaxgmm.rows import Block, RowSource
-from jaxgmm.rows.frames import PROBES, Frame
+from jaxgmm.rows.frames import PROBES, Frame, spread
 from jaxgmm.rows.labels import Labels
 from jaxgmm.rows.layout import summed_weight
 from jaxgmm.rows.rungs import slots_for
@@ -35,7 +35,7 @@ def streamed(
     n, d = source.shape
     size = block_rows(n, d)
     laying = _Laying(source, transform, dtype, size)
-    some = transform(source.rows_at(np.unique(np.arange(PROBES) * n // PROBES))).astype(dtype)
+    some = transform(source.rows_at(spread(n, PROBES))).astype(dtype)
     frame = Frame.of_all(some, None if whitener is None else whitener.astype(dtype))
     known = None if labels is None else trees.map(jnp.asarray, labels.known(source.labels, slots_for(n)))
     total_weight = jnp.asarray(summed_weight(source, dtype))

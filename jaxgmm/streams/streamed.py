@@ -7,7 +7,7 @@ summed over as if it were all there is. Drivers, kernels, races and line searche
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from jaxgmm.rows import Chunk, Compensated, Rows, Sample
 from jaxgmm.rows.base import Operand, of_its_own
 from jaxgmm.rows.frames import Frame
 from jaxgmm.rows.labels import Known
-from jaxgmm.rows.places import in_one_array
+from jaxgmm.rows.places import further_on, in_one_array
 from jaxgmm.rows.sums import Sums, zeros_of
 from jaxgmm.streams.attend import attended
 from jaxgmm.streams.reader import fetched, fetched_rows, numbered
@@ -84,8 +84,7 @@ class StreamedRows(Rows):
     def total(self, function: Callable[[Operand, Chunk], Sums], operand: Operand, chunk: int) -> Compensated[Sums]:
         def of_rows(held: tuple[Operand, Array], some: Chunk) -> Sums:
             own, first = held
-            index = some.index + first
-            return function(own, replace(some, index=index, possible=self.possible(index)))
+            return function(own, further_on(some, first, self.known))
 
         def of_block(i: Int[Array, ""]) -> tuple[Compensated[Sums], Int[Array, ""]]:
             shapes = self._shape(self.n_features, self.slots), self._shape(self.slots)
