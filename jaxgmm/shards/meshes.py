@@ -17,10 +17,7 @@ AXIS = "rows"
 
 
 def make_of_cores(devices: Any) -> None:
-    """Has a CPU's cores be devices, so many or "all"; before JAX has started, and of no effect on GPUs and TPUs.
-
-    A core that is a device of its own shares no small work with the others, which costs more than it gains.
-    """
+    """Has a CPU's cores be devices, so many or "all"; before JAX has started, and of no effect on GPUs and TPUs."""
     cores = n_cores()
     n = cores if devices == "all" else devices
     if isinstance(n, int) and 1 < n <= cores:
